@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * streamctx: per-stream contexts for storage daemons.
+ *
+ * Independent modules (owners) hang small records (contexts) on open streams.
+ * Lookups are RCU reads: no lock, no write to shared memory.  Inserts and
+ * removes take the spinlock of one stream.  An owner's FreeCallback runs
+ * once, after a grace period.  The model is the Windows file-system-filter
+ * facility FsRtl...PerStreamContext; each function names the WDK routine that
+ * it mirrors.
+ *
+ * Conventions
+ *   Errors are negative errno values; 0 is success.
+ *   Out-parameters are always written, with NULL on failure.
+ *   -EINVAL is returned for a NULL or malformed argument by every function
+ *   that can return an error, and is not repeated below.
+ *
+ * Each comment ends in the function's row of this table.
+ *
+ *   Progress     wait-free: a bounded number of steps whatever others do;
+ *                lock-free: no lock, one atomic on one cache line;
+ *                stream lock / bucket lock: may spin on the lock of one
+ *                stream / of one bucket of the table;
+ *                blocks: may sleep.
+ *   In section   what it does inside a read section (sctx_read_lock).
+ *   In callback  what it does inside a FreeCallback.
+ */
+#ifndef STREAMCTX_H
+#define STREAMCTX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SCTX_VERSION_MAJOR 0
+#define SCTX_VERSION_MINOR 1
+#define SCTX_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define SCTX_API __attribute__((visibility("default")))
+#else
+#define SCTX_API
+#endif
+
+/* "MAJOR.MINOR.PATCH, RCU flavour, allocator", for logs.  Static storage. */
+SCTX_API const char *sctx_version(void);
+
+/* ------------------------------------------------------------------ types */
+
+struct sctx_context;
+struct sctx_stream;
+struct sctx_registry;
+
+/*
+ * Names a stream: 32 bytes, compared as bytes.  The fields suit a
+ * FILE_ID_INFO plus stream number; a gfid, or device + inode + generation,
+ * fits as well.  Every value is valid, all zeros and all ones included.
+ */
+struct sctx_id {
+	uint64_t volume;
+	uint64_t file[2];
+	uint64_t stream;
+};
+
+/* FreeCallback: see sctx_context_init(). */
+typedef void (*sctx_free_fn)(struct sctx_context *ctx);
+
+/*
+ * One {owner, instance, context} of a stream's list.  Readers walk entries
+ * and never the contexts behind them.  @owner and @instance do not change
+ * once the entry is published; @context becomes NULL when it is unlinked.
+ */
+struct sctx_entry {
+	const void *owner;
+	const void *instance;
+	struct sctx_context *context;
+};
+
+#define SCTX_INLINE_ENTRIES 2
+
+/*
+ * A stream: the list that contexts hang on.  A plain struct, to be embedded
+ * in an inode, a handle or a volume, and used by the registry as well.  All
+ * fields are the library's.
+ *
+ *        0        8                32               56    60    64   72      80
+ *        +--------+----------------+----------------+-----+-----+----+-------+
+ *        | list   | inline_entry[0]| inline_entry[1]|state|opens|next|free_fn|
+ *        +--------+----------------+----------------+-----+-----+----+-------+
+ *
+ * @list is either how many inline entries are in use, or the address of the
+ * array that has taken over from them.  In the registry's own streams the
+ * 32-byte id stands just before, so that id, @list and the first entry share
+ * one cache line.
+ */
+struct sctx_stream {
+	uintptr_t list;
+	struct sctx_entry inline_entry[SCTX_INLINE_ENTRIES];
+	uint32_t state;
+	uint32_t opens;
+	struct sctx_stream *next;	/* in limbo */
+	void (*free_fn)(struct sctx_stream *stream);
+};
+
+/*
+ * A context, embedded in its owner's structure.  Fields are the library's,
+ * but @owner, @instance and @free_callback may be read by whoever holds a
+ * reference (FSRTL_PER_STREAM_CONTEXT's OwnerId, InstanceId, FreeCallback).
+ */
+struct sctx_context {
+	const void *owner;
+	const void *instance;
+	sctx_free_fn free_callback;
+	struct sctx_stream *stream;	/* where it hangs, NULL when nowhere */
+	struct sctx_context *next;	/* in limbo */
+	uint32_t refs;
+	uint32_t reserved;
+};
+
+/* ---------------------------------------------------------- read sections */
+
+/*
+ * Begin and end a read section.  Pointers borrowed inside it (sctx_lookup,
+ * sctx_find) stay valid until the outermost end.  Sections nest.  Keep them
+ * short: what others retire waits for them.
+ *
+ * A thread attaches itself at its first section and detaches when it exits.
+ * The first call in a thread may need a little memory for the exit hook and
+ * retries until it gets it; call sctx_thread_attach() first to get an error
+ * instead.  After that, wait-free.
+ *
+ * Progress: wait-free.  In section: nests.  In callback: yes.
+ */
+#ifndef SCTX_INLINE
+SCTX_API void sctx_read_lock(void);
+SCTX_API void sctx_read_unlock(void);
+#endif
+
+/*
+ * Attach the calling thread now rather than at first use.  Attaching twice is
+ * no error.
+ * Errors: -ENOMEM, no memory for the thread's exit hook; nothing changed.
+ * Progress: blocks (briefly).  In section, in callback: yes, does nothing.
+ */
+SCTX_API int sctx_thread_attach(void);
+
+/*
+ * Detach the calling thread: what it retired is handed to the reclaimer.
+ * Needed only by a thread that lives on past the library's dlclose(); others
+ * detach at exit.  Using the library again attaches again.
+ * Errors: -EDEADLK inside a read section or a callback.
+ * Progress: blocks (briefly).
+ */
+SCTX_API int sctx_thread_detach(void);
+
+/*
+ * The qsbr flavour only (elsewhere a no-op): tell the reclaimer that this
+ * thread is about to sleep or idle outside any section.  It comes back by
+ * itself at its next use of the library.  Between sections a qsbr thread that
+ * neither uses the library nor has called this holds up every grace period.
+ * Does nothing inside a read section.
+ * Progress: wait-free.
+ */
+SCTX_API void sctx_thread_offline(void);
+
+/*
+ * Say once, before any thread has used the library, that the daemon registers
+ * all its threads with the same liburcu flavour by itself.  The library then
+ * registers none but its own worker.
+ * Errors: -EBUSY, a thread was already registered by the library.
+ * Progress: blocks (briefly).
+ */
+SCTX_API int sctx_threads_registered_by_host(void);
+
+/* --------------------------------------------------------------- contexts */
+
+/* A FreeCallback that says: there is nothing to free. */
+SCTX_API void sctx_no_free(struct sctx_context *ctx);
+#define SCTX_NO_FREE sctx_no_free
+
+/*
+ * Initialise @ctx.  The caller holds its only reference.  @owner is any
+ * non-NULL pointer that stands for the module; @instance tells several
+ * contexts of one owner on one stream apart, NULL where there is just one.
+ *
+ * @free_callback is called once, with @ctx, after the last reference is put
+ * and a grace period has passed: on the reclaimer's thread, outside any read
+ * section, with no lock of the library held.  It may block on the owner's
+ * own locks and may call anything here that does not wait.
+ *
+ * Errors: -EINVAL for a NULL @ctx, @owner or @free_callback.
+ * Mirrors FsRtlInitPerStreamContext.
+ * Progress: wait-free.  In section, in callback: yes.
+ */
+SCTX_API int sctx_context_init(struct sctx_context *ctx, const void *owner, const void *instance,
+			       sctx_free_fn free_callback);
+
+/*
+ * Take one more reference, for the caller, on a context that the caller holds
+ * or has borrowed in its present read section.  Returns @ctx; NULL for NULL,
+ * or if 2^31 references are out.
+ * Mirrors FltReferenceContext.
+ * Progress: lock-free.  In section, in callback: yes.
+ */
+SCTX_API struct sctx_context *sctx_ref(struct sctx_context *ctx);
+
+/*
+ * Drop the caller's reference.  The last one retires the context: its
+ * callback runs after a grace period.
+ * Errors: -EBUSY, the only reference is that of the stream it hangs on, so
+ * the caller holds none; nothing changed.
+ * Mirrors FltReleaseContext.
+ * Progress: lock-free.  In section, in callback: yes.
+ */
+SCTX_API int sctx_put(struct sctx_context *ctx);
+
+/*
+ * Unlink @ctx from the stream it hangs on, by pointer, and drop the stream's
+ * reference.  The caller holds a reference, which stays good, or has borrowed
+ * @ctx in its present read section.
+ * Errors: -ENOENT, it hangs nowhere (any more).
+ * Mirrors FltDeleteContext.
+ * Progress: stream lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_detach(struct sctx_context *ctx);
+
+/* ---------------------------------------------------------------- streams */
+
+/*
+ * Make @stream an empty list that supports contexts.
+ * Mirrors FsRtlSetupAdvancedHeader.
+ * Progress: wait-free.  In section, in callback: yes.
+ */
+SCTX_API int sctx_stream_init(struct sctx_stream *stream);
+
+/*
+ * Whether contexts can be inserted: false for NULL, for a disabled stream and
+ * after teardown.
+ * Mirrors FsRtlSupportsPerStreamContexts.
+ * Progress: wait-free.  In section, in callback: yes.
+ */
+SCTX_API bool sctx_stream_supports_contexts(const struct sctx_stream *stream);
+
+/*
+ * From now on @stream takes no context, and lookups and removes find nothing
+ * (paging files).  Contexts that already hang on it stay until teardown.
+ * Progress: stream lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_stream_disable(struct sctx_stream *stream);
+
+/*
+ * Detach every context of @stream and refuse new ones.  Drops the stream's
+ * references: the callbacks of contexts that nobody else holds run after a
+ * grace period.  After it returns no insert succeeds and no lookup finds.
+ * Tearing down twice is no error.
+ *
+ * Readers may still be looking at @stream itself: free an embedding structure
+ * through sctx_stream_retire() or after sctx_teardown_sync().
+ *
+ * Mirrors FsRtlTeardownPerStreamContexts, whose callbacks run synchronously.
+ * Progress: stream lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_teardown(struct sctx_stream *stream);
+
+/*
+ * sctx_teardown(), then wait until every callback that it led to has returned
+ * and no reader is left in @stream: the memory around it may then be freed.
+ * A context that someone else holds a reference on is called back when that
+ * holder puts it, and is not waited for.
+ * Errors: -EDEADLK inside a read section or a callback; -EAGAIN or -ENOMEM,
+ * the reclaimer's thread could not be started.  With -EDEADLK nothing
+ * changed; with the others @stream is torn down but must not be freed yet:
+ * call again.
+ * Mirrors FsRtlTeardownPerStreamContexts.
+ * Progress: blocks.
+ */
+SCTX_API int sctx_teardown_sync(struct sctx_stream *stream);
+
+/*
+ * sctx_teardown(), then hand the memory around @stream to the reclaimer:
+ * @free_fn(@stream) is called after a grace period, as a FreeCallback is.
+ * The caller must not use @stream afterwards.
+ * Errors: -EALREADY, retired before; -EPERM, the stream is a registry's,
+ * which retires it by itself at the last close.
+ * Progress: stream lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream));
+
+/*
+ * Matching, for lookup, get, remove, delete, insert_unique, replace and
+ * get_or_create alike, newest first:
+ *   (owner, instance)  both match
+ *   (owner, NULL)      the newest of that owner, whatever its instance
+ *   (NULL, NULL)       the newest of all     (lookup, get, remove, delete)
+ *   (NULL, instance)   invalid, matches nothing
+ */
+
+/*
+ * Borrow the context that matches: valid until the caller's read section
+ * ends.  Call it inside one.  NULL if none, or if @stream is NULL.
+ * Mirrors FsRtlLookupPerStreamContext.
+ * Progress: wait-free.  In section: required.  In callback: yes.
+ */
+#ifndef SCTX_INLINE
+SCTX_API struct sctx_context *sctx_lookup(const struct sctx_stream *stream, const void *owner,
+					  const void *instance);
+#endif
+
+/*
+ * As sctx_lookup(), with a reference for the caller: valid until sctx_put().
+ * @stream must stay valid during the call (open, or borrowed in a section).
+ * Mirrors FltGetStreamContext.
+ * Progress: lock-free.  In section, in callback: yes.
+ */
+SCTX_API struct sctx_context *sctx_get(const struct sctx_stream *stream, const void *owner,
+				       const void *instance);
+
+/*
+ * Hang @ctx on @stream as its newest.  The caller's reference moves to the
+ * stream; on failure it stays with the caller.  Duplicates are not checked.
+ * Errors: -EBUSY, @ctx hangs on a stream already; -EOPNOTSUPP, the stream is
+ * disabled or was never initialised; -ESHUTDOWN, it was torn down; -ENOMEM;
+ * -EAGAIN, limbo is at its limit and the caller cannot wait (in a read
+ * section or callback, or SCTX_RECLAIM_NOWAIT), or the reclaimer's thread
+ * could not be started.
+ * Mirrors FsRtlInsertPerStreamContext.
+ * Progress: stream lock; at the limbo limit, blocks until below it.
+ * In section, in callback: yes, with -EAGAIN instead of waiting.
+ */
+SCTX_API int sctx_insert(struct sctx_stream *stream, struct sctx_context *ctx);
+
+/*
+ * sctx_insert(), unless a lookup of @ctx's (owner, instance) finds a context.
+ * Then -EEXIST, and if @existing is not NULL, *@existing is that context with
+ * a reference for the caller.  *@existing is NULL in every other case.
+ * Errors: as sctx_insert(), and -EEXIST.
+ * Mirrors FltSetStreamContext with FLT_SET_CONTEXT_KEEP_IF_EXISTS.
+ * Progress, contexts: as sctx_insert().
+ */
+SCTX_API int sctx_insert_unique(struct sctx_stream *stream, struct sctx_context *ctx,
+				struct sctx_context **existing);
+
+/*
+ * Put @ctx in the place of the context that a lookup of its (owner, instance)
+ * finds; insert it if there is none.  Readers find one or the other at every
+ * instant.  *@old gets the replaced context with the stream's reference, or
+ * NULL; with a NULL @old that reference is dropped.
+ * Errors: as sctx_insert().
+ * Mirrors FltSetStreamContext with FLT_SET_CONTEXT_REPLACE_IF_EXISTS.
+ * Progress, contexts: as sctx_insert().
+ */
+SCTX_API int sctx_replace(struct sctx_stream *stream, struct sctx_context *ctx,
+			  struct sctx_context **old);
+
+/*
+ * Makes a context with (@owner, @instance) as given to get_or_create, one
+ * reference, not linked; NULL if it cannot.  Called with no lock held.
+ */
+typedef struct sctx_context *(*sctx_create_fn)(const void *owner, const void *instance, void *arg);
+
+/*
+ * Get the context that matches or, if there is none, create one and insert
+ * it, atomically: of several callers one's context wins and all get it, each
+ * with a reference; a loser's own is dropped through its callback.
+ * Errors: as sctx_insert(); -ENOMEM if @create returned NULL; -EINVAL for a
+ * NULL @owner, or if @create's context has another owner or instance (it is
+ * then dropped); -EBUSY if it was linked (it is then left alone).
+ * Progress: found: lock-free; else as sctx_insert().
+ */
+SCTX_API int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void *instance,
+				sctx_create_fn create, void *arg, struct sctx_context **ctx);
+
+/*
+ * Unlink the first match and return it; the stream's reference moves to the
+ * caller and no callback is called.  NULL if none.  The caller may free the
+ * context at once if no other thread can hold a borrowed or counted pointer
+ * to it; otherwise it calls sctx_put().
+ * Mirrors FsRtlRemovePerStreamContext.
+ * Progress: stream lock.  In section, in callback: yes.
+ */
+SCTX_API struct sctx_context *sctx_remove(struct sctx_stream *stream, const void *owner,
+					  const void *instance);
+
+/*
+ * sctx_remove() and sctx_put().
+ * Errors: -ENOENT, nothing matches.
+ * Progress: stream lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_delete(struct sctx_stream *stream, const void *owner, const void *instance);
+
+/* --------------------------------------------------------------- registry */
+
+/*
+ * Create an empty table from stream ids to open streams.  It grows by itself,
+ * shared among its writers, and does not shrink.
+ * Errors: -ENOMEM, or what getrandom(2) failed with.
+ * Progress: blocks (briefly).
+ */
+SCTX_API int sctx_registry_create(struct sctx_registry **registry);
+
+/*
+ * Destroy @registry.  No other thread may be using it.
+ * Errors: -EBUSY, streams are open; nothing changed.
+ * Progress: blocks (briefly).  In section, in callback: yes.
+ */
+SCTX_API int sctx_registry_destroy(struct sctx_registry *registry);
+
+#define SCTX_OPEN_EXISTING 0x1u /* never create: -ENOENT if @id is not open */
+#define SCTX_OPEN_NOWAIT   0x2u /* -EAGAIN rather than wait at the limbo limit */
+
+/*
+ * Find the stream named @id, or create it, and take an open reference on it
+ * for the caller: *@stream stays valid until the caller's sctx_close().
+ * Errors: -ENOENT, not open and SCTX_OPEN_EXISTING; -ENOMEM; -EMFILE, 2^30
+ * open references; -EAGAIN as for sctx_insert(), also with SCTX_OPEN_NOWAIT.
+ * Progress: stream exists: lock-free; else bucket lock, and at the limbo
+ * limit blocks until below it.  In section, in callback: yes, with -EAGAIN
+ * instead of waiting.
+ */
+SCTX_API int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
+		       struct sctx_stream **stream);
+
+/*
+ * Drop one open reference.  The last one takes the stream out of the registry
+ * and tears it down (sctx_teardown).  Never waits, never fails for want of
+ * memory.
+ * Errors: -EBADF, no open reference is left (seen only while @stream's memory
+ * is still valid: inside the read section in which it was borrowed);
+ * -EPERM, @stream is not a registry's.
+ * Progress: not the last: lock-free; the last: bucket and stream lock.
+ * In section, in callback: yes.
+ */
+SCTX_API int sctx_close(struct sctx_stream *stream);
+
+/*
+ * Borrow the open stream named @id: valid until the caller's read section
+ * ends.  Call it inside one.  NULL if it is not open, or for NULL arguments.
+ * Progress: wait-free.  In section: required.  In callback: yes.
+ */
+SCTX_API struct sctx_stream *sctx_find(struct sctx_registry *registry, const struct sctx_id *id);
+
+/* The id that @stream was opened with; NULL if it is not a registry's. */
+SCTX_API const struct sctx_id *sctx_stream_id(const struct sctx_stream *stream);
+
+/*
+ * Call @fn for each open stream, inside a read section (a new one every few
+ * streams), with the stream borrowed.  A stream that is open throughout is
+ * visited once; one opened or closed meanwhile, at most once.  A value other
+ * than 0 from @fn ends the walk and is returned.
+ * Errors: -ENOMEM.
+ * Progress: bucket lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_registry_for_each(struct sctx_registry *registry,
+				    int (*fn)(struct sctx_stream *stream, void *arg), void *arg);
+
+/* ---------------------------------------------------------------- reclaim */
+
+/*
+ * Wait until the callbacks of everything retired before the call, by any
+ * thread, have returned.
+ * Errors: -EDEADLK inside a read section or a callback; -EAGAIN or -ENOMEM,
+ * the reclaimer's thread could not be started.
+ * Progress: blocks.
+ */
+SCTX_API int sctx_barrier(void);
+
+/*
+ * Wait until every read section that began before the call has ended.
+ * Errors: -EDEADLK inside a read section or a callback.
+ * Progress: blocks.
+ */
+SCTX_API int sctx_synchronize(void);
+
+#define SCTX_RECLAIM_NOWAIT 0x1u /* at the limit creators get -EAGAIN, none waits */
+
+struct sctx_reclaim_options {
+	size_t size;		/* sizeof(struct sctx_reclaim_options) */
+	size_t limit_bytes;	/* of limbo, > 0 */
+	size_t limit_callbacks;	/* of limbo, > 0 */
+	unsigned int flags;
+};
+
+#define SCTX_LIMIT_BYTES_DEFAULT     ((size_t)32 << 20)
+#define SCTX_LIMIT_CALLBACKS_DEFAULT ((size_t)256 << 10)
+
+/*
+ * Set the limits of limbo, for the whole process.  At a limit what creates
+ * (open of a new stream, insert) waits or gets -EAGAIN; what releases never
+ * waits and never fails.  Threads account in batches, so limbo may stand over
+ * a limit by up to 1/64 of it for each thread.  Bytes are those that the
+ * library knows of: streams, arrays, tables and the contexts' own headers.
+ * Errors: -EINVAL for a limit of 0, an unknown flag or a size that is not
+ * that of the struct; nothing changed.
+ * Progress: blocks (briefly).  In section, in callback: yes.
+ */
+SCTX_API int sctx_reclaim_configure(const struct sctx_reclaim_options *options);
+
+/* ------------------------------------------------------------------ stats */
+
+struct sctx_stats {
+	size_t size;		  /* sizeof(struct sctx_stats), set by the caller */
+	uint64_t limbo_bytes;	  /* retired, not yet freed */
+	uint64_t limbo_callbacks; /* the same, in callbacks */
+	uint64_t callbacks_run;
+	uint64_t grace_periods;
+};
+
+/*
+ * Fill @stats.  Limbo is exact when no thread is retiring.
+ * Errors: -EINVAL for a size that is not that of the struct.
+ * Progress: blocks (briefly).  In section, in callback: yes.
+ */
+SCTX_API int sctx_stats_get(struct sctx_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+/*
+ * With SCTX_INLINE defined before this header is included, the read section
+ * and the lookup are compiled into the caller.
+ */
+#ifdef SCTX_INLINE
+#include <streamctx/inline.h>
+#endif
+
+#endif /* STREAMCTX_H */
