@@ -36,9 +36,7 @@
 extern "C" {
 #endif
 
-#define SCTX_VERSION_MAJOR 0
-#define SCTX_VERSION_MINOR 1
-#define SCTX_VERSION_PATCH 0
+#define SCTX_VERSION "0.1.0"
 
 #if defined(__GNUC__)
 #define SCTX_API __attribute__((visibility("default")))
@@ -46,7 +44,7 @@ extern "C" {
 #define SCTX_API
 #endif
 
-/* "MAJOR.MINOR.PATCH, RCU flavour, allocator", for logs.  Static storage. */
+/* "VERSION, RCU flavour, allocator", for logs.  Static storage. */
 SCTX_API const char *sctx_version(void);
 
 /* ------------------------------------------------------------------ types */
@@ -118,7 +116,7 @@ struct sctx_context {
 	struct sctx_stream *stream;	/* where it hangs, NULL when nowhere */
 	struct sctx_context *next;	/* in limbo */
 	uint32_t refs;
-	uint32_t reserved;
+	uint32_t in_limbo;
 };
 
 /* ---------------------------------------------------------- read sections */
@@ -211,8 +209,8 @@ SCTX_API struct sctx_context *sctx_ref(struct sctx_context *ctx);
 /*
  * Drop the caller's reference.  The last one retires the context: its
  * callback runs after a grace period.
- * Errors: -EBUSY, the only reference is that of the stream it hangs on, so
- * the caller holds none; nothing changed.
+ * Errors: the caller holds none, because the only one left is that of the
+ * stream it hangs on (-EBUSY) or of limbo (-EBADF); nothing changed.
  * Mirrors FltReleaseContext.
  * Progress: lock-free.  In section, in callback: yes.
  */
@@ -322,8 +320,9 @@ SCTX_API struct sctx_context *sctx_get(const struct sctx_stream *stream, const v
 /*
  * Hang @ctx on @stream as its newest.  The caller's reference moves to the
  * stream; on failure it stays with the caller.  Duplicates are not checked.
- * Errors: -EBUSY, @ctx hangs on a stream already; -EOPNOTSUPP, the stream is
- * disabled or was never initialised; -ESHUTDOWN, it was torn down; -ENOMEM;
+ * Errors: -EBUSY, @ctx hangs on a stream already; -EBADF, its last reference
+ * was put; -EOPNOTSUPP, the stream is disabled or was never initialised
+ * (zeroed); -ESHUTDOWN, it was torn down; -ENOMEM;
  * -EAGAIN, limbo is at its limit and the caller cannot wait (in a read
  * section or callback, or SCTX_RECLAIM_NOWAIT), or the reclaimer's thread
  * could not be started.

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# make            the library, shared and static, in build/
+# make deps       install the packages that building, testing and bench need
+# make check      build and run the tests                (tests/tests.mk)
+# make bench      run the benchmarks, print the table    (bench/bench.mk)
+# make install    to PREFIX, below DESTDIR
+# make clean
+#
+# RCU=memb|bp|qsbr|c11  liburcu flavour (lib/rcu.h)     CC=gcc|clang
+# V=1 shows commands    DEBUG=1 assertions, no optimisation
+
+VERSION  := $(shell sed -n 's/^.define SCTX_VERSION "\(.*\)"/\1/p' include/streamctx.h)
+SOVERSION := 0
+
+RCU      ?= memb
+B        ?= build
+PREFIX   ?= /usr/local
+LIBDIR   ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+INSTALL  ?= install
+
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
+OPTIMISE ?= $(if $(DEBUG),-Og,-O2)
+WARNINGS := -Wall -Wextra -Wshadow -Werror
+CFLAGS   ?= $(OPTIMISE) -g
+CXXFLAGS ?= $(OPTIMISE) -g
+
+RCU_DEFINE := $(if $(filter memb,$(RCU)),,-DSCTX_RCU_$(shell echo $(RCU) | tr a-z A-Z))
+RCU_LIB    := $(if $(filter c11,$(RCU)),,-lurcu-$(RCU))
+SCTX_CPPFLAGS := -Iinclude -D_GNU_SOURCE $(RCU_DEFINE)
+SCTX_CFLAGS   := -std=gnu11 $(WARNINGS) -Wstrict-prototypes -pthread $(SCTX_CPPFLAGS)
+SCTX_CXXFLAGS := -std=gnu++17 $(WARNINGS) -pthread $(SCTX_CPPFLAGS)
+# initial-exec: a read section reaches its thread's state in one instruction.
+LIB_CFLAGS    := -fPIC -fvisibility=hidden -ftls-model=initial-exec
+
+LIB_SRCS := $(sort $(wildcard lib/*.c))
+LIB_OBJS := $(LIB_SRCS:lib/%.c=$(B)/lib/%.o)
+SO       := $(B)/libstreamctx.so
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+all: lib
+lib: $(SO) $(B)/libstreamctx.a $(B)/libstreamctx-jemalloc.so
+
+# ------------------------------------------------------------ packages
+
+DEPS_BUILD := gcc g++ make pkg-config liburcu-dev libjemalloc-dev libxxhash-dev
+DEPS_CHECK := libcmocka-dev python3
+DEPS_BENCH := libbenchmark-dev hyperfine gnuplot-nox strace python3
+DEPS       := $(sort $(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH))
+
+deps:
+	@missing=; for p in $(DEPS); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	[ -z "$$missing" ] && { echo "deps: all packages are installed"; exit 0; }; \
+	command -v apt-get >/dev/null || { echo "deps: no apt-get; install by hand:$$missing"; exit 1; }; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	echo "deps: installing with $${sudo:+sudo }apt-get (compiler, liburcu, jemalloc, tests, benchmarks):$$missing"; \
+	$$sudo apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+
+# $(call need,PACKAGE,FILE TO COMPILE AGAINST OR PROGRAM TO RUN)
+need_header  = @printf '\#include <$(2)>\n' | $(CC) -E -x c - >/dev/null 2>&1 || { echo "missing package $(1): run 'make deps'" >&2; exit 1; }
+need_program = @command -v $(2) >/dev/null || { echo "missing package $(1): run 'make deps'" >&2; exit 1; }
+
+$(B)/have-libs: | $(B)/lib
+	$(call need_program,$(CC),$(CC))
+	$(call need_header,liburcu-dev,urcu/urcu-memb.h)
+	$(call need_header,libjemalloc-dev,jemalloc/jemalloc.h)
+	$(call need_header,libxxhash-dev,xxhash.h)
+	@touch $@
+
+# ------------------------------------------------------------ library
+
+$(B)/lib:
+	@mkdir -p $@
+
+# Changes when a compiler or a flag does, and only then.
+FLAGS_NOW := $(CC) $(CXX) $(CFLAGS) $(CXXFLAGS) $(CPPFLAGS) $(LDFLAGS) $(SCTX_CFLAGS) $(LIB_CFLAGS)
+$(B)/flags: force | $(B)/lib
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' >$@
+
+$(B)/lib/%.o: lib/%.c $(B)/flags $(B)/have-libs
+	$(call say,CC,$@)
+	$(Q)$(CC) $(SCTX_CFLAGS) $(LIB_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(SO).$(VERSION): $(LIB_OBJS) lib/libstreamctx.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -pthread $(CFLAGS) $(LDFLAGS) -Wl,-soname,libstreamctx.so.$(SOVERSION) \
+		-Wl,--version-script=lib/libstreamctx.map -Wl,-z,defs -Wl,-z,relro,-z,now \
+		-o $@ $(LIB_OBJS) $(RCU_LIB)
+
+$(SO): $(SO).$(VERSION)
+	$(Q)ln -sf $(notdir $<) $(SO).$(SOVERSION) && ln -sf $(notdir $<) $@
+
+$(B)/libstreamctx.a: $(LIB_OBJS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Holds nothing but its need of libjemalloc, which so comes after libc and
+# libstdc++ in the order of symbol look-up: malloc stays the host's.
+$(B)/libstreamctx-jemalloc.so: $(B)/flags $(B)/have-libs
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -nostdlib $(LDFLAGS) -Wl,-soname,libstreamctx-jemalloc.so.$(SOVERSION) \
+		-Wl,--no-as-needed -o $@.$(SOVERSION) -x c /dev/null -ljemalloc
+	$(Q)ln -sf $(notdir $@).$(SOVERSION) $@
+
+# ------------------------------------------------------------ install
+
+define PC
+prefix=$(PREFIX)
+libdir=$(LIBDIR)
+includedir=$(INCLUDEDIR)
+
+Name: streamctx
+Description: Lock-free registry of per-stream contexts for storage daemons
+Version: $(VERSION)
+Cflags: -I$${includedir}$(if $(RCU_DEFINE), $(RCU_DEFINE))
+Libs: -L$${libdir} -lstreamctx -Wl,--push-state,--no-as-needed -lstreamctx-jemalloc -Wl,--pop-state$(if $(RCU_LIB), $(RCU_LIB))
+Libs.private: -pthread
+endef
+export PC
+
+install: lib
+	$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/streamctx $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(INSTALL) -m 644 include/streamctx.h $(DESTDIR)$(INCLUDEDIR)
+	$(INSTALL) -m 644 include/streamctx/*.h $(DESTDIR)$(INCLUDEDIR)/streamctx
+	$(INSTALL) -m 644 $(B)/libstreamctx.a $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 755 $(SO).$(VERSION) $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 755 $(B)/libstreamctx-jemalloc.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)
+	ln -sf libstreamctx.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libstreamctx.so.$(SOVERSION)
+	ln -sf libstreamctx.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libstreamctx.so
+	ln -sf libstreamctx-jemalloc.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libstreamctx-jemalloc.so
+	echo "$$PC" >$(DESTDIR)$(LIBDIR)/pkgconfig/streamctx.pc
+
+uninstall:
+	rm -rf $(DESTDIR)$(INCLUDEDIR)/streamctx $(DESTDIR)$(INCLUDEDIR)/streamctx.h \
+		$(DESTDIR)$(LIBDIR)/libstreamctx.* $(DESTDIR)$(LIBDIR)/libstreamctx-jemalloc.* \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/streamctx.pc
+
+clean:
+	rm -rf $(B)
+
+-include tests/tests.mk bench/bench.mk
+-include $(LIB_OBJS:.o=.d)
+
+.PHONY: all lib deps install uninstall clean force
+.DELETE_ON_ERROR:

@@ -1,0 +1,698 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A stream's list: insert, lookup, remove, teardown, and the contexts on it.
+ * Called by users and by lib/registry.c.
+ *
+ *   stream                                    array (when inline is full)
+ *   +----------------------------+            +----------------------------+
+ *   | list: 0, 1, 2 or array  ---|----------->| block | count | capacity   |
+ *   | inline_entry[0]            |            | entry[0] {owner, instance, |
+ *   | inline_entry[1]            |            |           context -> ...}  |
+ *   | state: lock and flags      |            | entry[1] ...               |
+ *   +----------------------------+            +----------------------------+
+ *
+ * The list only grows: write an entry, then publish the count.  Unlinking
+ * stores NULL over an entry's context.  A slot is never used twice; when there
+ * is none left the live entries are copied to a new array, oldest first, and
+ * the old one is retired.  Readers (streamctx/inline.h) therefore see either a
+ * whole entry or none, and a reader that still walks an old array sees what
+ * was there when it began.
+ *
+ * The stream's lock covers list, entries, flags, and the @stream field of the
+ * contexts that hang here.
+ *
+ * References.  A context's count is at least one until its callback runs: the
+ * last holder does not drop its reference but hands it to limbo, which drops
+ * it after a grace period.  So taking a reference on a borrowed context is
+ * one addition that cannot fail, and the usual last put is a load.
+ */
+#include "context.h"
+#include "pool.h"
+#include "reclaim.h"
+
+#include <errno.h>
+
+#define REFS_MAX (UINT32_C(1) << 31)
+
+/* ---------------------------------------------------------------- contexts */
+
+int sctx_context_init(struct sctx_context *ctx, const void *owner, const void *instance,
+		      sctx_free_fn free_callback)
+{
+	if (!ctx || !owner || !free_callback)
+		return -EINVAL;
+	*ctx = (struct sctx_context){
+		.owner = owner,
+		.instance = instance,
+		.free_callback = free_callback,
+		.refs = 1,
+	};
+	return 0;
+}
+
+/*
+ * Relaxed: the caller's own reference, or its read section, keeps the count
+ * from being the last one.
+ */
+struct sctx_context *sctx_ref(struct sctx_context *ctx)
+{
+	if (!ctx)
+		return NULL;
+	if (sctx__unlikely(sctx__add(&ctx->refs, 1) >= REFS_MAX)) {
+		sctx__sub(&ctx->refs, 1);
+		return NULL;
+	}
+	return ctx;
+}
+
+/*
+ * A count of one is the caller's own: others can only add to it, through a
+ * borrowed pointer, and limbo waits for those who could.  So the last put
+ * writes no count.  The acquire pairs with the release of the puts before.
+ */
+int sctx_put(struct sctx_context *ctx)
+{
+	uint32_t refs;
+
+	if (!ctx)
+		return -EINVAL;
+	refs = sctx__load_acquire(&ctx->refs);
+	while (refs > 1)
+		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
+			return 0;
+	if (refs == 0 || sctx__load(&ctx->in_limbo))
+		return -EBADF;
+	if (sctx__load(&ctx->stream))
+		return -EBUSY;
+	sctx__store(&ctx->in_limbo, 1);
+	sctx__retire_context(ctx);
+	return 0;
+}
+
+/*
+ * Say that @ctx hangs on @stream.  A holder who is not alone may meet another
+ * who inserts it elsewhere; one who is alone needs no atomic operation.
+ */
+static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream)
+{
+	struct sctx_stream *nowhere = NULL;
+
+	if (sctx__load_acquire(&ctx->refs) == 1) {
+		if (sctx__load(&ctx->in_limbo))
+			return -EBADF;
+		if (sctx__load(&ctx->stream))
+			return -EBUSY;
+		sctx__store_release(&ctx->stream, stream);
+		return 0;
+	}
+	/* Pairs with the acquire in sctx_detach(), as the store above does. */
+	return sctx__cas_acq_rel(&ctx->stream, &nowhere, stream) ? 0 : -EBUSY;
+}
+
+/* ------------------------------------------------------ the list, for writers */
+
+static uint32_t stream_lock(struct sctx_stream *stream)
+{
+	return sctx__lock_u32(&stream->state);
+}
+
+static void stream_unlock(struct sctx_stream *stream, uint32_t state)
+{
+	sctx__unlock_u32(&stream->state, state);
+}
+
+static struct sctx__array *list_array(uintptr_t list)
+{
+	list &= ~SCTX__LIST_HIDDEN;
+	return list > SCTX_INLINE_ENTRIES ? (struct sctx__array *)list : NULL;
+}
+
+/* All of @stream's entries, a disabled stream's too.  Stream locked. */
+static struct sctx__view list_all(struct sctx_stream *stream)
+{
+	struct sctx__array *array = list_array(stream->list);
+
+	if (array)
+		return (struct sctx__view){ array->entry, array->count };
+	return (struct sctx__view){ stream->inline_entry, stream->list & ~SCTX__LIST_HIDDEN };
+}
+
+/* The writer's way to the field that readers load. */
+static struct sctx_context **entry_context(const struct sctx_entry *entry)
+{
+	return (struct sctx_context **)&entry->context;
+}
+
+/* A multiple of 64, so that the address has room for list's small values. */
+static size_t array_size(size_t capacity)
+{
+	return (sizeof(struct sctx__array) + capacity * sizeof(struct sctx_entry) + 63) & ~(size_t)63;
+}
+
+static void array_free(struct sctx__block *block)
+{
+	struct sctx__array *array = (struct sctx__array *)block;
+
+	sctx__pool_free(array, array_size(array->capacity));
+}
+
+static void array_retire(struct sctx__array *array)
+{
+	if (array)
+		sctx__retire_block(&array->block, array_size(array->capacity));
+}
+
+/* An array that fills a power of two of bytes, with room for @entries or more. */
+static struct sctx__array *array_alloc(size_t entries)
+{
+	struct sctx__array *array;
+	size_t size = 256;
+
+	while (size < array_size(entries))
+		size *= 2;
+	array = sctx__pool_alloc(size);
+	if (!array)
+		return NULL;
+	array->block.free_fn = array_free;
+	array->count = 0;
+	array->capacity = (uint32_t)((size - sizeof(*array)) / sizeof(struct sctx_entry));
+	return array;
+}
+
+static bool list_has_room(struct sctx_stream *stream)
+{
+	struct sctx__array *array = list_array(stream->list);
+
+	return array ? array->count < array->capacity : stream->list < SCTX_INLINE_ENTRIES;
+}
+
+/* Live entries of @stream, @except not counted.  Stream locked. */
+static size_t list_live(struct sctx_stream *stream, const struct sctx_entry *except)
+{
+	struct sctx__view view = list_all(stream);
+	size_t live = 0;
+
+	for (uintptr_t i = 0; i < view.count; i++)
+		live += view.entry[i].context && &view.entry[i] != except;
+	return live;
+}
+
+static void entry_write(struct sctx_entry *entry, struct sctx_context *ctx)
+{
+	entry->owner = ctx->owner;
+	entry->instance = ctx->instance;
+	sctx__store(&entry->context, ctx);
+}
+
+/* There is room.  The releases pair with the acquires in sctx__list_view(). */
+static void list_append(struct sctx_stream *stream, struct sctx_context *ctx)
+{
+	struct sctx__array *array = list_array(stream->list);
+
+	if (array) {
+		entry_write(&array->entry[array->count], ctx);
+		sctx__store_release(&array->count, array->count + 1);
+	} else {
+		entry_write(&stream->inline_entry[stream->list], ctx);
+		sctx__store_release(&stream->list, stream->list + 1);
+	}
+}
+
+/*
+ * Let @array take over: the live entries but @except, and @ctx as the newest.
+ * Returns the array to retire.  The release pairs with sctx__list_view().
+ */
+static struct sctx__array *list_replace(struct sctx_stream *stream, struct sctx__array *array,
+					const struct sctx_entry *except, struct sctx_context *ctx)
+{
+	struct sctx__array *old = list_array(stream->list);
+	struct sctx__view view = list_all(stream);
+
+	for (uintptr_t i = 0; i < view.count; i++)
+		if (view.entry[i].context && &view.entry[i] != except)
+			array->entry[array->count++] = view.entry[i];
+	entry_write(&array->entry[array->count++], ctx);
+	sctx__store_release(&stream->list, (uintptr_t)array);
+	return old;
+}
+
+/* --------------------------------------------------------- lookup and get */
+
+struct sctx_context *sctx_lookup(const struct sctx_stream *stream, const void *owner,
+				 const void *instance)
+{
+	return sctx__lookup(stream, owner, instance);
+}
+
+struct sctx_context *sctx_get(const struct sctx_stream *stream, const void *owner,
+			      const void *instance)
+{
+	struct sctx_context *ctx;
+
+	sctx__rcu_read_lock();
+	ctx = sctx_ref(sctx__lookup(stream, owner, instance));
+	sctx__rcu_read_unlock();
+	return ctx;
+}
+
+/* ------------------------------------------------------------------ insert */
+
+enum mode { INSERT, INSERT_UNIQUE, REPLACE };
+
+/* What one attempt under the lock came to. */
+enum step { DONE, NEED_ARRAY };
+
+struct insertion {
+	struct sctx_stream *stream;
+	struct sctx_context *ctx;
+	enum mode mode;
+	struct sctx_context *found; /* existing (referenced), or replaced */
+	struct sctx__array *spare;  /* allocated for the list to grow into */
+	size_t need;		    /* entries that a spare must hold */
+	int error;
+};
+
+static int state_error(uint32_t state)
+{
+	if (state & SCTX__READY)
+		return 0;
+	return state & SCTX__TORN ? -ESHUTDOWN : -EOPNOTSUPP;
+}
+
+/* Whether there is a spare that holds @live entries and one more. */
+static bool spare_fits(struct insertion *ins, size_t live)
+{
+	if (ins->spare && ins->spare->capacity > live)
+		return true;
+	ins->need = 2 * live + 2;
+	return false;
+}
+
+static struct sctx__array *spare_use(struct insertion *ins, const struct sctx_entry *except)
+{
+	struct sctx__array *spare = ins->spare;
+
+	ins->spare = NULL;
+	return list_replace(ins->stream, spare, except, ins->ctx);
+}
+
+/*
+ * Put ctx where @entry's context is.  With the same instance that is one
+ * store, which pairs with the acquire in sctx__view_match(); with another one
+ * the list is rebuilt, so that readers find the old or the new at any instant.
+ */
+static enum step replace_locked(struct insertion *ins, const struct sctx_entry *entry,
+				struct sctx__array **old)
+{
+	bool in_place = entry->instance == ins->ctx->instance;
+
+	if (!in_place && !spare_fits(ins, list_live(ins->stream, entry)))
+		return NEED_ARRAY;
+	ins->error = context_claim(ins->ctx, ins->stream);
+	if (ins->error)
+		return DONE;
+	ins->found = entry->context;
+	if (in_place)
+		sctx__store_release(entry_context(entry), ins->ctx);
+	else
+		*old = spare_use(ins, entry);
+	sctx__store(&ins->found->stream, NULL);
+	return DONE;
+}
+
+static enum step append_locked(struct insertion *ins, struct sctx__array **old)
+{
+	bool room = list_has_room(ins->stream);
+
+	if (!room && !spare_fits(ins, list_live(ins->stream, NULL)))
+		return NEED_ARRAY;
+	ins->error = context_claim(ins->ctx, ins->stream);
+	if (ins->error)
+		return DONE;
+	if (room)
+		list_append(ins->stream, ins->ctx);
+	else
+		*old = spare_use(ins, NULL);
+	return DONE;
+}
+
+static enum step insert_locked(struct insertion *ins, uint32_t state, struct sctx__array **old)
+{
+	struct sctx_context *ctx = ins->ctx, *match;
+	const struct sctx_entry *entry = NULL;
+
+	ins->error = state_error(state);
+	if (ins->error)
+		return DONE;
+	if (ins->mode != INSERT)
+		entry = sctx__view_match(list_all(ins->stream), ctx->owner, ctx->instance, &match);
+	if (!entry)
+		return append_locked(ins, old);
+	if (ins->mode == REPLACE)
+		return replace_locked(ins, entry, old);
+	ins->found = match;
+	ins->error = -EEXIST;
+	return DONE;
+}
+
+static void spare_free(struct insertion *ins)
+{
+	if (ins->spare)
+		array_free(&ins->spare->block);
+	ins->spare = NULL;
+}
+
+/* The caller has been admitted. */
+static void insert_admitted(struct insertion *ins)
+{
+	struct sctx__array *old = NULL;
+	enum step step;
+
+	do {
+		uint32_t state;
+
+		if (ins->need) {
+			spare_free(ins);
+			ins->spare = array_alloc(ins->need);
+			ins->need = 0;
+			if (!ins->spare) {
+				ins->error = -ENOMEM;
+				return;
+			}
+		}
+		sctx__update_begin();
+		state = stream_lock(ins->stream);
+		step = insert_locked(ins, state, &old);
+		if (ins->error == -EEXIST)
+			ins->found = sctx_ref(ins->found);
+		stream_unlock(ins->stream, state);
+		array_retire(old);
+		sctx__update_end();
+	} while (step == NEED_ARRAY);
+	spare_free(ins);
+}
+
+int sctx_insert(struct sctx_stream *stream, struct sctx_context *ctx)
+{
+	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT };
+
+	if (!stream || !ctx)
+		return -EINVAL;
+	ins.error = sctx__admit(false);
+	if (!ins.error)
+		insert_admitted(&ins);
+	return ins.error;
+}
+
+int sctx_insert_unique(struct sctx_stream *stream, struct sctx_context *ctx,
+		       struct sctx_context **existing)
+{
+	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE };
+
+	if (existing)
+		*existing = NULL;
+	if (!stream || !ctx)
+		return -EINVAL;
+	ins.error = sctx__admit(false);
+	if (!ins.error)
+		insert_admitted(&ins);
+	if (existing)
+		*existing = ins.found;
+	else if (ins.found)
+		sctx_put(ins.found);
+	return ins.error;
+}
+
+int sctx_replace(struct sctx_stream *stream, struct sctx_context *ctx, struct sctx_context **old)
+{
+	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = REPLACE };
+
+	if (old)
+		*old = NULL;
+	if (!stream || !ctx)
+		return -EINVAL;
+	ins.error = sctx__admit(false);
+	if (!ins.error)
+		insert_admitted(&ins);
+	if (old)
+		*old = ins.found;
+	else if (ins.found)
+		sctx_put(ins.found);
+	return ins.error;
+}
+
+/* A context that create() made and the list did not take: drop it. */
+static void drop_created(struct sctx_context *ctx, bool also_callers)
+{
+	sctx_put(ctx);
+	if (also_callers)
+		sctx_put(ctx);
+}
+
+/*
+ * Insert what create() made, which the caller gets a second reference on, or
+ * get what another caller was faster to insert.
+ */
+static int insert_created(struct sctx_stream *stream, struct sctx_context *created,
+			  struct sctx_context **ctx)
+{
+	struct insertion ins = { .stream = stream, .ctx = created, .mode = INSERT_UNIQUE };
+
+	if (!sctx_ref(created)) {
+		drop_created(created, false);
+		return -EINVAL;
+	}
+	insert_admitted(&ins);
+	if (!ins.error) {
+		*ctx = created;
+		return 0;
+	}
+	drop_created(created, true);
+	*ctx = ins.found;
+	return ins.error == -EEXIST ? 0 : ins.error;
+}
+
+static int get_or_create_slow(struct sctx_stream *stream, const void *owner, const void *instance,
+			      sctx_create_fn create, void *arg, struct sctx_context **ctx)
+{
+	struct sctx_context *created;
+	int error = state_error(sctx__load(&stream->state));
+
+	if (!error)
+		error = sctx__admit(false);
+	if (error)
+		return error;
+	created = create(owner, instance, arg);
+	if (!created)
+		return -ENOMEM;
+	if (sctx__load(&created->stream))
+		return -EBUSY;
+	if (created->owner != owner || created->instance != instance) {
+		drop_created(created, false);
+		return -EINVAL;
+	}
+	return insert_created(stream, created, ctx);
+}
+
+int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void *instance,
+		       sctx_create_fn create, void *arg, struct sctx_context **ctx)
+{
+	if (!ctx)
+		return -EINVAL;
+	*ctx = NULL;
+	if (!stream || !owner || !create)
+		return -EINVAL;
+	*ctx = sctx_get(stream, owner, instance);
+	return *ctx ? 0 : get_or_create_slow(stream, owner, instance, create, arg, ctx);
+}
+
+/* ------------------------------------------------------------------ remove */
+
+/* Stream locked.  Readers that have the context already keep it. */
+static void entry_unlink(const struct sctx_entry *entry, struct sctx_context *ctx)
+{
+	sctx__store(entry_context(entry), NULL);
+	sctx__store_release(&ctx->stream, NULL); /* pairs with context_claim() */
+}
+
+struct sctx_context *sctx_remove(struct sctx_stream *stream, const void *owner,
+				 const void *instance)
+{
+	const struct sctx_entry *entry;
+	struct sctx_context *ctx = NULL;
+	uint32_t state;
+
+	if (!stream)
+		return NULL;
+	sctx__update_begin();
+	state = stream_lock(stream);
+	entry = sctx__view_match(sctx__list_view(stream), owner, instance, &ctx);
+	if (entry)
+		entry_unlink(entry, ctx);
+	stream_unlock(stream, state);
+	sctx__update_end();
+	return entry ? ctx : NULL;
+}
+
+int sctx_delete(struct sctx_stream *stream, const void *owner, const void *instance)
+{
+	struct sctx_context *ctx;
+
+	if (!stream)
+		return -EINVAL;
+	ctx = sctx_remove(stream, owner, instance);
+	return ctx ? sctx_put(ctx) : -ENOENT;
+}
+
+/* Unlink @ctx if it hangs on @stream still.  Stream locked. */
+static bool unlink_if_here(struct sctx_stream *stream, struct sctx_context *ctx)
+{
+	struct sctx__view view = list_all(stream);
+
+	while (view.count-- > 0) {
+		if (view.entry[view.count].context != ctx)
+			continue;
+		entry_unlink(&view.entry[view.count], ctx);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * The stream is found through the context.  It stays valid meanwhile: its
+ * teardown stores NULL here before its memory goes to limbo, and limbo waits
+ * for this section.
+ */
+int sctx_detach(struct sctx_context *ctx)
+{
+	struct sctx_stream *stream;
+	bool unlinked = false;
+
+	if (!ctx)
+		return -EINVAL;
+	sctx__update_begin();
+	/* Pairs with the releases in context_claim(). */
+	stream = sctx__load_acquire(&ctx->stream);
+	if (stream) {
+		uint32_t state = stream_lock(stream);
+
+		unlinked = unlink_if_here(stream, ctx);
+		stream_unlock(stream, state);
+	}
+	if (unlinked)
+		sctx_put(ctx);
+	sctx__update_end();
+	return unlinked ? 0 : -ENOENT;
+}
+
+/* ----------------------------------------------------------------- streams */
+
+void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags)
+{
+	stream->list = 0;
+	stream->state = SCTX__READY | flags;
+	stream->opens = 1;
+}
+
+int sctx_stream_init(struct sctx_stream *stream)
+{
+	if (!stream)
+		return -EINVAL;
+	sctx__stream_setup(stream, 0);
+	return 0;
+}
+
+bool sctx_stream_supports_contexts(const struct sctx_stream *stream)
+{
+	return stream && sctx__load(&stream->state) & SCTX__READY;
+}
+
+/* The release keeps the list's contents ahead of it, as every store of it does. */
+int sctx_stream_disable(struct sctx_stream *stream)
+{
+	uint32_t state;
+
+	if (!stream)
+		return -EINVAL;
+	sctx__update_begin();
+	state = stream_lock(stream);
+	if (state & SCTX__READY)
+		sctx__store_release(&stream->list, stream->list | SCTX__LIST_HIDDEN);
+	stream_unlock(stream, state & ~SCTX__READY);
+	sctx__update_end();
+	return 0;
+}
+
+/*
+ * Once the list is empty and the stream torn, nobody but us changes the
+ * entries, so the contexts are dropped without the lock.
+ */
+static int teardown(struct sctx_stream *stream, uint32_t also)
+{
+	struct sctx__array *array;
+	struct sctx__view all;
+	uint32_t state;
+
+	sctx__update_begin();
+	state = stream_lock(stream);
+	all = list_all(stream);
+	array = list_array(stream->list);
+	sctx__store_release(&stream->list, 0);
+	stream_unlock(stream, (state & ~SCTX__READY) | SCTX__TORN | also);
+
+	for (uintptr_t i = 0; i < all.count; i++) {
+		struct sctx_context *ctx = all.entry[i].context;
+
+		if (!ctx)
+			continue;
+		/* Pairs with context_claim(): it may hang elsewhere from now on. */
+		sctx__store_release(&ctx->stream, NULL);
+		sctx_put(ctx);
+	}
+	array_retire(array);
+	sctx__update_end();
+	return state & also ? -EALREADY : 0;
+}
+
+int sctx_teardown(struct sctx_stream *stream)
+{
+	return stream ? teardown(stream, 0) : -EINVAL;
+}
+
+int sctx_teardown_sync(struct sctx_stream *stream)
+{
+	if (!stream)
+		return -EINVAL;
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	teardown(stream, 0);
+	return sctx_barrier();
+}
+
+/*
+ * Teardown and retiring share one section: contexts that hung here reach
+ * limbo no later than the stream, and are called back no later.
+ */
+int sctx__stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream),
+			size_t bytes)
+{
+	int error;
+
+	sctx__update_begin();
+	error = teardown(stream, SCTX__RETIRED);
+	if (!error) {
+		stream->free_fn = free_fn;
+		sctx__retire_stream(stream, bytes);
+	}
+	sctx__update_end();
+	return error;
+}
+
+int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream))
+{
+	if (!stream || !free_fn)
+		return -EINVAL;
+	if (sctx__load(&stream->state) & SCTX__MANAGED)
+		return -EPERM;
+	return sctx__stream_retire(stream, free_fn, sizeof(*stream));
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the registry needs of a stream's list beyond the public API. */
+#ifndef SCTX_CONTEXT_H
+#define SCTX_CONTEXT_H
+
+#include "rcu.h"
+
+/* In sctx_stream.state, changed under the stream's lock (SCTX__LOCKED, bit 0). */
+#define SCTX__READY   2u  /* takes contexts */
+#define SCTX__TORN    4u  /* torn down */
+#define SCTX__RETIRED 8u  /* its memory was handed to limbo */
+#define SCTX__MANAGED 16u /* a registry's */
+
+/* Before publication: an empty list with these flags and one open reference. */
+void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags);
+
+/* sctx_stream_retire() for any stream, with the bytes to account for. */
+int sctx__stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream),
+			size_t bytes);
+
+#endif /* SCTX_CONTEXT_H */

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The part of the RCU seam that cannot be inline: the flavour's link-time
+ * name, and the c11 flavour.
+ */
+#include "rcu.h"
+
+const char SCTX__FLAVOUR = 1;
+
+#if defined(SCTX_RCU_QSBR)
+
+__thread unsigned int sctx__qsbr_nesting;
+
+#elif defined(SCTX_RCU_C11)
+
+#include <pthread.h>
+
+/*
+ * Readers publish the grace-period number that they began under; 0 is
+ * "outside".  A grace period takes the next number and waits for each reader
+ * that shows an older one.
+ *
+ *   reader                          grace period
+ *   R1 store ctr = gp               W1 (caller's unlink)
+ *   R2 fence                        W2 fence
+ *   R3 load pointers                W3 gp + 1, load each ctr
+ *
+ * The fences make it impossible that both R3 misses W1 and W3 misses R1: a
+ * reader that the grace period does not wait for sees the unlink.
+ */
+struct reader {
+	uint64_t ctr;
+	unsigned int nesting;
+	bool registered;
+	struct reader *next;
+	struct reader **link;
+};
+
+static __thread struct reader self;
+static uint64_t gp = 1;
+static struct reader *readers;
+static pthread_mutex_t readers_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t gp_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void sctx__rcu_read_lock(void)
+{
+	if (!self.registered)
+		sctx__reader_attach_slow();
+	if (self.nesting++ == 0) {
+		sctx__store(&self.ctr, sctx__load(&gp));
+		sctx__fence(); /* R2, pairs with W2 */
+	}
+}
+
+void sctx__rcu_read_unlock(void)
+{
+	/* Pairs with the acquire in wait_for(): the section is over. */
+	if (--self.nesting == 0)
+		sctx__store_release(&self.ctr, 0);
+}
+
+bool sctx__rcu_read_ongoing(void)
+{
+	return self.nesting != 0;
+}
+
+bool sctx__rcu_registered(void)
+{
+	return self.registered;
+}
+
+void *sctx__rcu_register(void)
+{
+	pthread_mutex_lock(&readers_lock);
+	self.registered = true;
+	self.next = readers;
+	self.link = &readers;
+	if (readers)
+		readers->link = &self.next;
+	readers = &self;
+	pthread_mutex_unlock(&readers_lock);
+	return &self;
+}
+
+void sctx__rcu_forget(void *gone)
+{
+	struct reader *reader = gone;
+
+	*reader->link = reader->next;
+	if (reader->next)
+		reader->next->link = reader->link;
+}
+
+void sctx__rcu_unregister(void)
+{
+	pthread_mutex_lock(&readers_lock);
+	self.registered = false;
+	sctx__rcu_forget(&self);
+	pthread_mutex_unlock(&readers_lock);
+}
+
+/* Whether a reader that began before grace period @number is still inside. */
+static bool old_reader(uint64_t number)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&readers_lock);
+	for (struct reader *r = readers; r && !found; r = r->next) {
+		/* Pairs with the release in sctx__rcu_read_unlock(). */
+		uint64_t ctr = sctx__load_acquire(&r->ctr);
+
+		found = ctr != 0 && ctr < number;
+	}
+	pthread_mutex_unlock(&readers_lock);
+	return found;
+}
+
+void sctx__rcu_synchronize(void)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&gp_lock);
+	sctx__fence(); /* W2, pairs with R2 */
+	number = gp + 1;
+	sctx__store(&gp, number);
+	sctx__fence(); /* a reader that shows the new number began after W1 */
+	while (old_reader(number))
+		sched_yield();
+	pthread_mutex_unlock(&gp_lock);
+}
+
+#endif

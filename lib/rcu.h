@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The RCU seam: what the library wants of an RCU flavour, and the only file
+ * of it that includes liburcu.  The read side stands in streamctx/inline.h;
+ * this adds registration, grace periods and fork.
+ *
+ *   memb  default.  Readers run no fence; membarrier(2) in the grace period.
+ *   bp    registers threads by itself; grace periods sleep.
+ *   qsbr  free readers; threads that idle must say so (sctx_thread_offline).
+ *   c11   C11 atomics alone, for ThreadSanitizer and model checkers.
+ *
+ * A grace period orders: what a thread did before its end of section happens
+ * before the return of a sctx__rcu_synchronize() that waited for it, and what
+ * happened before the call is seen by every section that the call does not
+ * wait for.
+ */
+#ifndef SCTX_RCU_H
+#define SCTX_RCU_H
+
+#include "sync.h"
+
+#include <streamctx/inline.h>
+
+#if defined(SCTX_RCU_BP)
+
+#define SCTX__RCU_NAME "bp"
+
+/* bp's record of a thread is liburcu's own, which takes care of fork. */
+static inline void *sctx__rcu_register(void)
+{
+	urcu_bp_register_thread();
+	return NULL;
+}
+
+static inline bool sctx__rcu_registered(void)
+{
+	return URCU_TLS(urcu_bp_reader) != NULL;
+}
+
+/* liburcu unregisters at thread exit. */
+static inline void sctx__rcu_unregister(void)
+{
+}
+
+static inline void sctx__rcu_synchronize(void)
+{
+	urcu_bp_synchronize_rcu();
+}
+
+static inline void sctx__rcu_online(void)
+{
+}
+
+static inline void sctx__rcu_offline(void)
+{
+}
+
+static inline void sctx__rcu_before_fork(void)
+{
+	urcu_bp_before_fork();
+}
+
+static inline void sctx__rcu_after_fork_parent(void)
+{
+	urcu_bp_after_fork_parent();
+}
+
+static inline void sctx__rcu_after_fork_child(void)
+{
+	urcu_bp_after_fork_child();
+}
+
+static inline void sctx__rcu_forget(void *reader)
+{
+	(void)reader;
+}
+
+#else /* memb, qsbr, c11 */
+
+/* Nothing to do around fork but to forget the threads that are gone. */
+static inline void sctx__rcu_before_fork(void)
+{
+}
+
+static inline void sctx__rcu_after_fork_parent(void)
+{
+}
+
+static inline void sctx__rcu_after_fork_child(void)
+{
+}
+
+#if defined(SCTX_RCU_C11)
+
+#define SCTX__RCU_NAME "c11"
+
+void *sctx__rcu_register(void);
+bool sctx__rcu_registered(void);
+void sctx__rcu_unregister(void);
+void sctx__rcu_synchronize(void);
+void sctx__rcu_forget(void *reader);
+
+static inline void sctx__rcu_online(void)
+{
+}
+
+static inline void sctx__rcu_offline(void)
+{
+}
+
+#elif defined(SCTX_RCU_QSBR)
+
+#define SCTX__RCU_NAME "qsbr"
+
+static inline bool sctx__rcu_registered(void)
+{
+	return URCU_TLS(urcu_qsbr_reader).registered;
+}
+
+static inline void *sctx__rcu_register(void)
+{
+	urcu_qsbr_register_thread();
+	return &URCU_TLS(urcu_qsbr_reader);
+}
+
+static inline void sctx__rcu_unregister(void)
+{
+	urcu_qsbr_unregister_thread();
+}
+
+static inline void sctx__rcu_synchronize(void)
+{
+	urcu_qsbr_synchronize_rcu();
+}
+
+static inline void sctx__rcu_online(void)
+{
+	if (!URCU_TLS(urcu_qsbr_reader).ctr)
+		urcu_qsbr_thread_online();
+}
+
+static inline void sctx__rcu_offline(void)
+{
+	if (sctx__rcu_registered() && URCU_TLS(urcu_qsbr_reader).ctr)
+		urcu_qsbr_thread_offline();
+}
+
+/* In a fork's child: @reader belongs to a thread that does not exist here. */
+static inline void sctx__rcu_forget(void *reader)
+{
+	cds_list_del(&((struct urcu_qsbr_reader *)reader)->node);
+}
+
+#else /* memb */
+
+#define SCTX__RCU_NAME "memb"
+
+static inline bool sctx__rcu_registered(void)
+{
+	return URCU_TLS(urcu_memb_reader).registered;
+}
+
+static inline void *sctx__rcu_register(void)
+{
+	urcu_memb_register_thread();
+	return &URCU_TLS(urcu_memb_reader);
+}
+
+static inline void sctx__rcu_unregister(void)
+{
+	urcu_memb_unregister_thread();
+}
+
+static inline void sctx__rcu_synchronize(void)
+{
+	urcu_memb_synchronize_rcu();
+}
+
+static inline void sctx__rcu_online(void)
+{
+}
+
+static inline void sctx__rcu_offline(void)
+{
+}
+
+static inline void sctx__rcu_forget(void *reader)
+{
+	cds_list_del(&((struct urcu_reader *)reader)->node);
+}
+
+#endif
+#endif /* !bp */
+
+#endif /* SCTX_RCU_H */

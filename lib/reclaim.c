@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The reclaimer: one thread that turns limbo into freed memory.  A cycle is
+ *
+ *   turn the phase             threads add to the other set from now on
+ *   wait for a grace period    nobody adds to the old set any more, and no
+ *                              reader is left that could know what the cycle
+ *                              before had collected
+ *   call back what the cycle before collected
+ *   collect the old set
+ *
+ * so that one grace period serves all threads and both purposes, and what is
+ * retired is freed one to two grace periods later.
+ *
+ * Who creates starts the thread, so that who releases need not.  The lock
+ * covers the fields of `reclaimer`; closed and ripe are the thread's own.  No
+ * lock is held during a grace period or a callback.  Order: reclaimer.lock,
+ * then thread.c's.
+ */
+#include "reclaim.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+/* Between two grace periods when nothing presses: collects a batch worth one. */
+#define PAUSE_NS 500000
+
+/* How long fork, exit and dlclose wait for a callback that does not return. */
+#define PATIENCE_S 1
+
+/* Callbacks run between two looks at the account. */
+#define RUN_BATCH 256
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t work; /* the thread waits */
+	pthread_cond_t done; /* others wait for the thread */
+	pthread_t thread;
+	uint64_t started; /* cycles */
+	uint64_t finished;
+	uint64_t wanted; /* cycles that someone waits for: no pause before */
+	bool parked;	 /* for a fork */
+	bool stop;
+	unsigned int flags;
+	int64_t limit_callbacks;
+	int64_t limit_bytes;
+	struct sctx__limbo closed;
+	struct sctx__limbo ripe;
+	uint64_t callbacks_run;
+	uint64_t grace_periods;
+} reclaimer = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.work = PTHREAD_COND_INITIALIZER,
+	.done = PTHREAD_COND_INITIALIZER,
+	.limit_callbacks = SCTX_LIMIT_CALLBACKS_DEFAULT,
+	.limit_bytes = SCTX_LIMIT_BYTES_DEFAULT,
+};
+
+/* ------------------------------------------------------------------ limits */
+
+#define LIMIT_MAX (INT64_MAX / 8)
+
+/* Whether limbo holds at least @eighths of what it may. */
+static bool limbo_reaches(int eighths)
+{
+	return sctx__load(&sctx__account.callbacks) * 8 >=
+		       sctx__load(&reclaimer.limit_callbacks) * eighths ||
+	       sctx__load(&sctx__account.bytes) * 8 >=
+		       sctx__load(&reclaimer.limit_bytes) * eighths;
+}
+
+/* With the lock held.  Full ends an eighth below where it begins. */
+static void update_full(void)
+{
+	uint32_t full = sctx__load(&sctx__shared.full);
+
+	if (full && !limbo_reaches(7)) {
+		sctx__store(&sctx__shared.full, 0);
+		pthread_cond_broadcast(&reclaimer.done);
+	} else if (!full && limbo_reaches(8)) {
+		sctx__store(&sctx__shared.full, 1);
+	}
+}
+
+void sctx__account_flush_slow(struct sctx__thread *self)
+{
+	sctx__add(&sctx__account.callbacks, (int64_t)self->pending_callbacks);
+	sctx__add(&sctx__account.bytes, (int64_t)self->pending_bytes);
+	sctx__store(&self->pending_callbacks, 0);
+	sctx__store(&self->pending_bytes, 0);
+	if (limbo_reaches(8) || (sctx__load(&sctx__shared.paused) && limbo_reaches(1))) {
+		pthread_mutex_lock(&reclaimer.lock);
+		update_full();
+		pthread_cond_signal(&reclaimer.work);
+		pthread_mutex_unlock(&reclaimer.lock);
+	}
+}
+
+/* Threads tell of what they retired in batches of 1/64 of the limits or less. */
+static size_t batch_of(size_t limit, size_t most)
+{
+	size_t batch = limit / 64;
+
+	return batch == 0 ? 1 : batch > most ? most : batch;
+}
+
+static void set_batches(void)
+{
+	sctx__store(&sctx__shared.batch_callbacks,
+		    (uint32_t)batch_of((size_t)reclaimer.limit_callbacks, 256));
+	sctx__store(&sctx__shared.batch_bytes, batch_of((size_t)reclaimer.limit_bytes, 65536));
+}
+
+static int64_t limit_of(size_t limit)
+{
+	return limit > LIMIT_MAX ? LIMIT_MAX : (int64_t)limit;
+}
+
+int sctx_reclaim_configure(const struct sctx_reclaim_options *options)
+{
+	if (!options || options->size != sizeof(*options) || options->limit_bytes == 0 ||
+	    options->limit_callbacks == 0 || options->flags & ~SCTX_RECLAIM_NOWAIT)
+		return -EINVAL;
+	pthread_mutex_lock(&reclaimer.lock);
+	sctx__store(&reclaimer.limit_bytes, limit_of(options->limit_bytes));
+	sctx__store(&reclaimer.limit_callbacks, limit_of(options->limit_callbacks));
+	sctx__store(&reclaimer.flags, options->flags);
+	set_batches();
+	update_full();
+	pthread_mutex_unlock(&reclaimer.lock);
+	return 0;
+}
+
+/* --------------------------------------------------------------- callbacks */
+
+/*
+ * With the lock held by nobody.  Stops between two callbacks while a fork is
+ * under way, so that the child finds closed and ripe whole.
+ */
+static void park_for_fork(void)
+{
+	sctx__rcu_offline();
+	pthread_mutex_lock(&reclaimer.lock);
+	reclaimer.parked = true;
+	pthread_cond_broadcast(&reclaimer.done);
+	while (sctx__load(&sctx__shared.gate))
+		pthread_cond_wait(&reclaimer.work, &reclaimer.lock);
+	reclaimer.parked = false;
+	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+/* Take @callbacks that have run out of the account. */
+static void account_freed(struct sctx__limbo *ripe, size_t callbacks)
+{
+	size_t bytes = callbacks == ripe->callbacks ?
+			       ripe->bytes :
+			       ripe->bytes / ripe->callbacks * callbacks;
+
+	ripe->callbacks -= callbacks;
+	ripe->bytes -= bytes;
+	sctx__store(&reclaimer.callbacks_run, reclaimer.callbacks_run + callbacks);
+	sctx__sub(&sctx__account.callbacks, (int64_t)callbacks);
+	sctx__sub(&sctx__account.bytes, (int64_t)bytes);
+	if (sctx__load(&sctx__shared.full)) {
+		pthread_mutex_lock(&reclaimer.lock);
+		update_full();
+		pthread_mutex_unlock(&reclaimer.lock);
+	}
+}
+
+/*
+ * Drop limbo's reference.  A grace period has passed since the context was
+ * unlinked, so that only holders can still reach it: one reference is ours
+ * alone.  The acquires pair with the release in other holders' puts, whose
+ * use of the context is over.  @in_limbo is cleared before the reference is
+ * dropped, for the holder that then puts the last one.
+ */
+static void context_drop(struct sctx_context *ctx)
+{
+	sctx__store(&ctx->in_limbo, 0);
+	if (sctx__load_acquire(&ctx->refs) == 1 || sctx__sub_acq_rel(&ctx->refs, 1) == 1)
+		ctx->free_callback(ctx);
+}
+
+/* Contexts before streams: an owner may have put one inside the other. */
+static bool run_one(struct sctx__limbo *ripe)
+{
+	struct sctx_context *ctx = ripe->contexts;
+	struct sctx_stream *stream = ripe->streams;
+	struct sctx__block *block = ripe->blocks;
+
+	if (ctx) {
+		ripe->contexts = ctx->next;
+		__builtin_prefetch(ctx->next, 1);
+		context_drop(ctx);
+	} else if (stream) {
+		ripe->streams = stream->next;
+		__builtin_prefetch(stream->next, 1);
+		stream->free_fn(stream);
+	} else if (block) {
+		ripe->blocks = block->next;
+		block->free_fn(block);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void run_ripe(void)
+{
+	struct sctx__limbo *ripe = &reclaimer.ripe;
+	size_t ran = 0;
+
+	sctx__self.in_callback = true;
+	while (run_one(ripe)) {
+		if (++ran == RUN_BATCH) {
+			account_freed(ripe, ran);
+			ran = 0;
+		}
+		if (sctx__unlikely(sctx__load(&sctx__shared.gate)))
+			park_for_fork();
+	}
+	sctx__self.in_callback = false;
+	if (ran)
+		account_freed(ripe, ran);
+}
+
+/* ------------------------------------------------------------------ cycles */
+
+/* True if there was anything to do. */
+static bool cycle(void)
+{
+	bool ran, collected;
+
+	run_ripe(); /* left over by a fork */
+	sctx__limbo_turn_phase();
+	sctx__synchronize();
+	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
+	reclaimer.ripe = reclaimer.closed;
+	memset(&reclaimer.closed, 0, sizeof(reclaimer.closed));
+	ran = reclaimer.ripe.callbacks != 0;
+	run_ripe();
+	collected = sctx__limbo_take_closed(&reclaimer.closed);
+	sctx__rcu_offline();
+	return ran || collected;
+}
+
+static struct timespec after(clockid_t clock, long ns)
+{
+	struct timespec at;
+
+	clock_gettime(clock, &at);
+	at.tv_sec += (at.tv_nsec + ns) / 1000000000;
+	at.tv_nsec = (at.tv_nsec + ns) % 1000000000;
+	return at;
+}
+
+/* With the lock held: nobody waits for a cycle, the process is not ending. */
+static bool may_rest(void)
+{
+	return reclaimer.finished >= reclaimer.wanted && !reclaimer.stop &&
+	       !sctx__load(&sctx__shared.gate);
+}
+
+static void pause_between_cycles(void)
+{
+	struct timespec until = after(CLOCK_REALTIME, PAUSE_NS);
+
+	if (!may_rest() || limbo_reaches(1))
+		return;
+	sctx__store(&sctx__shared.paused, 1);
+	pthread_cond_timedwait(&reclaimer.work, &reclaimer.lock, &until);
+	sctx__store(&sctx__shared.paused, 0);
+}
+
+/*
+ * The cycle that found nothing began after @sleeping was set: an addition
+ * that it missed was made in a section that its grace period did not wait
+ * for, and that section sees @sleeping and wakes us.
+ */
+static void sleep_until_work(void)
+{
+	while (sctx__load(&sctx__shared.sleeping) && may_rest())
+		pthread_cond_wait(&reclaimer.work, &reclaimer.lock);
+	sctx__store(&sctx__shared.sleeping, 0);
+}
+
+static void *reclaimer_main(void *unused)
+{
+	bool busy = true;
+
+	(void)unused;
+	while (sctx__thread_attach(true))
+		sched_yield();
+	sctx__rcu_offline();
+	pthread_mutex_lock(&reclaimer.lock);
+	sctx__store(&sctx__shared.sleeping, 0);
+	while (busy || !reclaimer.stop) {
+		reclaimer.started++;
+		pthread_mutex_unlock(&reclaimer.lock);
+		if (sctx__load(&sctx__shared.gate))
+			park_for_fork();
+		busy = cycle();
+		pthread_mutex_lock(&reclaimer.lock);
+
+		reclaimer.finished++;
+		update_full();
+		pthread_cond_broadcast(&reclaimer.done);
+		busy = busy || !sctx__limbo_is_empty();
+		if (busy) {
+			sctx__store(&sctx__shared.sleeping, 0);
+			pause_between_cycles();
+		} else if (!sctx__load(&sctx__shared.sleeping)) {
+			sctx__store(&sctx__shared.sleeping, 1);
+		} else {
+			sleep_until_work();
+		}
+	}
+	pthread_mutex_unlock(&reclaimer.lock);
+	return NULL;
+}
+
+/* With the lock held. */
+static int start_thread(void)
+{
+	sigset_t all, before;
+	int error;
+
+	if (sctx__load(&sctx__shared.worker))
+		return 0;
+	set_batches();
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&reclaimer.thread, NULL, reclaimer_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!error)
+		sctx__store(&sctx__shared.worker, 1);
+	return -error;
+}
+
+/* Something was retired.  If the thread cannot be started now, later will do. */
+void sctx__wake_reclaimer_slow(void)
+{
+	pthread_mutex_lock(&reclaimer.lock);
+	if (start_thread() == 0) {
+		sctx__store(&sctx__shared.sleeping, 0);
+		pthread_cond_signal(&reclaimer.work);
+	}
+	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+/* ----------------------------------------------------------------- waiting */
+
+int sctx__admit_slow(bool nowait)
+{
+	int error;
+
+	if (sctx__must_not_wait() || sctx__load(&reclaimer.flags) & SCTX_RECLAIM_NOWAIT)
+		nowait = true;
+	sctx_thread_offline();
+	pthread_mutex_lock(&reclaimer.lock);
+	error = start_thread();
+	while (!error && sctx__load(&sctx__shared.full)) {
+		if (nowait)
+			error = -EAGAIN;
+		else
+			pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	}
+	pthread_mutex_unlock(&reclaimer.lock);
+	return error;
+}
+
+/*
+ * What is in limbo now is collected at the latest by the next cycle to start,
+ * and called back by the one after.
+ */
+int sctx_barrier(void)
+{
+	uint64_t target;
+	int error;
+
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	sctx__rcu_offline();
+	pthread_mutex_lock(&reclaimer.lock);
+	error = start_thread();
+	target = reclaimer.started + 2;
+	if (!error && reclaimer.wanted < target)
+		reclaimer.wanted = target;
+	pthread_cond_signal(&reclaimer.work);
+	while (!error && reclaimer.finished < target)
+		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	pthread_mutex_unlock(&reclaimer.lock);
+	return error;
+}
+
+int sctx_synchronize(void)
+{
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	sctx__synchronize();
+	return 0;
+}
+
+int sctx_stats_get(struct sctx_stats *stats)
+{
+	struct sctx__account sum = { 0, 0 };
+
+	if (!stats || stats->size != sizeof(*stats))
+		return -EINVAL;
+	sctx__limbo_pending(&sum);
+	sum.callbacks += sctx__load(&sctx__account.callbacks);
+	sum.bytes += sctx__load(&sctx__account.bytes);
+	stats->limbo_callbacks = sum.callbacks > 0 ? (uint64_t)sum.callbacks : 0;
+	stats->limbo_bytes = sum.bytes > 0 ? (uint64_t)sum.bytes : 0;
+	stats->callbacks_run = sctx__load(&reclaimer.callbacks_run);
+	stats->grace_periods = sctx__load(&reclaimer.grace_periods);
+	return 0;
+}
+
+void sctx_no_free(struct sctx_context *ctx)
+{
+	(void)ctx;
+}
+
+/* --------------------------------------------------- fork, exit, dlclose */
+
+static bool is_reclaimer(void)
+{
+	return sctx__load(&sctx__shared.worker) && pthread_equal(reclaimer.thread, pthread_self());
+}
+
+/*
+ * Park the thread, unless it is the one that forks.  Its grace period may be
+ * waiting for our own read section, or its callback for a lock that we hold:
+ * then the child does without that callback.
+ */
+static void before_fork(void)
+{
+	struct timespec until = after(CLOCK_REALTIME, 0);
+
+	until.tv_sec += PATIENCE_S;
+	pthread_mutex_lock(&reclaimer.lock);
+	sctx__store(&sctx__shared.gate, 1);
+	pthread_cond_signal(&reclaimer.work);
+	while (sctx__load(&sctx__shared.worker) && !reclaimer.parked && !sctx__must_not_wait())
+		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
+			break;
+	pthread_mutex_unlock(&reclaimer.lock);
+	sctx__threads_quiesce();
+	pthread_mutex_lock(&reclaimer.lock);
+	sctx__threads_before_fork();
+}
+
+static void open_gate(void)
+{
+	sctx__store(&sctx__shared.gate, 0);
+	pthread_cond_broadcast(&reclaimer.work);
+	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+static void after_fork_parent(void)
+{
+	sctx__threads_after_fork_parent();
+	open_gate();
+}
+
+static void after_fork_child(void)
+{
+	bool forked_in_callback = is_reclaimer();
+
+	sctx__threads_after_fork_child();
+	pthread_mutex_init(&reclaimer.lock, NULL);
+	pthread_cond_init(&reclaimer.work, NULL);
+	pthread_cond_init(&reclaimer.done, NULL);
+	pthread_mutex_lock(&reclaimer.lock);
+	reclaimer.parked = false;
+	if (!forked_in_callback) {
+		reclaimer.finished = reclaimer.started;
+		sctx__store(&sctx__shared.worker, 0);
+		sctx__store(&sctx__shared.sleeping, 1);
+		sctx__store(&sctx__shared.paused, 0);
+	}
+	open_gate();
+}
+
+__attribute__((constructor)) static void reclaim_init(void)
+{
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+/* At dlclose or exit: free what can be freed, and leave no thread behind. */
+__attribute__((destructor)) static void reclaim_fini(void)
+{
+	struct timespec until = after(CLOCK_REALTIME, 0);
+	bool running;
+
+	if (sctx__self.in_callback)
+		return;
+	until.tv_sec += PATIENCE_S;
+	pthread_mutex_lock(&reclaimer.lock);
+	running = sctx__load(&sctx__shared.worker);
+	reclaimer.stop = running;
+	pthread_cond_signal(&reclaimer.work);
+	pthread_mutex_unlock(&reclaimer.lock);
+	if (running && pthread_timedjoin_np(reclaimer.thread, NULL, &until) == 0) {
+		sctx__store(&sctx__shared.sleeping, 1);
+		sctx__store(&sctx__shared.worker, 0);
+		reclaimer.stop = false;
+	}
+	sctx__threads_fini();
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Retiring: handing things to limbo, to be freed after a grace period.
+ *
+ * Never waits and never fails.  Called by lib/context.c and lib/table.c with
+ * no lock held, after the thing was unlinked: the store that unlinks happens
+ * before the end of this section, and so before the grace period that the
+ * reclaimer waits for.
+ */
+#ifndef SCTX_RECLAIM_H
+#define SCTX_RECLAIM_H
+
+#include "thread.h"
+
+/*
+ * 0 if the caller may create something; else waits until limbo is below its
+ * limit, or returns -EAGAIN.  Also starts the reclaimer's thread, so that
+ * what releases later finds it running.
+ */
+int sctx__admit_slow(bool nowait);
+
+void sctx__account_flush_slow(struct sctx__thread *self);
+void sctx__wake_reclaimer_slow(void);
+
+static inline int sctx__admit(bool nowait)
+{
+	if (sctx__likely(sctx__load(&sctx__shared.worker) && !sctx__load(&sctx__shared.full)))
+		return 0;
+	return sctx__admit_slow(nowait);
+}
+
+/*
+ * After an addition to limbo, still inside its section.  The reclaimer sets
+ * @sleeping and then lets a grace period pass before it looks at limbo for
+ * the last time: a section that it did not wait for sees @sleeping here.
+ */
+static inline void sctx__limbo_added(struct sctx__thread *self, struct sctx__limbo *limbo,
+				     size_t bytes)
+{
+	size_t callbacks = self->pending_callbacks + 1;
+
+	limbo->callbacks++;
+	limbo->bytes += bytes;
+	bytes += self->pending_bytes;
+	sctx__store(&self->pending_callbacks, callbacks);
+	sctx__store(&self->pending_bytes, bytes);
+	if (sctx__unlikely(sctx__load(&sctx__shared.sleeping)))
+		sctx__wake_reclaimer_slow();
+	if (sctx__unlikely(callbacks >= sctx__load(&sctx__shared.batch_callbacks) ||
+			   bytes >= sctx__load(&sctx__shared.batch_bytes)))
+		sctx__account_flush_slow(self);
+}
+
+static inline struct sctx__limbo *sctx__limbo_of(struct sctx__thread *self)
+{
+	return &self->limbo[sctx__load(&sctx__shared.phase)];
+}
+
+/* The caller's reference goes to limbo, which drops it after a grace period. */
+static inline void sctx__retire_context(struct sctx_context *ctx)
+{
+	struct sctx__thread *self = sctx__update_begin();
+	struct sctx__limbo *limbo = sctx__limbo_of(self);
+
+	SCTX__LIMBO_PUSH(&limbo->contexts, &limbo->last_context, ctx);
+	sctx__limbo_added(self, limbo, sizeof(*ctx));
+	sctx__update_end();
+}
+
+/* @stream->free_fn(@stream) after a grace period. */
+static inline void sctx__retire_stream(struct sctx_stream *stream, size_t bytes)
+{
+	struct sctx__thread *self = sctx__update_begin();
+	struct sctx__limbo *limbo = sctx__limbo_of(self);
+
+	SCTX__LIMBO_PUSH(&limbo->streams, &limbo->last_stream, stream);
+	sctx__limbo_added(self, limbo, bytes);
+	sctx__update_end();
+}
+
+/* @block->free_fn(@block) after a grace period. */
+static inline void sctx__retire_block(struct sctx__block *block, size_t bytes)
+{
+	struct sctx__thread *self = sctx__update_begin();
+	struct sctx__limbo *limbo = sctx__limbo_of(self);
+
+	SCTX__LIMBO_PUSH(&limbo->blocks, &limbo->last_block, block);
+	sctx__limbo_added(self, limbo, bytes);
+	sctx__update_end();
+}
+
+#endif /* SCTX_RECLAIM_H */

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Streams by id: open, close, find, walk.  Called by users; calls table.c and
+ * context.c.
+ *
+ * A stream's open count is at least one while it is in the table.  Opening
+ * adds one, without a lock; closing any but the last takes one off, likewise.
+ * The last close locks the bucket, makes the count DEAD with the same
+ * compare-and-swap that takes the last reference off, and clears the slot, so
+ * that under a bucket's lock every node is alive.  An open that meets DEAD was
+ * too late, and starts over under the lock.
+ */
+#include "context.h"
+#include "pool.h"
+#include "reclaim.h"
+#include "table.h"
+
+#include <errno.h>
+#include <sys/random.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define DEAD	  (UINT32_C(1) << 31)
+#define OPENS_MAX (UINT32_C(1) << 30)
+
+/* One page of buckets. */
+#define FIRST_BUCKETS 64
+
+struct sctx_registry {
+	struct sctx__table *table;
+	uint64_t seed;
+	struct sctx__block block;
+};
+
+static uint64_t hash_id(const struct sctx_registry *registry, const struct sctx_id *id)
+{
+	return XXH3_64bits_withSeed(id, sizeof(*id), registry->seed);
+}
+
+static uint64_t hash_node(struct sctx__node *node)
+{
+	return hash_id(node->registry, &node->id);
+}
+
+static struct sctx__node *node_of(const struct sctx_stream *stream)
+{
+	return (struct sctx__node *)((char *)(uintptr_t)stream -
+				     offsetof(struct sctx__node, stream));
+}
+
+static void node_free(struct sctx_stream *stream)
+{
+	sctx__pool_free(node_of(stream), sizeof(struct sctx__node));
+}
+
+static struct sctx__node *node_alloc(struct sctx_registry *registry, const struct sctx_id *id)
+{
+	struct sctx__node *node = sctx__pool_alloc(sizeof(*node));
+
+	if (!node)
+		return NULL;
+	node->id = *id;
+	node->registry = registry;
+	sctx__stream_setup(&node->stream, SCTX__MANAGED);
+	return node;
+}
+
+/* ---------------------------------------------------------- create, destroy */
+
+int sctx_registry_create(struct sctx_registry **out)
+{
+	struct sctx_registry *registry;
+	ssize_t got;
+
+	if (!out)
+		return -EINVAL;
+	*out = NULL;
+	registry = sctx__pool_alloc(sizeof(*registry));
+	if (!registry)
+		return -ENOMEM;
+	do
+		got = getrandom(&registry->seed, sizeof(registry->seed), 0);
+	while (got < 0 && errno == EINTR);
+	if (got < 0) {
+		int error = -errno;
+
+		sctx__pool_free(registry, sizeof(*registry));
+		return error;
+	}
+	registry->table = sctx__table_create(FIRST_BUCKETS);
+	if (!registry->table) {
+		sctx__pool_free(registry, sizeof(*registry));
+		return -ENOMEM;
+	}
+	*out = registry;
+	return 0;
+}
+
+static void registry_free(struct sctx__block *block)
+{
+	struct sctx_registry *registry =
+		(struct sctx_registry *)((char *)block - offsetof(struct sctx_registry, block));
+	struct sctx__table *table = registry->table, *next;
+
+	for (; table; table = next) {
+		next = table->next;
+		sctx__table_free(table);
+	}
+	sctx__pool_free(registry, sizeof(*registry));
+}
+
+static int found_one(struct sctx__node *node, void *unused)
+{
+	(void)node;
+	(void)unused;
+	return -EBUSY;
+}
+
+/* The table goes through limbo: an open that was late may still be in it. */
+int sctx_registry_destroy(struct sctx_registry *registry)
+{
+	struct sctx__table *table;
+	int error = 0;
+
+	if (!registry)
+		return -EINVAL;
+	sctx__update_begin();
+	table = sctx__load_acquire(&registry->table);
+	for (size_t i = 0; i <= table->mask && !error; i++)
+		error = sctx__table_visit(table, i, found_one, NULL);
+	if (!error) {
+		registry->block.free_fn = registry_free;
+		sctx__retire_block(&registry->block, sizeof(*registry));
+	}
+	sctx__update_end();
+	return error;
+}
+
+/* -------------------------------------------------------------- open, find */
+
+/*
+ * Take an open reference.  -ESTALE if the last one is gone.  The acquire
+ * pairs with the release in sctx_close(): who opens sees what was done under
+ * the opens before.
+ */
+static int node_open(struct sctx__node *node)
+{
+	uint32_t opens = sctx__add_acquire(&node->stream.opens, 1);
+
+	if (sctx__likely(opens < OPENS_MAX))
+		return 0;
+	if (opens & DEAD)
+		return -ESTALE;
+	sctx__sub(&node->stream.opens, 1);
+	return -EMFILE;
+}
+
+static void grow(struct sctx_registry *registry)
+{
+	/* Pairs with the release in table.c's finish(). */
+	if (sctx__unlikely(sctx__table_should_grow(sctx__load_acquire(&registry->table))))
+		sctx__table_grow_slow(&registry->table, hash_node);
+}
+
+/* Insert @node, unless its id has become open: then open that. */
+static int open_locked(struct sctx_registry *registry, uint64_t hash, struct sctx__node *node,
+		       struct sctx__node **opened)
+{
+	struct sctx__place place = sctx__table_lock(sctx__load_acquire(&registry->table), hash);
+	struct sctx__node *there = sctx__chain_find(place.bucket, hash, &node->id);
+	int error;
+
+	*opened = there ? there : node;
+	error = there ? node_open(there) : sctx__table_insert(&place, hash, node);
+	sctx__table_unlock(&place);
+	return error;
+}
+
+static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash,
+		     bool nowait, struct sctx_stream **stream)
+{
+	struct sctx__node *node, *opened;
+	int error = sctx__admit(nowait);
+
+	if (error)
+		return error;
+	node = node_alloc(registry, id);
+	if (!node)
+		return -ENOMEM;
+	sctx__update_begin();
+	error = open_locked(registry, hash, node, &opened);
+	if (!error)
+		grow(registry);
+	sctx__update_end();
+	if (error || opened != node)
+		node_free(&node->stream);
+	if (!error)
+		*stream = &opened->stream;
+	return error;
+}
+
+int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
+	      struct sctx_stream **stream)
+{
+	struct sctx__node *node;
+	uint64_t hash;
+	int error = -ESTALE;
+
+	if (!stream)
+		return -EINVAL;
+	*stream = NULL;
+	if (!registry || !id || flags & ~(SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT))
+		return -EINVAL;
+
+	hash = hash_id(registry, id);
+	sctx__rcu_read_lock();
+	node = sctx__table_find(sctx__load_acquire(&registry->table), hash, id);
+	if (node)
+		error = node_open(node);
+	sctx__rcu_read_unlock();
+
+	if (sctx__likely(!error))
+		*stream = &node->stream;
+	else if (error == -ESTALE && flags & SCTX_OPEN_EXISTING)
+		error = -ENOENT;
+	else if (error == -ESTALE)
+		error = open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
+	return error;
+}
+
+struct sctx_stream *sctx_find(struct sctx_registry *registry, const struct sctx_id *id)
+{
+	struct sctx__node *node;
+
+	if (!registry || !id)
+		return NULL;
+	node = sctx__table_find(sctx__load_acquire(&registry->table), hash_id(registry, id), id);
+	return node ? &node->stream : NULL;
+}
+
+const struct sctx_id *sctx_stream_id(const struct sctx_stream *stream)
+{
+	if (!stream || !(sctx__load(&stream->state) & SCTX__MANAGED))
+		return NULL;
+	return &node_of(stream)->id;
+}
+
+/* ------------------------------------------------------------------- close */
+
+/* True if this was the last close; false if someone opened meanwhile. */
+static bool close_last(struct sctx__node *node)
+{
+	struct sctx_registry *registry = node->registry;
+	uint64_t hash = hash_node(node);
+	uint32_t one = 1;
+	struct sctx__place place;
+	bool last;
+
+	sctx__update_begin();
+	place = sctx__table_lock(sctx__load_acquire(&registry->table), hash);
+	/* The acquire pairs with the release of the other closes. */
+	last = sctx__cas_acq_rel(&node->stream.opens, &one, DEAD);
+	if (last) {
+		sctx__table_remove(&place, node);
+		sctx__stream_retire(&node->stream, node_free, sizeof(*node));
+		grow(registry);
+	} else {
+		sctx__table_unlock(&place);
+	}
+	sctx__update_end();
+	return last;
+}
+
+int sctx_close(struct sctx_stream *stream)
+{
+	uint32_t opens;
+
+	if (!stream)
+		return -EINVAL;
+	if (!(sctx__load(&stream->state) & SCTX__MANAGED))
+		return -EPERM;
+	opens = sctx__load(&stream->opens);
+	for (;;) {
+		if (opens == 0 || opens & DEAD)
+			return -EBADF;
+		if (opens == 1) {
+			if (close_last(node_of(stream)))
+				return 0;
+			opens = sctx__load(&stream->opens);
+		} else if (sctx__cas_acq_rel(&stream->opens, &opens, opens - 1)) {
+			return 0;
+		}
+	}
+}
+
+/* -------------------------------------------------------------------- walk */
+
+struct walk {
+	int (*fn)(struct sctx_stream *stream, void *arg);
+	void *arg;
+};
+
+static int walk_node(struct sctx__node *node, void *arg)
+{
+	const struct walk *walk = arg;
+
+	return walk->fn(&node->stream, walk->arg);
+}
+
+/*
+ * The next bucket, counting with the bits reversed: when the table doubles
+ * between two steps, the buckets behind us become exactly those whose streams
+ * we have seen.  0 after the last.
+ */
+static size_t next_index(size_t index, size_t mask)
+{
+	size_t bit = (mask + 1) >> 1;
+
+	while (bit && index & bit) {
+		index &= ~bit;
+		bit >>= 1;
+	}
+	return index | bit;
+}
+
+int sctx_registry_for_each(struct sctx_registry *registry,
+			   int (*fn)(struct sctx_stream *stream, void *arg), void *arg)
+{
+	struct walk walk = { fn, arg };
+	size_t index = 0;
+	int result;
+
+	if (!registry || !fn)
+		return -EINVAL;
+	do {
+		struct sctx__table *table;
+
+		sctx__update_begin();
+		table = sctx__load_acquire(&registry->table);
+		result = sctx__table_visit(table, index, walk_node, &walk);
+		index = next_index(index, table->mask);
+		sctx__update_end();
+	} while (index && !result);
+	return result;
+}
+
+/* ----------------------------------------------------------------- version */
+
+const char *sctx_version(void)
+{
+	if (strcmp(sctx__pool_name(), "jemalloc") == 0)
+		return SCTX_VERSION ", " SCTX__RCU_NAME ", jemalloc";
+	return SCTX_VERSION ", " SCTX__RCU_NAME ", libc";
+}

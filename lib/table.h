@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table from stream id to open stream: a power of two of buckets, each
+ * one cache line, as in CLHT (David, Guerraoui, Trigonakis: Asynchronized
+ * Concurrency, ASPLOS 2015).
+ *
+ *   bucket, 64 bytes
+ *   +------+------+------+------+------+------+------+------------------+
+ *   | slot | slot | slot | slot | slot | slot | slot | overflow | flags |
+ *   +------+------+------+------+------+------+------+------------------+
+ *   slot: 16 bits of the hash over 48 bits of the node's address; 0 = empty
+ *
+ * The last word is the writers' spinlock (bit 0), MOVED (bit 1) and the
+ * address of the next bucket of the chain (64-byte aligned).
+ *
+ * Growing.  A table whose chains get long gets a successor of twice the size,
+ * and from then on each open of a new stream and each last close moves a few
+ * buckets there.  Moving one, under its lock: copy the slots to the
+ * successor, set MOVED, clear the slots.  So a reader that misses in a bucket
+ * because it was just cleared sees MOVED, and goes on to the successor.  A
+ * writer that finds MOVED and no lock goes on too; until then it waits for
+ * the lock, so that no stream is unlinked in the successor while a slot here
+ * still names it.
+ */
+#ifndef SCTX_TABLE_H
+#define SCTX_TABLE_H
+
+#include "rcu.h"
+
+#include <stddef.h>
+#include <string.h>
+
+struct sctx_registry;
+
+/*
+ * A registry's stream, 128 bytes.  The first line holds all that a lookup by
+ * id of the first owner's context needs.
+ */
+struct sctx__node {
+	struct sctx_id id;
+	struct sctx_stream stream;
+	struct sctx_registry *registry;
+	void *reserved;
+} __attribute__((aligned(64)));
+
+#define SCTX__SLOTS 7
+
+struct sctx__bucket {
+	uintptr_t slot[SCTX__SLOTS];
+	uintptr_t chain;
+} __attribute__((aligned(64)));
+
+#define SCTX__MOVED	  ((uintptr_t)2)
+#define SCTX__CHAIN_FLAGS ((uintptr_t)63)
+#define SCTX__TAG_SHIFT	  48
+
+struct sctx__table {
+	size_t mask; /* buckets - 1 */
+	struct sctx__bucket *bucket;
+	struct sctx__table *next; /* successor, while and after growing */
+	struct sctx__block block;
+	/* Written while growing, or rarely. */
+	size_t cursor __attribute__((aligned(64))); /* next bucket to move */
+	size_t moved;				      /* buckets moved */
+	size_t overflows;			      /* buckets chained now */
+};
+
+struct sctx__table *sctx__table_create(size_t buckets);
+/* Nobody else uses it (any more); its chains are freed with it. */
+void sctx__table_free(struct sctx__table *table);
+
+/* The lock of @hash's bucket, in whichever table that bucket is now. */
+struct sctx__place {
+	struct sctx__table *table;
+	struct sctx__bucket *bucket;
+	uintptr_t chain;
+};
+
+struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash);
+void sctx__table_unlock(struct sctx__place *place);
+/* Bucket locked.  -ENOMEM with nothing changed. */
+int sctx__table_insert(struct sctx__place *place, uint64_t hash, struct sctx__node *node);
+/* Bucket locked.  Unlocks it. */
+void sctx__table_remove(struct sctx__place *place, struct sctx__node *node);
+
+/* After an insert or remove, no lock held: begin or help growing @*table. */
+void sctx__table_grow_slow(struct sctx__table **table, uint64_t (*hash)(struct sctx__node *node));
+bool sctx__table_should_grow(struct sctx__table *table);
+
+/* All nodes of bucket @index of @table, wherever they are now, to @fn. */
+typedef int (*sctx__node_fn)(struct sctx__node *node, void *arg);
+int sctx__table_visit(struct sctx__table *table, size_t index, sctx__node_fn fn, void *arg);
+
+static inline struct sctx__node *sctx__slot_node(uintptr_t slot)
+{
+	return (struct sctx__node *)(slot & (((uintptr_t)1 << SCTX__TAG_SHIFT) - 1));
+}
+
+static inline struct sctx__bucket *sctx__bucket_chain(uintptr_t chain)
+{
+	return (struct sctx__bucket *)(chain & ~SCTX__CHAIN_FLAGS);
+}
+
+static inline bool sctx__id_equal(const struct sctx_id *a, const struct sctx_id *b)
+{
+	return ((a->volume ^ b->volume) | (a->file[0] ^ b->file[0]) | (a->file[1] ^ b->file[1]) |
+		(a->stream ^ b->stream)) == 0;
+}
+
+/*
+ * The acquire of a slot pairs with the release in table.c's slot_store():
+ * whoever sees the slot sees the node behind it.
+ */
+static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bucket, uint64_t hash,
+						   const struct sctx_id *id)
+{
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		uintptr_t slot = sctx__load_acquire(&bucket->slot[i]);
+		struct sctx__node *node = sctx__slot_node(slot);
+
+		if (slot >> SCTX__TAG_SHIFT != hash >> SCTX__TAG_SHIFT || !node)
+			continue;
+		__builtin_prefetch(&node->stream.opens, 1);
+		if (sctx__likely(sctx__id_equal(&node->id, id)))
+			return node;
+	}
+	return NULL;
+}
+
+/* In @head and the buckets chained to it. */
+static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *head, uint64_t hash,
+						  const struct sctx_id *id)
+{
+	const struct sctx__bucket *bucket = head;
+	struct sctx__node *node;
+
+	do {
+		node = sctx__bucket_find(bucket, hash, id);
+		if (node)
+			break;
+		/* Pairs with the release that chained the next bucket. */
+		bucket = sctx__bucket_chain(sctx__load_acquire(&bucket->chain));
+	} while (sctx__unlikely(bucket != NULL));
+	return node;
+}
+
+/*
+ * The node named @id, or NULL.  Inside a read section.  MOVED is looked at
+ * after the slots: a slot seen cleared by a move was cleared after MOVED was
+ * set (the acquire of the slot pairs with the release that cleared it).
+ */
+static inline struct sctx__node *sctx__table_find(struct sctx__table *table, uint64_t hash,
+						  const struct sctx_id *id)
+{
+	for (;;) {
+		struct sctx__bucket *head = &table->bucket[hash & table->mask];
+		struct sctx__node *node = sctx__chain_find(head, hash, id);
+
+		if (sctx__likely(node != NULL))
+			return node;
+		if (sctx__likely(!(sctx__load_acquire(&head->chain) & SCTX__MOVED)))
+			return NULL;
+		/* Pairs with the release that published the successor. */
+		table = sctx__load_acquire(&table->next);
+	}
+}
+
+#endif /* SCTX_TABLE_H */

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Threads: attaching, detaching at exit, the lists of limbo that each
+ * carries.  Called by lib/reclaim.c and, through the inline functions of
+ * thread.h, by whatever updates.
+ *
+ * threads_lock covers the list of threads, the orphans, and every limbo set
+ * that is not its owner's to write: it is never held across a grace period.
+ * rcu_gate is held for reading around each call into liburcu that takes a
+ * lock there, and for writing by a fork.
+ */
+#include "thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+__thread struct sctx__thread sctx__self;
+struct sctx__shared sctx__shared = { .sleeping = 1 };
+struct sctx__account sctx__account;
+
+static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
+static struct sctx__thread *threads;
+static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
+static bool gate_held; /* rcu_gate, by the fork under way */
+static bool host_registers;
+static bool library_registered;
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t exit_key;
+static int key_error;
+static bool key_made;
+
+/* ------------------------------------------------------------------- limbo */
+
+#define MOVE_LIST(to, to_last, from, from_last)         \
+	do {                                            \
+		if (!*(from))                           \
+			break;                          \
+		if (!*(to))                             \
+			*(to_last) = *(from_last);      \
+		(*(from_last))->next = *(to);           \
+		sctx__store((to), *(from));             \
+		sctx__store((from), NULL);              \
+	} while (0)
+
+static void limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
+{
+	MOVE_LIST(&to->contexts, &to->last_context, &from->contexts, &from->last_context);
+	MOVE_LIST(&to->streams, &to->last_stream, &from->streams, &from->last_stream);
+	MOVE_LIST(&to->blocks, &to->last_block, &from->blocks, &from->last_block);
+	to->callbacks += from->callbacks;
+	to->bytes += from->bytes;
+	from->callbacks = 0;
+	from->bytes = 0;
+}
+
+static bool limbo_empty(struct sctx__limbo *limbo)
+{
+	return !sctx__load(&limbo->contexts) && !sctx__load(&limbo->streams) &&
+	       !sctx__load(&limbo->blocks);
+}
+
+void sctx__limbo_turn_phase(void)
+{
+	sctx__store(&sctx__shared.phase, sctx__shared.phase ^ 1);
+}
+
+/*
+ * Move the set that the last turn of the phase closed into @closed; a grace
+ * period has passed since, whose end happens after each owner's additions.
+ * True if there was anything.
+ */
+bool sctx__limbo_take_closed(struct sctx__limbo *closed)
+{
+	uint32_t phase = sctx__shared.phase ^ 1;
+
+	pthread_mutex_lock(&threads_lock);
+	for (struct sctx__thread *t = threads; t; t = t->next)
+		limbo_move(closed, &t->limbo[phase]);
+	limbo_move(closed, &orphans[phase]);
+	pthread_mutex_unlock(&threads_lock);
+	return !limbo_empty(closed);
+}
+
+bool sctx__limbo_is_empty(void)
+{
+	bool empty;
+
+	pthread_mutex_lock(&threads_lock);
+	empty = limbo_empty(&orphans[0]) && limbo_empty(&orphans[1]);
+	for (struct sctx__thread *t = threads; t && empty; t = t->next)
+		empty = limbo_empty(&t->limbo[0]) && limbo_empty(&t->limbo[1]);
+	pthread_mutex_unlock(&threads_lock);
+	return empty;
+}
+
+/* What threads have retired and not yet put into the account. */
+void sctx__limbo_pending(struct sctx__account *pending)
+{
+	pthread_mutex_lock(&threads_lock);
+	for (struct sctx__thread *t = threads; t; t = t->next) {
+		pending->callbacks += (int64_t)sctx__load(&t->pending_callbacks);
+		pending->bytes += (int64_t)sctx__load(&t->pending_bytes);
+	}
+	pthread_mutex_unlock(&threads_lock);
+}
+
+/* With threads_lock held, by the thread itself or for one that is gone. */
+static void thread_unlink(struct sctx__thread *t)
+{
+	for (int phase = 0; phase < 2; phase++)
+		limbo_move(&orphans[phase], &t->limbo[phase]);
+	sctx__add(&sctx__account.callbacks, (int64_t)t->pending_callbacks);
+	sctx__add(&sctx__account.bytes, (int64_t)t->pending_bytes);
+	t->pending_callbacks = 0;
+	t->pending_bytes = 0;
+	*t->link = t->next;
+	if (t->next)
+		t->next->link = t->link;
+}
+
+static void thread_link(struct sctx__thread *t)
+{
+	t->next = threads;
+	t->link = &threads;
+	if (threads)
+		threads->link = &t->next;
+	threads = t;
+}
+
+/* --------------------------------------------------------- attach, detach */
+
+void sctx__thread_detach(void)
+{
+	struct sctx__thread *self = &sctx__self;
+
+	if (!self->attached)
+		return;
+	pthread_mutex_lock(&threads_lock);
+	thread_unlink(self);
+	pthread_mutex_unlock(&threads_lock);
+	self->attached = false;
+	if (self->registered) {
+		pthread_rwlock_rdlock(&rcu_gate);
+		sctx__rcu_unregister();
+		pthread_rwlock_unlock(&rcu_gate);
+		self->registered = false;
+		self->reader = NULL;
+	}
+}
+
+/* A thread that uses the library in a later exit hook attaches once more. */
+static void exit_hook(void *self)
+{
+	(void)self;
+	sctx__thread_detach();
+}
+
+static void make_key(void)
+{
+	key_error = -pthread_key_create(&exit_key, exit_hook);
+	key_made = !key_error;
+}
+
+int sctx__thread_attach(bool register_always)
+{
+	struct sctx__thread *self = &sctx__self;
+
+	if (self->attached)
+		return 0;
+	pthread_once(&key_once, make_key);
+	if (key_error)
+		return key_error;
+	if (pthread_setspecific(exit_key, self))
+		return -ENOMEM;
+
+	if ((!host_registers || register_always) && !sctx__rcu_registered()) {
+		pthread_rwlock_rdlock(&rcu_gate);
+		self->reader = sctx__rcu_register();
+		pthread_rwlock_unlock(&rcu_gate);
+		self->registered = true;
+		if (!register_always)
+			library_registered = true;
+	}
+	pthread_mutex_lock(&threads_lock);
+	thread_link(self);
+	pthread_mutex_unlock(&threads_lock);
+	self->attached = true;
+	return 0;
+}
+
+/* For those who cannot fail: memory for the exit hook will come back. */
+void sctx__thread_attach_slow(void)
+{
+	while (sctx__thread_attach(false))
+		sched_yield();
+}
+
+void sctx__reader_attach_slow(void)
+{
+	sctx__thread_attach_slow();
+	sctx__rcu_online();
+}
+
+int sctx_thread_attach(void)
+{
+	return sctx__thread_attach(false);
+}
+
+int sctx_thread_detach(void)
+{
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	sctx__thread_detach();
+	return 0;
+}
+
+void sctx_thread_offline(void)
+{
+	if (!sctx__rcu_read_ongoing())
+		sctx__rcu_offline();
+}
+
+int sctx_threads_registered_by_host(void)
+{
+	int error = 0;
+
+	pthread_mutex_lock(&threads_lock);
+	if (library_registered)
+		error = -EBUSY;
+	else
+		host_registers = true;
+	pthread_mutex_unlock(&threads_lock);
+	return error;
+}
+
+/* ---------------------------------------------------- read sections, fork */
+
+void sctx_read_lock(void)
+{
+	sctx__rcu_read_lock();
+}
+
+void sctx_read_unlock(void)
+{
+	sctx__rcu_read_unlock();
+}
+
+void sctx__synchronize(void)
+{
+	pthread_rwlock_rdlock(&rcu_gate);
+	sctx__rcu_synchronize();
+	pthread_rwlock_unlock(&rcu_gate);
+}
+
+/*
+ * A section has begun and found a fork under way.  The gate is read inside
+ * the section because the fork's grace period either waits for the section or
+ * lets it see the gate.  A nested section goes on: the fork waits for it.
+ */
+void sctx__gate_wait_slow(void)
+{
+	sctx__rcu_read_unlock();
+	if (sctx__rcu_read_ongoing()) {
+		sctx__rcu_read_lock();
+		return;
+	}
+	for (;;) {
+		sctx__rcu_offline();
+		sched_yield();
+		sctx__rcu_read_lock();
+		if (!sctx__load(&sctx__shared.gate))
+			return;
+		sctx__rcu_read_unlock();
+	}
+}
+
+/*
+ * With the gate closed, wait until no update is under way.  A thread that
+ * forks inside its own read section cannot wait for readers, nor for who
+ * waits for them: its child may exec, and no more.
+ */
+void sctx__threads_quiesce(void)
+{
+	if (!sctx__rcu_read_ongoing())
+		sctx__synchronize();
+}
+
+void sctx__threads_before_fork(void)
+{
+	pthread_mutex_lock(&threads_lock);
+	if (sctx__rcu_read_ongoing())
+		gate_held = pthread_rwlock_trywrlock(&rcu_gate) == 0;
+	else
+		gate_held = pthread_rwlock_wrlock(&rcu_gate) == 0;
+	if (gate_held)
+		sctx__rcu_before_fork();
+}
+
+void sctx__threads_after_fork_parent(void)
+{
+	if (gate_held) {
+		sctx__rcu_after_fork_parent();
+		pthread_rwlock_unlock(&rcu_gate);
+	}
+	pthread_mutex_unlock(&threads_lock);
+}
+
+/*
+ * Only the calling thread exists.  The records of the others are still intact
+ * (their stacks are reused later at the earliest): take over what they had in
+ * limbo and take their readers off RCU's list.
+ */
+void sctx__threads_after_fork_child(void)
+{
+	struct sctx__thread *next;
+
+	if (gate_held)
+		sctx__rcu_after_fork_child();
+	for (struct sctx__thread *t = threads; t; t = next) {
+		next = t->next;
+		if (t == &sctx__self)
+			continue;
+		thread_unlink(t);
+		if (t->reader)
+			sctx__rcu_forget(t->reader);
+	}
+	pthread_rwlock_init(&rcu_gate, NULL);
+	pthread_mutex_init(&threads_lock, NULL);
+}
+
+void sctx__threads_fini(void)
+{
+	if (!sctx__rcu_read_ongoing())
+		sctx__thread_detach();
+	if (key_made)
+		pthread_key_delete(exit_key);
+}

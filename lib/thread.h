@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What each thread carries: its registration with RCU, and its part of limbo.
+ *
+ * Limbo is two sets of lists a thread, named by the phase bit.  A thread adds
+ * to the set of the present phase, inside a read section, without an atomic
+ * operation and without touching memory that another thread writes.  The
+ * reclaimer closes a set by turning the phase and waiting for a grace period:
+ * whoever read the old phase has left its section by then, so nobody adds to
+ * the old set any more and the reclaimer may take it (lib/reclaim.c).
+ */
+#ifndef SCTX_THREAD_H
+#define SCTX_THREAD_H
+
+#include "rcu.h"
+
+#include <stddef.h>
+
+/* Retired, waiting for a grace period.  Stacks, linked through the objects. */
+struct sctx__limbo {
+	struct sctx_context *contexts, *last_context;
+	struct sctx_stream *streams, *last_stream;
+	struct sctx__block *blocks, *last_block;
+	size_t callbacks;
+	size_t bytes;
+};
+
+#define SCTX__LIMBO_PUSH(head, last, item)      \
+	do {                                    \
+		(item)->next = *(head);         \
+		if (!(item)->next)              \
+			*(last) = (item);       \
+		sctx__store((head), (item));    \
+	} while (0)
+
+struct sctx__thread {
+	struct sctx__limbo limbo[2]; /* by phase */
+	size_t pending_callbacks;    /* in limbo, not yet in the account */
+	size_t pending_bytes;
+	void *reader; /* for sctx__rcu_forget(), if the library registered it */
+	bool attached;
+	bool registered; /* by the library, not by the host */
+	bool in_callback;
+	struct sctx__thread *next;
+	struct sctx__thread **link;
+};
+
+/*
+ * Read at every update, written rarely (@phase: at every grace period).
+ * One cache line, so that those who only read it share it.
+ */
+struct sctx__shared {
+	uint32_t phase;
+	uint32_t gate;	  /* a fork is under way: no update may begin */
+	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
+	uint32_t full;	  /* limbo is at its limit */
+	uint32_t paused;  /* the reclaimer is, between two grace periods */
+	uint32_t worker;  /* the reclaimer's thread exists */
+	uint32_t batch_callbacks;
+	size_t batch_bytes;
+} __attribute__((aligned(64)));
+
+extern __thread struct sctx__thread sctx__self;
+extern struct sctx__shared sctx__shared;
+
+/* Limbo's account: what threads have told of so far, minus what was freed. */
+struct sctx__account {
+	int64_t callbacks;
+	int64_t bytes;
+} __attribute__((aligned(64)));
+
+extern struct sctx__account sctx__account;
+
+/* 0, or -ENOMEM or -EAGAIN with nothing changed. */
+int sctx__thread_attach(bool register_always);
+void sctx__thread_attach_slow(void);
+void sctx__thread_detach(void);
+void sctx__gate_wait_slow(void);
+
+/*
+ * Every change of shared structures happens between these, which are a read
+ * section that waits, when it is an outermost one, for a fork to be over.
+ * The grace period in the fork's preparation finds all updates finished.
+ */
+static inline struct sctx__thread *sctx__update_begin(void)
+{
+	if (sctx__unlikely(!sctx__self.attached))
+		sctx__thread_attach_slow();
+	sctx__rcu_read_lock();
+	if (sctx__unlikely(sctx__load(&sctx__shared.gate)))
+		sctx__gate_wait_slow();
+	return &sctx__self;
+}
+
+static inline void sctx__update_end(void)
+{
+	sctx__rcu_read_unlock();
+}
+
+/* Whether the calling thread must not wait: in a read section or a callback. */
+static inline bool sctx__must_not_wait(void)
+{
+	return sctx__self.in_callback || sctx__rcu_read_ongoing();
+}
+
+/* ------------------------------------------- for the reclaimer (reclaim.c) */
+
+void sctx__limbo_turn_phase(void);
+bool sctx__limbo_take_closed(struct sctx__limbo *closed);
+bool sctx__limbo_is_empty(void);
+void sctx__limbo_pending(struct sctx__account *pending);
+
+/* Grace periods and (un)registration, held off while a process forks. */
+void sctx__synchronize(void);
+
+/* A fork: close the gate, wait for updates, then hold the locks. */
+void sctx__threads_quiesce(void);
+void sctx__threads_before_fork(void);
+void sctx__threads_after_fork_parent(void);
+void sctx__threads_after_fork_child(void);
+
+/* At unload: detach the caller and let no exit hook run any more. */
+void sctx__threads_fini(void);
+
+#endif /* SCTX_THREAD_H */
