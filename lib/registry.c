@@ -11,6 +11,7 @@
  * too late, and starts over under the lock.
  */
 #include "context.h"
+#include "magazine.h"
 #include "pool.h"
 #include "reclaim.h"
 #include "table.h"
@@ -51,12 +52,12 @@ static struct sctx__node *node_of(const struct sctx_stream *stream)
 
 static void node_free(struct sctx_stream *stream)
 {
-	sctx__pool_free(node_of(stream), sizeof(struct sctx__node));
+	sctx__node_free(node_of(stream));
 }
 
 static struct sctx__node *node_alloc(struct sctx_registry *registry, const struct sctx_id *id)
 {
-	struct sctx__node *node = sctx__pool_alloc(sizeof(*node));
+	struct sctx__node *node = sctx__node_alloc();
 
 	if (!node)
 		return NULL;

@@ -31,6 +31,7 @@
 #include <string.h>
 
 struct sctx_registry;
+struct sctx__magazine;
 
 /*
  * A registry's stream, 128 bytes.  The first line holds all that a lookup by
@@ -40,7 +41,7 @@ struct sctx__node {
 	struct sctx_id id;
 	struct sctx_stream stream;
 	struct sctx_registry *registry;
-	void *reserved;
+	struct sctx__magazine *home; /* lib/magazine.h */
 } __attribute__((aligned(64)));
 
 #define SCTX__SLOTS 7

@@ -21,6 +21,7 @@ struct sctx__account sctx__account;
 static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
 static struct sctx__thread *threads;
+static struct sctx__magazine *idle_magazines;
 static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
 static bool gate_held; /* rcu_gate, by the fork under way */
 static bool host_registers;
@@ -115,6 +116,11 @@ static void thread_unlink(struct sctx__thread *t)
 	sctx__add(&sctx__account.bytes, (int64_t)t->pending_bytes);
 	t->pending_callbacks = 0;
 	t->pending_bytes = 0;
+	if (t->magazine) {
+		t->magazine->next = idle_magazines;
+		idle_magazines = t->magazine;
+		t->magazine = NULL;
+	}
 	*t->link = t->next;
 	if (t->next)
 		t->next->link = t->link;
@@ -122,6 +128,9 @@ static void thread_unlink(struct sctx__thread *t)
 
 static void thread_link(struct sctx__thread *t)
 {
+	t->magazine = idle_magazines;
+	if (t->magazine)
+		idle_magazines = t->magazine->next;
 	t->next = threads;
 	t->link = &threads;
 	if (threads)
@@ -332,8 +341,15 @@ void sctx__threads_after_fork_child(void)
 
 void sctx__threads_fini(void)
 {
+	struct sctx__magazine *magazine, *next;
+
 	if (!sctx__rcu_read_ongoing())
 		sctx__thread_detach();
 	if (key_made)
 		pthread_key_delete(exit_key);
+	for (magazine = idle_magazines; magazine; magazine = next) {
+		next = magazine->next;
+		sctx__magazine_free(magazine);
+	}
+	idle_magazines = NULL;
 }

@@ -33,10 +33,20 @@ struct sctx__limbo {
 		sctx__store((head), (item));    \
 	} while (0)
 
+/* See lib/magazine.h. */
+struct sctx__magazine {
+	struct sctx_stream *loaded;
+	struct sctx__magazine *next; /* without a thread */
+	struct sctx_stream *returned __attribute__((aligned(64)));
+};
+
+void sctx__magazine_free(struct sctx__magazine *magazine);
+
 struct sctx__thread {
 	struct sctx__limbo limbo[2]; /* by phase */
 	size_t pending_callbacks;    /* in limbo, not yet in the account */
 	size_t pending_bytes;
+	struct sctx__magazine *magazine;
 	void *reader; /* for sctx__rcu_forget(), if the library registered it */
 	bool attached;
 	bool registered; /* by the library, not by the host */
