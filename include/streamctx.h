@@ -186,9 +186,11 @@ SCTX_API void sctx_no_free(struct sctx_context *ctx);
  * contexts of one owner on one stream apart, NULL where there is just one.
  *
  * @free_callback is called once, with @ctx, after the last reference is put
- * and a grace period has passed: on the reclaimer's thread, outside any read
- * section, with no lock of the library held.  It may block on the owner's
- * own locks and may call anything here that does not wait.
+ * and a grace period has passed: on a thread of the reclaimer's, outside any
+ * read section, with no lock of the library held.  There may be one such
+ * thread for each CPU: different contexts' callbacks can run side by side.
+ * It may block on the owner's own locks and may call anything here that does
+ * not wait.
  *
  * Errors: -EINVAL for a NULL @ctx, @owner or @free_callback.
  * Mirrors FsRtlInitPerStreamContext.

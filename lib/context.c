@@ -627,7 +627,7 @@ int sctx_stream_disable(struct sctx_stream *stream)
  * Once the list is empty and the stream torn, nobody but us changes the
  * entries, so the contexts are dropped without the lock.
  */
-static int teardown(struct sctx_stream *stream, uint32_t also)
+int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also)
 {
 	struct sctx__array *array;
 	struct sctx__view all;
@@ -656,7 +656,7 @@ static int teardown(struct sctx_stream *stream, uint32_t also)
 
 int sctx_teardown(struct sctx_stream *stream)
 {
-	return stream ? teardown(stream, 0) : -EINVAL;
+	return stream ? sctx__stream_teardown(stream, 0) : -EINVAL;
 }
 
 int sctx_teardown_sync(struct sctx_stream *stream)
@@ -665,7 +665,7 @@ int sctx_teardown_sync(struct sctx_stream *stream)
 		return -EINVAL;
 	if (sctx__must_not_wait())
 		return -EDEADLK;
-	teardown(stream, 0);
+	sctx__stream_teardown(stream, 0);
 	return sctx_barrier();
 }
 
@@ -673,26 +673,20 @@ int sctx_teardown_sync(struct sctx_stream *stream)
  * Teardown and retiring share one section: contexts that hung here reach
  * limbo no later than the stream, and are called back no later.
  */
-int sctx__stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream),
-			size_t bytes)
+int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream))
 {
 	int error;
 
-	sctx__update_begin();
-	error = teardown(stream, SCTX__RETIRED);
-	if (!error) {
-		stream->free_fn = free_fn;
-		sctx__retire_stream(stream, bytes);
-	}
-	sctx__update_end();
-	return error;
-}
-
-int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream))
-{
 	if (!stream || !free_fn)
 		return -EINVAL;
 	if (sctx__load(&stream->state) & SCTX__MANAGED)
 		return -EPERM;
-	return sctx__stream_retire(stream, free_fn, sizeof(*stream));
+	sctx__update_begin();
+	error = sctx__stream_teardown(stream, SCTX__RETIRED);
+	if (!error) {
+		stream->free_fn = free_fn;
+		sctx__retire_stream(stream);
+	}
+	sctx__update_end();
+	return error;
 }

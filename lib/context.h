@@ -14,8 +14,7 @@
 /* Before publication: an empty list with these flags and one open reference. */
 void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags);
 
-/* sctx_stream_retire() for any stream, with the bytes to account for. */
-int sctx__stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream),
-			size_t bytes);
+/* sctx_teardown(), setting flags @also.  -EALREADY if one of them was set. */
+int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also);
 
 #endif /* SCTX_CONTEXT_H */

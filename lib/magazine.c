@@ -1,109 +1,112 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Per-thread magazines of nodes.  Called by lib/registry.c; thread.c hands the
- * magazine of a thread that exits to one that comes.
+ * Per-thread magazines of nodes.  Called by lib/registry.c to allocate, by
+ * thread.c to return.
  */
 #include "magazine.h"
 
 #include "pool.h"
-#include "thread.h"
 
-/* 2 MiB of nodes a thread: what it may close during one slow grace period. */
-#define RETURNED_MAX 16384
+/*
+ * 8 MiB of nodes a thread: what it may close during one slow grace period of
+ * a crowded machine.  With a quarter of that, open_cold on 2 threads beside a
+ * busy third took half its nodes from the allocator.
+ */
+#define RETURNED_MAX 65536
 
 static struct sctx__node *node_of(struct sctx_stream *stream)
 {
 	return (struct sctx__node *)((char *)stream - offsetof(struct sctx__node, stream));
 }
 
-static struct sctx__magazine *magazine_alloc(void)
-{
-	struct sctx__magazine *magazine = sctx__pool_alloc(sizeof(*magazine));
-
-	if (magazine)
-		memset(magazine, 0, sizeof(*magazine));
-	return magazine;
-}
-
-static void free_list(struct sctx_stream *stream)
-{
-	struct sctx_stream *next;
-
-	for (; stream; stream = next) {
-		next = stream->next;
-		sctx__pool_free(node_of(stream), sizeof(struct sctx__node));
-	}
-}
-
-void sctx__magazine_free(struct sctx__magazine *magazine)
-{
-	free_list(magazine->loaded);
-	free_list(magazine->returned);
-	sctx__pool_free(magazine, sizeof(*magazine));
-}
-
-/* The calling thread's, or NULL. */
-static struct sctx__magazine *magazine_own(void)
-{
-	struct sctx__thread *self = &sctx__self;
-
-	if (sctx__unlikely(!self->attached))
-		sctx__thread_attach_slow();
-	if (sctx__unlikely(!self->magazine))
-		self->magazine = magazine_alloc();
-	return self->magazine;
-}
-
-/* Through the allocator; goes home to @magazine if there is one. */
-static struct sctx__node *node_alloc_slow(struct sctx__magazine *magazine)
-{
-	struct sctx__node *node = sctx__pool_alloc(sizeof(*node));
-
-	if (node)
-		node->home = magazine;
-	return node;
-}
-
 struct sctx__node *sctx__node_alloc(void)
 {
-	struct sctx__magazine *magazine = magazine_own();
+	struct sctx__magazine *magazine = &sctx__thread_self()->magazine;
 	struct sctx_stream *stream;
 
-	if (!magazine)
-		return node_alloc_slow(NULL);
-	/* Pairs with the release of the push: the node is whole. */
+	/* Pairs with the release in give(): the grace period is over. */
 	if (!magazine->loaded && sctx__load(&magazine->returned))
 		magazine->loaded = sctx__exchange_acq_rel(&magazine->returned, NULL);
 	stream = magazine->loaded;
-	if (!stream)
-		return node_alloc_slow(magazine);
+	if (sctx__unlikely(!stream))
+		return sctx__pool_alloc(sizeof(struct sctx__node));
 	magazine->loaded = stream->next;
+	__builtin_prefetch(stream->next, 1);
 	return node_of(stream);
-}
-
-/* False if the stack is full.  Only its owner pops, and pops all: no ABA. */
-static bool push(struct sctx__magazine *magazine, struct sctx_stream *stream)
-{
-	/*
-	 * The depth read from a top that its owner has taken meanwhile means
-	 * nothing, and the exchange fails; or it is the top again, and the
-	 * bound is off by a little.
-	 */
-	struct sctx_stream *top = sctx__load_acquire(&magazine->returned);
-
-	do {
-		uint32_t depth = top ? sctx__load(&top->opens) + 1 : 1;
-
-		if (depth > RETURNED_MAX)
-			return false;
-		sctx__store(&stream->opens, depth);
-		stream->next = top;
-	} while (!sctx__cas_acq_rel(&magazine->returned, &top, stream));
-	return true;
 }
 
 void sctx__node_free(struct sctx__node *node)
 {
-	if (!node->home || !push(node->home, &node->stream))
-		sctx__pool_free(node, sizeof(*node));
+	struct sctx__magazine *magazine = &sctx__thread_self()->magazine;
+
+	node->stream.next = magazine->loaded;
+	magazine->loaded = &node->stream;
+}
+
+void sctx__nodes_move(struct sctx__nodes *to, struct sctx__nodes *from)
+{
+	if (!from->head)
+		return;
+	if (!to->head)
+		to->last = from->last;
+	from->last->next = to->head;
+	sctx__store(&to->head, from->head);
+	sctx__store(&from->head, NULL);
+	to->count += from->count;
+	from->count = 0;
+}
+
+/* False if the thread has enough.  Only it takes from returned: no ABA. */
+static bool give(struct sctx__magazine *magazine, struct sctx__nodes *ripe)
+{
+	struct sctx_stream *top = sctx__load_acquire(&magazine->returned);
+	size_t count = top ? magazine->returned_count : 0;
+
+	if (!ripe->head)
+		return true;
+	if (count + ripe->count > RETURNED_MAX)
+		return false;
+	ripe->last->next = top;
+	if (!sctx__cas_acq_rel(&magazine->returned, &top, ripe->head)) {
+		/* Taken meanwhile: it is empty, and we alone add to it. */
+		ripe->last->next = NULL;
+		sctx__store_release(&magazine->returned, ripe->head);
+		count = 0;
+	}
+	magazine->returned_count = count + ripe->count;
+	return true;
+}
+
+void sctx__magazine_turn(struct sctx__magazine *magazine, struct sctx__nodes *closed,
+			 struct sctx__nodes *surplus)
+{
+	if (!give(magazine, &magazine->waiting))
+		sctx__nodes_move(surplus, &magazine->waiting);
+	magazine->waiting = *closed;
+	closed->count = 0;
+	sctx__store(&closed->head, NULL);
+}
+
+void sctx__nodes_free(struct sctx__nodes *nodes)
+{
+	struct sctx_stream *stream = nodes->head, *next;
+
+	for (; stream; stream = next) {
+		next = stream->next;
+		__builtin_prefetch(next);
+		sctx__pool_free(node_of(stream), sizeof(struct sctx__node));
+	}
+	nodes->head = NULL;
+	nodes->count = 0;
+}
+
+void sctx__magazine_empty(struct sctx__magazine *magazine, struct sctx__nodes *limbo)
+{
+	struct sctx__nodes loaded = { .head = magazine->loaded };
+	struct sctx__nodes returned = { .head = sctx__exchange_acq_rel(&magazine->returned, NULL) };
+
+	sctx__nodes_free(&loaded);
+	sctx__nodes_free(&returned);
+	magazine->loaded = NULL;
+	sctx__nodes_move(limbo, &magazine->waiting);
 }

@@ -1,29 +1,44 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Nodes that go home: 128-byte objects which the reclaimer gives back to the
- * thread that allocated them, so that neither side enters the allocator.
- * jemalloc alone would have the reclaimer flush its thread cache into the
- * arenas that the openers refill theirs from, under the same locks.
+ * Nodes that stay with their thread: what a thread closes comes back to it
+ * for its next opens, once a grace period has passed, as one list that the
+ * reclaimer does not walk.  Neither side enters the allocator, and a node's
+ * cache lines do not travel to the reclaimer's core and back.
  *
- *   magazine of a thread
- *     loaded    a list that its thread pops from, alone
- *     returned  a stack that others push to; the thread takes all of it, with
- *               one exchange, when loaded is empty
+ *   loaded    the thread pops from it, alone
+ *   returned  the reclaimer adds a whole list, now and then; the thread takes
+ *             all of it, with one exchange, when loaded is empty
+ *   waiting   what the last cycle collected: returned after the next
  *
- * A free node is linked through stream.next, and stream.opens says how many
- * lie in the stack from it downwards, which bounds the stack.
- *
- * A magazine outlives its thread and is given to a later one; the nodes in
- * it point to it.
+ * Free nodes are linked through stream.next.
  */
 #ifndef SCTX_MAGAZINE_H
 #define SCTX_MAGAZINE_H
 
 #include "table.h"
+#include "thread.h"
 
 /* NULL if there is no memory. */
 struct sctx__node *sctx__node_alloc(void);
-/* By any thread.  Does not fail. */
+
+/* One that was never published, by the thread that allocated it. */
 void sctx__node_free(struct sctx__node *node);
+
+/*
+ * By the reclaimer, after a grace period and with threads_lock held: return
+ * what is waiting, and let @closed wait.  What the thread has no use for is
+ * added to @surplus, to be freed.
+ */
+void sctx__magazine_turn(struct sctx__magazine *magazine, struct sctx__nodes *closed,
+			 struct sctx__nodes *surplus);
+
+/* Move the nodes of @from to @to. */
+void sctx__nodes_move(struct sctx__nodes *to, struct sctx__nodes *from);
+
+/* Free all nodes of a list that nobody else knows. */
+void sctx__nodes_free(struct sctx__nodes *nodes);
+
+/* The thread exits: free what is ripe; what is waiting goes to @limbo. */
+void sctx__magazine_empty(struct sctx__magazine *magazine, struct sctx__nodes *limbo);
 
 #endif /* SCTX_MAGAZINE_H */

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The reclaimer: one thread that turns limbo into freed memory.  A cycle is
+ * The reclaimer: the thread that turns limbo into freed memory.  A cycle is
  *
  *   turn the phase             threads add to the other set from now on
  *   wait for a grace period    nobody adds to the old set any more, and no
  *                              reader is left that could know what the cycle
  *                              before had collected
- *   call back what the cycle before collected
  *   collect the old set
+ *   call back what the cycle before collected   (lib/callbacks.c)
  *
  * so that one grace period serves all threads and both purposes, and what is
  * retired is freed one to two grace periods later.
  *
  * Who creates starts the thread, so that who releases need not.  The lock
- * covers the fields of `reclaimer`; closed and ripe are the thread's own.  No
- * lock is held during a grace period or a callback.  Order: reclaimer.lock,
- * then thread.c's.
+ * covers the fields of `reclaimer`.  No lock is held during a grace period or
+ * a callback.  Order: reclaimer.lock, then those of callbacks.c and thread.c.
  */
 #include "reclaim.h"
+
+#include "callbacks.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -30,9 +31,6 @@
 
 /* How long fork, exit and dlclose wait for a callback that does not return. */
 #define PATIENCE_S 1
-
-/* Callbacks run between two looks at the account. */
-#define RUN_BATCH 256
 
 static struct {
 	pthread_mutex_t lock;
@@ -47,9 +45,6 @@ static struct {
 	unsigned int flags;
 	int64_t limit_callbacks;
 	int64_t limit_bytes;
-	struct sctx__limbo closed;
-	struct sctx__limbo ripe;
-	uint64_t callbacks_run;
 	uint64_t grace_periods;
 } reclaimer = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -99,6 +94,17 @@ void sctx__account_flush_slow(struct sctx__thread *self)
 	}
 }
 
+void sctx__account_freed(size_t callbacks, size_t bytes)
+{
+	sctx__sub(&sctx__account.callbacks, (int64_t)callbacks);
+	sctx__sub(&sctx__account.bytes, (int64_t)bytes);
+	if (sctx__load(&sctx__shared.full)) {
+		pthread_mutex_lock(&reclaimer.lock);
+		update_full();
+		pthread_mutex_unlock(&reclaimer.lock);
+	}
+}
+
 /* Threads tell of what they retired in batches of 1/64 of the limits or less. */
 static size_t batch_of(size_t limit, size_t most)
 {
@@ -134,15 +140,28 @@ int sctx_reclaim_configure(const struct sctx_reclaim_options *options)
 	return 0;
 }
 
-/* --------------------------------------------------------------- callbacks */
+/* ------------------------------------------------------------------ cycles */
+
+/* True if there was anything to do. */
+static bool cycle(void)
+{
+	bool any;
+
+	sctx__limbo_turn_phase();
+	sctx__synchronize();
+	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
+	any = sctx__callbacks_turn();
+	sctx__callbacks_run();
+	sctx__rcu_offline();
+	return any;
+}
 
 /*
- * With the lock held by nobody.  Stops between two callbacks while a fork is
- * under way, so that the child finds closed and ripe whole.
+ * Stop while a fork is under way, so that the child finds all lists whole.
+ * What its callbacks had left is called back by the next cycle.
  */
 static void park_for_fork(void)
 {
-	sctx__rcu_offline();
 	pthread_mutex_lock(&reclaimer.lock);
 	reclaimer.parked = true;
 	pthread_cond_broadcast(&reclaimer.done);
@@ -150,102 +169,7 @@ static void park_for_fork(void)
 		pthread_cond_wait(&reclaimer.work, &reclaimer.lock);
 	reclaimer.parked = false;
 	pthread_mutex_unlock(&reclaimer.lock);
-}
-
-/* Take @callbacks that have run out of the account. */
-static void account_freed(struct sctx__limbo *ripe, size_t callbacks)
-{
-	size_t bytes = callbacks == ripe->callbacks ?
-			       ripe->bytes :
-			       ripe->bytes / ripe->callbacks * callbacks;
-
-	ripe->callbacks -= callbacks;
-	ripe->bytes -= bytes;
-	sctx__store(&reclaimer.callbacks_run, reclaimer.callbacks_run + callbacks);
-	sctx__sub(&sctx__account.callbacks, (int64_t)callbacks);
-	sctx__sub(&sctx__account.bytes, (int64_t)bytes);
-	if (sctx__load(&sctx__shared.full)) {
-		pthread_mutex_lock(&reclaimer.lock);
-		update_full();
-		pthread_mutex_unlock(&reclaimer.lock);
-	}
-}
-
-/*
- * Drop limbo's reference.  A grace period has passed since the context was
- * unlinked, so that only holders can still reach it: one reference is ours
- * alone.  The acquires pair with the release in other holders' puts, whose
- * use of the context is over.  @in_limbo is cleared before the reference is
- * dropped, for the holder that then puts the last one.
- */
-static void context_drop(struct sctx_context *ctx)
-{
-	sctx__store(&ctx->in_limbo, 0);
-	if (sctx__load_acquire(&ctx->refs) == 1 || sctx__sub_acq_rel(&ctx->refs, 1) == 1)
-		ctx->free_callback(ctx);
-}
-
-/* Contexts before streams: an owner may have put one inside the other. */
-static bool run_one(struct sctx__limbo *ripe)
-{
-	struct sctx_context *ctx = ripe->contexts;
-	struct sctx_stream *stream = ripe->streams;
-	struct sctx__block *block = ripe->blocks;
-
-	if (ctx) {
-		ripe->contexts = ctx->next;
-		__builtin_prefetch(ctx->next, 1);
-		context_drop(ctx);
-	} else if (stream) {
-		ripe->streams = stream->next;
-		__builtin_prefetch(stream->next, 1);
-		stream->free_fn(stream);
-	} else if (block) {
-		ripe->blocks = block->next;
-		block->free_fn(block);
-	} else {
-		return false;
-	}
-	return true;
-}
-
-static void run_ripe(void)
-{
-	struct sctx__limbo *ripe = &reclaimer.ripe;
-	size_t ran = 0;
-
-	sctx__self.in_callback = true;
-	while (run_one(ripe)) {
-		if (++ran == RUN_BATCH) {
-			account_freed(ripe, ran);
-			ran = 0;
-		}
-		if (sctx__unlikely(sctx__load(&sctx__shared.gate)))
-			park_for_fork();
-	}
-	sctx__self.in_callback = false;
-	if (ran)
-		account_freed(ripe, ran);
-}
-
-/* ------------------------------------------------------------------ cycles */
-
-/* True if there was anything to do. */
-static bool cycle(void)
-{
-	bool ran, collected;
-
-	run_ripe(); /* left over by a fork */
-	sctx__limbo_turn_phase();
-	sctx__synchronize();
-	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
-	reclaimer.ripe = reclaimer.closed;
-	memset(&reclaimer.closed, 0, sizeof(reclaimer.closed));
-	ran = reclaimer.ripe.callbacks != 0;
-	run_ripe();
-	collected = sctx__limbo_take_closed(&reclaimer.closed);
-	sctx__rcu_offline();
-	return ran || collected;
+	sctx__callbacks_run();
 }
 
 static struct timespec after(clockid_t clock, long ns)
@@ -301,9 +225,9 @@ static void *reclaimer_main(void *unused)
 	while (busy || !reclaimer.stop) {
 		reclaimer.started++;
 		pthread_mutex_unlock(&reclaimer.lock);
-		if (sctx__load(&sctx__shared.gate))
-			park_for_fork();
 		busy = cycle();
+		while (sctx__load(&sctx__shared.gate))
+			park_for_fork();
 		pthread_mutex_lock(&reclaimer.lock);
 
 		reclaimer.finished++;
@@ -320,6 +244,7 @@ static void *reclaimer_main(void *unused)
 		}
 	}
 	pthread_mutex_unlock(&reclaimer.lock);
+	sctx__callbacks_stop();
 	return NULL;
 }
 
@@ -331,6 +256,9 @@ static int start_thread(void)
 
 	if (sctx__load(&sctx__shared.worker))
 		return 0;
+	error = sctx__callbacks_init();
+	if (error)
+		return error;
 	set_batches();
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -416,7 +344,7 @@ int sctx_stats_get(struct sctx_stats *stats)
 	sum.bytes += sctx__load(&sctx__account.bytes);
 	stats->limbo_callbacks = sum.callbacks > 0 ? (uint64_t)sum.callbacks : 0;
 	stats->limbo_bytes = sum.bytes > 0 ? (uint64_t)sum.bytes : 0;
-	stats->callbacks_run = sctx__load(&reclaimer.callbacks_run);
+	stats->callbacks_run = sctx__callbacks_count();
 	stats->grace_periods = sctx__load(&reclaimer.grace_periods);
 	return 0;
 }
@@ -427,11 +355,6 @@ void sctx_no_free(struct sctx_context *ctx)
 }
 
 /* --------------------------------------------------- fork, exit, dlclose */
-
-static bool is_reclaimer(void)
-{
-	return sctx__load(&sctx__shared.worker) && pthread_equal(reclaimer.thread, pthread_self());
-}
 
 /*
  * Park the thread, unless it is the one that forks.  Its grace period may be
@@ -452,6 +375,7 @@ static void before_fork(void)
 	pthread_mutex_unlock(&reclaimer.lock);
 	sctx__threads_quiesce();
 	pthread_mutex_lock(&reclaimer.lock);
+	sctx__callbacks_before_fork();
 	sctx__threads_before_fork();
 }
 
@@ -465,20 +389,23 @@ static void open_gate(void)
 static void after_fork_parent(void)
 {
 	sctx__threads_after_fork_parent();
+	sctx__callbacks_after_fork(false);
 	open_gate();
 }
 
 static void after_fork_child(void)
 {
-	bool forked_in_callback = is_reclaimer();
+	bool is_reclaimer = sctx__load(&sctx__shared.worker) &&
+			    pthread_equal(reclaimer.thread, pthread_self());
 
 	sctx__threads_after_fork_child();
+	sctx__callbacks_after_fork(true);
 	pthread_mutex_init(&reclaimer.lock, NULL);
 	pthread_cond_init(&reclaimer.work, NULL);
 	pthread_cond_init(&reclaimer.done, NULL);
 	pthread_mutex_lock(&reclaimer.lock);
 	reclaimer.parked = false;
-	if (!forked_in_callback) {
+	if (!is_reclaimer) {
 		reclaimer.finished = reclaimer.started;
 		sctx__store(&sctx__shared.worker, 0);
 		sctx__store(&sctx__shared.sleeping, 1);
@@ -510,6 +437,7 @@ __attribute__((destructor)) static void reclaim_fini(void)
 		sctx__store(&sctx__shared.sleeping, 1);
 		sctx__store(&sctx__shared.worker, 0);
 		reclaimer.stop = false;
+		sctx__callbacks_fini();
 	}
 	sctx__threads_fini();
 }

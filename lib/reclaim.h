@@ -39,7 +39,8 @@ static inline void sctx__limbo_added(struct sctx__thread *self, struct sctx__lim
 {
 	size_t callbacks = self->pending_callbacks + 1;
 
-	limbo->callbacks++;
+	if (limbo->callbacks++ == 0)
+		limbo->cpu = sched_getcpu();
 	limbo->bytes += bytes;
 	bytes += self->pending_bytes;
 	sctx__store(&self->pending_callbacks, callbacks);
@@ -61,19 +62,32 @@ static inline void sctx__retire_context(struct sctx_context *ctx)
 {
 	struct sctx__thread *self = sctx__update_begin();
 	struct sctx__limbo *limbo = sctx__limbo_of(self);
+	size_t lane = limbo->callbacks % SCTX__LANES;
 
-	SCTX__LIMBO_PUSH(&limbo->contexts, &limbo->last_context, ctx);
+	SCTX__STACK_PUSH(&limbo->context[lane], &limbo->last_context[lane], ctx);
 	sctx__limbo_added(self, limbo, sizeof(*ctx));
 	sctx__update_end();
 }
 
 /* @stream->free_fn(@stream) after a grace period. */
-static inline void sctx__retire_stream(struct sctx_stream *stream, size_t bytes)
+static inline void sctx__retire_stream(struct sctx_stream *stream)
 {
 	struct sctx__thread *self = sctx__update_begin();
 	struct sctx__limbo *limbo = sctx__limbo_of(self);
 
-	SCTX__LIMBO_PUSH(&limbo->streams, &limbo->last_stream, stream);
+	SCTX__STACK_PUSH(&limbo->stream, &limbo->last_stream, stream);
+	sctx__limbo_added(self, limbo, sizeof(*stream));
+	sctx__update_end();
+}
+
+/* The node around @stream, to be used again after a grace period. */
+static inline void sctx__retire_node(struct sctx_stream *stream, size_t bytes)
+{
+	struct sctx__thread *self = sctx__update_begin();
+	struct sctx__limbo *limbo = sctx__limbo_of(self);
+
+	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);
+	limbo->nodes.count++;
 	sctx__limbo_added(self, limbo, bytes);
 	sctx__update_end();
 }
@@ -84,7 +98,7 @@ static inline void sctx__retire_block(struct sctx__block *block, size_t bytes)
 	struct sctx__thread *self = sctx__update_begin();
 	struct sctx__limbo *limbo = sctx__limbo_of(self);
 
-	SCTX__LIMBO_PUSH(&limbo->blocks, &limbo->last_block, block);
+	SCTX__STACK_PUSH(&limbo->block, &limbo->last_block, block);
 	sctx__limbo_added(self, limbo, bytes);
 	sctx__update_end();
 }

@@ -50,11 +50,6 @@ static struct sctx__node *node_of(const struct sctx_stream *stream)
 				     offsetof(struct sctx__node, stream));
 }
 
-static void node_free(struct sctx_stream *stream)
-{
-	sctx__node_free(node_of(stream));
-}
-
 static struct sctx__node *node_alloc(struct sctx_registry *registry, const struct sctx_id *id)
 {
 	struct sctx__node *node = sctx__node_alloc();
@@ -195,7 +190,7 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 		grow(registry);
 	sctx__update_end();
 	if (error || opened != node)
-		node_free(&node->stream);
+		sctx__node_free(node);
 	if (!error)
 		*stream = &opened->stream;
 	return error;
@@ -264,7 +259,8 @@ static bool close_last(struct sctx__node *node)
 	last = sctx__cas_acq_rel(&node->stream.opens, &one, DEAD);
 	if (last) {
 		sctx__table_remove(&place, node);
-		sctx__stream_retire(&node->stream, node_free, sizeof(*node));
+		sctx__stream_teardown(&node->stream, SCTX__RETIRED);
+		sctx__retire_node(&node->stream, sizeof(*node));
 		grow(registry);
 	} else {
 		sctx__table_unlock(&place);

@@ -31,7 +31,6 @@
 #include <string.h>
 
 struct sctx_registry;
-struct sctx__magazine;
 
 /*
  * A registry's stream, 128 bytes.  The first line holds all that a lookup by
@@ -41,7 +40,6 @@ struct sctx__node {
 	struct sctx_id id;
 	struct sctx_stream stream;
 	struct sctx_registry *registry;
-	struct sctx__magazine *home; /* lib/magazine.h */
 } __attribute__((aligned(64)));
 
 #define SCTX__SLOTS 7

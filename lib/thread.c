@@ -9,7 +9,7 @@
  * rcu_gate is held for reading around each call into liburcu that takes a
  * lock there, and for writing by a fork.
  */
-#include "thread.h"
+#include "magazine.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +21,6 @@ struct sctx__account sctx__account;
 static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
 static struct sctx__thread *threads;
-static struct sctx__magazine *idle_magazines;
 static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
 static bool gate_held; /* rcu_gate, by the fork under way */
 static bool host_registers;
@@ -34,7 +33,7 @@ static bool key_made;
 
 /* ------------------------------------------------------------------- limbo */
 
-#define MOVE_LIST(to, to_last, from, from_last)         \
+#define MOVE_STACK(to, to_last, from, from_last)         \
 	do {                                            \
 		if (!*(from))                           \
 			break;                          \
@@ -45,21 +44,28 @@ static bool key_made;
 		sctx__store((from), NULL);              \
 	} while (0)
 
-static void limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
+void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
 {
-	MOVE_LIST(&to->contexts, &to->last_context, &from->contexts, &from->last_context);
-	MOVE_LIST(&to->streams, &to->last_stream, &from->streams, &from->last_stream);
-	MOVE_LIST(&to->blocks, &to->last_block, &from->blocks, &from->last_block);
+	for (int i = 0; i < SCTX__LANES; i++)
+		MOVE_STACK(&to->context[i], &to->last_context[i], &from->context[i],
+			   &from->last_context[i]);
+	MOVE_STACK(&to->stream, &to->last_stream, &from->stream, &from->last_stream);
+	MOVE_STACK(&to->block, &to->last_block, &from->block, &from->last_block);
+	sctx__nodes_move(&to->nodes, &from->nodes);
 	to->callbacks += from->callbacks;
 	to->bytes += from->bytes;
 	from->callbacks = 0;
 	from->bytes = 0;
 }
 
+/* Racing with additions, which are complete only if a grace period says so. */
 static bool limbo_empty(struct sctx__limbo *limbo)
 {
-	return !sctx__load(&limbo->contexts) && !sctx__load(&limbo->streams) &&
-	       !sctx__load(&limbo->blocks);
+	void *any = sctx__load(&limbo->stream);
+
+	for (int i = 0; i < SCTX__LANES && !any; i++)
+		any = sctx__load(&limbo->context[i]);
+	return !any && !sctx__load(&limbo->block) && !sctx__load(&limbo->nodes.head);
 }
 
 void sctx__limbo_turn_phase(void)
@@ -68,20 +74,28 @@ void sctx__limbo_turn_phase(void)
 }
 
 /*
- * Move the set that the last turn of the phase closed into @closed; a grace
- * period has passed since, whose end happens after each owner's additions.
- * True if there was anything.
+ * Move the sets that the last turn of the phase closed to @closed_of(their
+ * CPU); a grace period has passed since, whose end happens after each owner's
+ * additions.  The nodes among them wait in their threads' magazines for the
+ * next one, and those that waited are returned or, where there are too many,
+ * added to @surplus.  True if there was anything.
  */
-bool sctx__limbo_take_closed(struct sctx__limbo *closed)
+bool sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu), struct sctx__nodes *surplus)
 {
 	uint32_t phase = sctx__shared.phase ^ 1;
+	size_t callbacks = orphans[phase].callbacks;
 
 	pthread_mutex_lock(&threads_lock);
-	for (struct sctx__thread *t = threads; t; t = t->next)
-		limbo_move(closed, &t->limbo[phase]);
-	limbo_move(closed, &orphans[phase]);
+	for (struct sctx__thread *t = threads; t; t = t->next) {
+		struct sctx__limbo *limbo = &t->limbo[phase];
+
+		callbacks += limbo->callbacks;
+		sctx__magazine_turn(&t->magazine, &limbo->nodes, surplus);
+		sctx__limbo_move(closed_of(limbo->cpu), limbo);
+	}
+	sctx__limbo_move(closed_of(-1), &orphans[phase]);
 	pthread_mutex_unlock(&threads_lock);
-	return !limbo_empty(closed);
+	return callbacks != 0;
 }
 
 bool sctx__limbo_is_empty(void)
@@ -110,17 +124,13 @@ void sctx__limbo_pending(struct sctx__account *pending)
 /* With threads_lock held, by the thread itself or for one that is gone. */
 static void thread_unlink(struct sctx__thread *t)
 {
+	sctx__magazine_empty(&t->magazine, &t->limbo[0].nodes);
 	for (int phase = 0; phase < 2; phase++)
-		limbo_move(&orphans[phase], &t->limbo[phase]);
+		sctx__limbo_move(&orphans[phase], &t->limbo[phase]);
 	sctx__add(&sctx__account.callbacks, (int64_t)t->pending_callbacks);
 	sctx__add(&sctx__account.bytes, (int64_t)t->pending_bytes);
 	t->pending_callbacks = 0;
 	t->pending_bytes = 0;
-	if (t->magazine) {
-		t->magazine->next = idle_magazines;
-		idle_magazines = t->magazine;
-		t->magazine = NULL;
-	}
 	*t->link = t->next;
 	if (t->next)
 		t->next->link = t->link;
@@ -128,9 +138,6 @@ static void thread_unlink(struct sctx__thread *t)
 
 static void thread_link(struct sctx__thread *t)
 {
-	t->magazine = idle_magazines;
-	if (t->magazine)
-		idle_magazines = t->magazine->next;
 	t->next = threads;
 	t->link = &threads;
 	if (threads)
@@ -341,15 +348,8 @@ void sctx__threads_after_fork_child(void)
 
 void sctx__threads_fini(void)
 {
-	struct sctx__magazine *magazine, *next;
-
 	if (!sctx__rcu_read_ongoing())
 		sctx__thread_detach();
 	if (key_made)
 		pthread_key_delete(exit_key);
-	for (magazine = idle_magazines; magazine; magazine = next) {
-		next = magazine->next;
-		sctx__magazine_free(magazine);
-	}
-	idle_magazines = NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What each thread carries: its registration with RCU, and its part of limbo.
+ * What each thread carries: its registration with RCU, its part of limbo, and
+ * its magazine of nodes.
  *
  * Limbo is two sets of lists a thread, named by the phase bit.  A thread adds
  * to the set of the present phase, inside a read section, without an atomic
@@ -16,16 +17,27 @@
 
 #include <stddef.h>
 
-/* Retired, waiting for a grace period.  Stacks, linked through the objects. */
-struct sctx__limbo {
-	struct sctx_context *contexts, *last_context;
-	struct sctx_stream *streams, *last_stream;
-	struct sctx__block *blocks, *last_block;
-	size_t callbacks;
-	size_t bytes;
+/* Parallel lists of contexts, so that the reclaimer can fetch that many at once. */
+#define SCTX__LANES 8
+
+/* The registry's streams.  They go back to the thread that retired them. */
+struct sctx__nodes {
+	struct sctx_stream *head, *last;
+	size_t count;
 };
 
-#define SCTX__LIMBO_PUSH(head, last, item)      \
+/* Retired, waiting for a grace period.  Stacks, linked through the objects. */
+struct sctx__limbo {
+	struct sctx_context *context[SCTX__LANES], *last_context[SCTX__LANES];
+	struct sctx_stream *stream, *last_stream;
+	struct sctx__block *block, *last_block;
+	struct sctx__nodes nodes;
+	size_t callbacks; /* all of the above */
+	size_t bytes;
+	int cpu; /* where the first was retired */
+};
+
+#define SCTX__STACK_PUSH(head, last, item)      \
 	do {                                    \
 		(item)->next = *(head);         \
 		if (!(item)->next)              \
@@ -33,20 +45,19 @@ struct sctx__limbo {
 		sctx__store((head), (item));    \
 	} while (0)
 
-/* See lib/magazine.h. */
+/* Free nodes for the next opens.  See lib/magazine.c. */
 struct sctx__magazine {
-	struct sctx_stream *loaded;
-	struct sctx__magazine *next; /* without a thread */
+	struct sctx_stream *loaded;   /* the thread's own */
+	struct sctx__nodes waiting;   /* closed, ripe after the next grace period */
+	size_t returned_count;	      /* in returned when it was last added to */
 	struct sctx_stream *returned __attribute__((aligned(64)));
 };
 
-void sctx__magazine_free(struct sctx__magazine *magazine);
-
 struct sctx__thread {
 	struct sctx__limbo limbo[2]; /* by phase */
-	size_t pending_callbacks;    /* in limbo, not yet in the account */
+	struct sctx__magazine magazine;
+	size_t pending_callbacks; /* in limbo, not yet in the account */
 	size_t pending_bytes;
-	struct sctx__magazine *magazine;
 	void *reader; /* for sctx__rcu_forget(), if the library registered it */
 	bool attached;
 	bool registered; /* by the library, not by the host */
@@ -61,11 +72,11 @@ struct sctx__thread {
  */
 struct sctx__shared {
 	uint32_t phase;
-	uint32_t gate;	  /* a fork is under way: no update may begin */
+	uint32_t gate;	   /* a fork is under way: no update may begin */
 	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
-	uint32_t full;	  /* limbo is at its limit */
-	uint32_t paused;  /* the reclaimer is, between two grace periods */
-	uint32_t worker;  /* the reclaimer's thread exists */
+	uint32_t full;	   /* limbo is at its limit */
+	uint32_t paused;   /* the reclaimer is, between two grace periods */
+	uint32_t worker;   /* the reclaimer's thread exists */
 	uint32_t batch_callbacks;
 	size_t batch_bytes;
 } __attribute__((aligned(64)));
@@ -87,6 +98,14 @@ void sctx__thread_attach_slow(void);
 void sctx__thread_detach(void);
 void sctx__gate_wait_slow(void);
 
+/* The calling thread, attached if it was not. */
+static inline struct sctx__thread *sctx__thread_self(void)
+{
+	if (sctx__unlikely(!sctx__self.attached))
+		sctx__thread_attach_slow();
+	return &sctx__self;
+}
+
 /*
  * Every change of shared structures happens between these, which are a read
  * section that waits, when it is an outermost one, for a fork to be over.
@@ -94,12 +113,12 @@ void sctx__gate_wait_slow(void);
  */
 static inline struct sctx__thread *sctx__update_begin(void)
 {
-	if (sctx__unlikely(!sctx__self.attached))
-		sctx__thread_attach_slow();
+	struct sctx__thread *self = sctx__thread_self();
+
 	sctx__rcu_read_lock();
 	if (sctx__unlikely(sctx__load(&sctx__shared.gate)))
 		sctx__gate_wait_slow();
-	return &sctx__self;
+	return self;
 }
 
 static inline void sctx__update_end(void)
@@ -116,7 +135,9 @@ static inline bool sctx__must_not_wait(void)
 /* ------------------------------------------- for the reclaimer (reclaim.c) */
 
 void sctx__limbo_turn_phase(void);
-bool sctx__limbo_take_closed(struct sctx__limbo *closed);
+void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from);
+bool sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu),
+			     struct sctx__nodes *surplus);
 bool sctx__limbo_is_empty(void);
 void sctx__limbo_pending(struct sctx__account *pending);
 

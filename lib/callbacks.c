@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Runners: one for each CPU that retires in quantity, started when first
+ * needed, pinned there.  Runner 0 is the reclaimer's own thread, which takes
+ * small sets, what threads that exited left behind, and everything if no
+ * thread can be had.
+ *
+ * The lock covers busy, stop, exists and the handing over of ripe sets; a
+ * runner's ripe set is its thread's while it is busy and the reclaimer's
+ * otherwise; closed is always the reclaimer's.
+ */
+#include "callbacks.h"
+
+#include "magazine.h"
+#include "pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+/* Callbacks for which waking a runner pays. */
+#define WAKE_MIN 64
+
+/* Callbacks run between two looks at the account. */
+#define RUN_BATCH 256
+
+struct runner {
+	struct sctx__limbo closed; /* collected, waits for a grace period */
+	struct sctx__limbo ripe;
+	pthread_cond_t work;
+	pthread_t thread;
+	bool exists;
+	bool busy;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
+static struct runner *runners;
+static int count; /* CPUs + 1 */
+static bool stop;
+static uint64_t callbacks_run;
+
+/* ----------------------------------------------------------- calling back */
+
+/*
+ * Drop limbo's reference.  A grace period has passed since the context was
+ * unlinked, so that only holders can still reach it: one reference is ours
+ * alone.  The acquires pair with the release in other holders' puts, whose
+ * use of the context is over.  @in_limbo is cleared before the reference is
+ * dropped, for the holder that then puts the last one.
+ */
+static void context_drop(struct sctx_context *ctx)
+{
+	sctx__store(&ctx->in_limbo, 0);
+	if (sctx__load_acquire(&ctx->refs) == 1 || sctx__sub_acq_rel(&ctx->refs, 1) == 1)
+		ctx->free_callback(ctx);
+}
+
+/* By the time that a lane's turn comes again, its next context is fetched. */
+static bool run_context(struct sctx__limbo *ripe, size_t lane)
+{
+	struct sctx_context *ctx = ripe->context[lane];
+
+	if (!ctx)
+		return false;
+	ripe->context[lane] = ctx->next;
+	__builtin_prefetch(ctx->next, 1);
+	context_drop(ctx);
+	return true;
+}
+
+static bool run_other(struct sctx__limbo *ripe)
+{
+	struct sctx_stream *stream = ripe->stream;
+	struct sctx__block *block = ripe->block;
+
+	if (stream) {
+		ripe->stream = stream->next;
+		__builtin_prefetch(stream->next, 1);
+		stream->free_fn(stream);
+	} else if (block) {
+		ripe->block = block->next;
+		block->free_fn(block);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void account(struct sctx__limbo *ripe, size_t callbacks)
+{
+	size_t bytes = callbacks == ripe->callbacks ?
+			       ripe->bytes :
+			       ripe->bytes / ripe->callbacks * callbacks;
+
+	ripe->callbacks -= callbacks;
+	ripe->bytes -= bytes;
+	sctx__add(&callbacks_run, callbacks);
+	sctx__account_freed(callbacks, bytes);
+}
+
+/* After each callback.  False: leave the rest, a fork is under way. */
+static bool run_on(struct sctx__limbo *ripe, size_t *ran)
+{
+	if (++*ran == RUN_BATCH) {
+		account(ripe, *ran);
+		*ran = 0;
+	}
+	return sctx__likely(!sctx__load(&sctx__shared.gate));
+}
+
+/* Contexts before streams: an owner may have put one inside the other. */
+static void run_set(struct sctx__limbo *ripe)
+{
+	size_t ran = 0, empty = 0;
+	bool on = !sctx__load(&sctx__shared.gate);
+
+	sctx__self.in_callback = true;
+	for (size_t lane = 0; on && empty < SCTX__LANES; lane = (lane + 1) % SCTX__LANES) {
+		if (run_context(ripe, lane)) {
+			on = run_on(ripe, &ran);
+			empty = 0;
+		} else {
+			empty++;
+		}
+	}
+	while (on && run_other(ripe))
+		on = run_on(ripe, &ran);
+	sctx__self.in_callback = false;
+	if (on)
+		sctx__nodes_free(&ripe->nodes);
+	if (on || ran)
+		account(ripe, on ? ripe->callbacks : ran);
+}
+
+/* ---------------------------------------------------------------- runners */
+
+static void *runner_main(void *arg)
+{
+	struct runner *self = arg;
+
+	while (sctx__thread_attach(true))
+		sched_yield();
+	sctx__rcu_offline();
+	pthread_mutex_lock(&lock);
+	while (!stop || self->busy) {
+		if (!self->busy) {
+			pthread_cond_wait(&self->work, &lock);
+			continue;
+		}
+		pthread_mutex_unlock(&lock);
+		run_set(&self->ripe);
+		sctx__rcu_offline();
+		pthread_mutex_lock(&lock);
+		self->busy = false;
+		pthread_cond_signal(&idle);
+	}
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+/* Pinned to @cpu; anywhere, if this process may not run there. */
+static int create_pinned(pthread_t *thread, int cpu, void *arg)
+{
+	pthread_attr_t attr;
+	cpu_set_t set;
+	int error;
+
+	pthread_attr_init(&attr);
+	CPU_ZERO(&set);
+	if (cpu < CPU_SETSIZE) {
+		CPU_SET(cpu, &set);
+		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	}
+	error = pthread_create(thread, &attr, runner_main, arg);
+	pthread_attr_destroy(&attr);
+	return error == EINVAL ? pthread_create(thread, NULL, runner_main, arg) : error;
+}
+
+/* Hand runner @i its ripe set.  False if the reclaimer has to run it. */
+static bool hand_over(int i)
+{
+	struct runner *runner = &runners[i];
+
+	if (i == 0 || runner->ripe.callbacks < WAKE_MIN)
+		return false;
+	pthread_mutex_lock(&lock);
+	if (!runner->exists)
+		runner->exists = create_pinned(&runner->thread, i - 1, runner) == 0;
+	runner->busy = runner->exists;
+	pthread_cond_signal(&runner->work);
+	pthread_mutex_unlock(&lock);
+	return runner->busy;
+}
+
+static void wait_for_runners(void)
+{
+	pthread_mutex_lock(&lock);
+	for (int i = 1; i < count; i++)
+		while (runners[i].busy)
+			pthread_cond_wait(&idle, &lock);
+	pthread_mutex_unlock(&lock);
+}
+
+void sctx__callbacks_run(void)
+{
+	wait_for_runners(); /* in a child forked by one of them */
+	for (int i = count - 1; i >= 0; i--)
+		if (!hand_over(i))
+			run_set(&runners[i].ripe);
+	wait_for_runners();
+}
+
+static struct sctx__limbo *closed_of(int cpu)
+{
+	return &runners[cpu >= 0 && cpu < count - 1 ? cpu + 1 : 0].closed;
+}
+
+bool sctx__callbacks_turn(void)
+{
+	bool any = false;
+
+	for (int i = 0; i < count; i++) {
+		any = any || runners[i].closed.callbacks;
+		sctx__limbo_move(&runners[i].ripe, &runners[i].closed);
+	}
+	return sctx__limbo_take_closed(closed_of, &runners[0].ripe.nodes) || any;
+}
+
+uint64_t sctx__callbacks_count(void)
+{
+	return sctx__load(&callbacks_run);
+}
+
+/* ------------------------------------------------- start, stop, and forks */
+
+int sctx__callbacks_init(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	size_t size;
+
+	if (runners)
+		return 0;
+	if (cpus < 1)
+		cpus = 1;
+	size = ((size_t)cpus + 1) * sizeof(*runners);
+	runners = sctx__pool_alloc(size);
+	if (!runners)
+		return -ENOMEM;
+	memset(runners, 0, size);
+	count = (int)cpus + 1;
+	for (int i = 0; i < count; i++)
+		pthread_cond_init(&runners[i].work, NULL);
+	return 0;
+}
+
+void sctx__callbacks_stop(void)
+{
+	pthread_mutex_lock(&lock);
+	stop = true;
+	for (int i = 1; i < count; i++)
+		pthread_cond_signal(&runners[i].work);
+	pthread_mutex_unlock(&lock);
+	for (int i = 1; i < count; i++) {
+		if (runners[i].exists)
+			pthread_join(runners[i].thread, NULL);
+		runners[i].exists = false;
+	}
+	stop = false;
+}
+
+void sctx__callbacks_fini(void)
+{
+	sctx__pool_free(runners, (size_t)count * sizeof(*runners));
+	runners = NULL;
+	count = 0;
+}
+
+void sctx__callbacks_before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+/* In the child only a runner that forks in its callback goes on to exist. */
+void sctx__callbacks_after_fork(bool child)
+{
+	if (!child) {
+		pthread_mutex_unlock(&lock);
+		return;
+	}
+	pthread_mutex_init(&lock, NULL);
+	pthread_cond_init(&idle, NULL);
+	for (int i = 1; i < count; i++) {
+		pthread_cond_init(&runners[i].work, NULL);
+		if (runners[i].exists && pthread_equal(runners[i].thread, pthread_self()))
+			continue;
+		runners[i].exists = false;
+		runners[i].busy = false;
+	}
+}
