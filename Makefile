@@ -5,7 +5,7 @@
 # make check      build and run the tests                (tests/tests.mk)
 # make bench      run the benchmarks, print the table    (bench/bench.mk)
 # make install    to PREFIX, below DESTDIR
-# make clean
+# make clean      remove build/
 #
 # RCU=memb|bp|qsbr|c11  liburcu flavour (lib/rcu.h)     CC=gcc|clang
 # V=1 shows commands    DEBUG=1 assertions, no optimisation
@@ -149,5 +149,8 @@ clean:
 -include tests/tests.mk bench/bench.mk
 -include $(LIB_OBJS:.o=.d)
 
-.PHONY: all lib deps install uninstall clean force
+help:
+	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
+
+.PHONY: all lib deps help install uninstall clean force
 .DELETE_ON_ERROR:
