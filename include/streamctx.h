@@ -367,7 +367,8 @@ typedef struct sctx_context *(*sctx_create_fn)(const void *owner, const void *in
  * Get the context that matches or, if there is none, create one and insert
  * it, atomically: of several callers one's context wins and all get it, each
  * with a reference; a loser's own is dropped through its callback.
- * Errors: as sctx_insert(); -ENOMEM if @create returned NULL; -EINVAL for a
+ * Errors: as sctx_insert(); -EMFILE, 2^31 references are out on what was
+ * found; -ENOMEM if @create returned NULL; -EINVAL for a
  * NULL @owner, or if @create's context has another owner or instance (it is
  * then dropped); -EBUSY if it was linked (it is then left alone).
  * Progress: found: lock-free; else as sctx_insert().

@@ -186,14 +186,14 @@ static bool list_has_room(struct sctx_stream *stream)
 	return array ? array->count < array->capacity : stream->list < SCTX_INLINE_ENTRIES;
 }
 
-/* Live entries of @stream, @except not counted.  Stream locked. */
-static size_t list_live(struct sctx_stream *stream, const struct sctx_entry *except)
+/* Live entries of @stream.  Stream locked. */
+static size_t list_live(struct sctx_stream *stream)
 {
 	struct sctx__view view = list_all(stream);
 	size_t live = 0;
 
 	for (uintptr_t i = 0; i < view.count; i++)
-		live += view.entry[i].context && &view.entry[i] != except;
+		live += view.entry[i].context != NULL;
 	return live;
 }
 
@@ -219,19 +219,23 @@ static void list_append(struct sctx_stream *stream, struct sctx_context *ctx)
 }
 
 /*
- * Let @array take over: the live entries but @except, and @ctx as the newest.
- * Returns the array to retire.  The release pairs with sctx__list_view().
+ * Let @array take over: the live entries, with @ctx in the place of @replaced
+ * or, without one, as the newest.  Returns the array to retire.  The release
+ * pairs with the acquire in sctx__list_view().
  */
 static struct sctx__array *list_replace(struct sctx_stream *stream, struct sctx__array *array,
-					const struct sctx_entry *except, struct sctx_context *ctx)
+					const struct sctx_entry *replaced, struct sctx_context *ctx)
 {
 	struct sctx__array *old = list_array(stream->list);
 	struct sctx__view view = list_all(stream);
 
 	for (uintptr_t i = 0; i < view.count; i++)
-		if (view.entry[i].context && &view.entry[i] != except)
+		if (&view.entry[i] == replaced)
+			entry_write(&array->entry[array->count++], ctx);
+		else if (view.entry[i].context)
 			array->entry[array->count++] = view.entry[i];
-	entry_write(&array->entry[array->count++], ctx);
+	if (!replaced)
+		entry_write(&array->entry[array->count++], ctx);
 	sctx__store_release(&stream->list, (uintptr_t)array);
 	return old;
 }
@@ -279,21 +283,23 @@ static int state_error(uint32_t state)
 	return state & SCTX__TORN ? -ESHUTDOWN : -EOPNOTSUPP;
 }
 
-/* Whether there is a spare that holds @live entries and one more. */
-static bool spare_fits(struct insertion *ins, size_t live)
+/* Whether there is a spare that holds the live entries and one more. */
+static bool spare_fits(struct insertion *ins)
 {
+	size_t live = list_live(ins->stream);
+
 	if (ins->spare && ins->spare->capacity > live)
 		return true;
 	ins->need = 2 * live + 2;
 	return false;
 }
 
-static struct sctx__array *spare_use(struct insertion *ins, const struct sctx_entry *except)
+static struct sctx__array *spare_use(struct insertion *ins, const struct sctx_entry *replaced)
 {
 	struct sctx__array *spare = ins->spare;
 
 	ins->spare = NULL;
-	return list_replace(ins->stream, spare, except, ins->ctx);
+	return list_replace(ins->stream, spare, replaced, ins->ctx);
 }
 
 /*
@@ -306,7 +312,7 @@ static enum step replace_locked(struct insertion *ins, const struct sctx_entry *
 {
 	bool in_place = entry->instance == ins->ctx->instance;
 
-	if (!in_place && !spare_fits(ins, list_live(ins->stream, entry)))
+	if (!in_place && !spare_fits(ins))
 		return NEED_ARRAY;
 	ins->error = context_claim(ins->ctx, ins->stream);
 	if (ins->error)
@@ -324,7 +330,7 @@ static enum step append_locked(struct insertion *ins, struct sctx__array **old)
 {
 	bool room = list_has_room(ins->stream);
 
-	if (!room && !spare_fits(ins, list_live(ins->stream, NULL)))
+	if (!room && !spare_fits(ins))
 		return NEED_ARRAY;
 	ins->error = context_claim(ins->ctx, ins->stream);
 	if (ins->error)
@@ -392,53 +398,50 @@ static void insert_admitted(struct insertion *ins)
 	spare_free(ins);
 }
 
+/* Refuses what was never initialised, too. */
+static int insert(struct insertion *ins)
+{
+	if (!ins->stream || !ins->ctx || !ins->ctx->owner || !ins->ctx->free_callback)
+		return -EINVAL;
+	ins->error = sctx__admit(false);
+	if (!ins->error)
+		insert_admitted(ins);
+	return ins->error;
+}
+
+/* Give the caller what was found, or drop it if he does not want it. */
+static void hand_out(struct sctx_context **out, struct sctx_context *found)
+{
+	if (out)
+		*out = found;
+	else if (found)
+		sctx_put(found);
+}
+
 int sctx_insert(struct sctx_stream *stream, struct sctx_context *ctx)
 {
 	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT };
 
-	if (!stream || !ctx)
-		return -EINVAL;
-	ins.error = sctx__admit(false);
-	if (!ins.error)
-		insert_admitted(&ins);
-	return ins.error;
+	return insert(&ins);
 }
 
 int sctx_insert_unique(struct sctx_stream *stream, struct sctx_context *ctx,
 		       struct sctx_context **existing)
 {
 	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE };
+	int error = insert(&ins);
 
-	if (existing)
-		*existing = NULL;
-	if (!stream || !ctx)
-		return -EINVAL;
-	ins.error = sctx__admit(false);
-	if (!ins.error)
-		insert_admitted(&ins);
-	if (existing)
-		*existing = ins.found;
-	else if (ins.found)
-		sctx_put(ins.found);
-	return ins.error;
+	hand_out(existing, ins.found);
+	return error;
 }
 
 int sctx_replace(struct sctx_stream *stream, struct sctx_context *ctx, struct sctx_context **old)
 {
 	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = REPLACE };
+	int error = insert(&ins);
 
-	if (old)
-		*old = NULL;
-	if (!stream || !ctx)
-		return -EINVAL;
-	ins.error = sctx__admit(false);
-	if (!ins.error)
-		insert_admitted(&ins);
-	if (old)
-		*old = ins.found;
-	else if (ins.found)
-		sctx_put(ins.found);
-	return ins.error;
+	hand_out(old, ins.found);
+	return error;
 }
 
 /* A context that create() made and the list did not take: drop it. */
@@ -469,7 +472,9 @@ static int insert_created(struct sctx_stream *stream, struct sctx_context *creat
 	}
 	drop_created(created, true);
 	*ctx = ins.found;
-	return ins.error == -EEXIST ? 0 : ins.error;
+	if (ins.error == -EEXIST)
+		return ins.found ? 0 : -EMFILE;
+	return ins.error;
 }
 
 static int get_or_create_slow(struct sctx_stream *stream, const void *owner, const void *instance,
