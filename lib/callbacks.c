@@ -181,16 +181,18 @@ static int create_pinned(pthread_t *thread, int cpu, void *arg)
 static bool hand_over(int i)
 {
 	struct runner *runner = &runners[i];
+	bool taken;
 
 	if (i == 0 || runner->ripe.callbacks < WAKE_MIN)
 		return false;
 	pthread_mutex_lock(&lock);
 	if (!runner->exists)
 		runner->exists = create_pinned(&runner->thread, i - 1, runner) == 0;
-	runner->busy = runner->exists;
+	taken = runner->exists;
+	runner->busy = taken;
 	pthread_cond_signal(&runner->work);
 	pthread_mutex_unlock(&lock);
-	return runner->busy;
+	return taken;
 }
 
 static void wait_for_runners(void)

@@ -52,9 +52,10 @@ static inline void sctx__limbo_added(struct sctx__thread *self, struct sctx__lim
 		sctx__account_flush_slow(self);
 }
 
+/* Pairs with the release in sctx__limbo_turn_phase(): the set was emptied. */
 static inline struct sctx__limbo *sctx__limbo_of(struct sctx__thread *self)
 {
-	return &self->limbo[sctx__load(&sctx__shared.phase)];
+	return &self->limbo[sctx__load_acquire(&sctx__shared.phase)];
 }
 
 /* The caller's reference goes to limbo, which drops it after a grace period. */

@@ -68,9 +68,10 @@ static bool limbo_empty(struct sctx__limbo *limbo)
 	return !any && !sctx__load(&limbo->block) && !sctx__load(&limbo->nodes.head);
 }
 
+/* The release pairs with the acquire in sctx__limbo_of(). */
 void sctx__limbo_turn_phase(void)
 {
-	sctx__store(&sctx__shared.phase, sctx__shared.phase ^ 1);
+	sctx__store_release(&sctx__shared.phase, sctx__shared.phase ^ 1);
 }
 
 /*
@@ -83,9 +84,10 @@ void sctx__limbo_turn_phase(void)
 bool sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu), struct sctx__nodes *surplus)
 {
 	uint32_t phase = sctx__shared.phase ^ 1;
-	size_t callbacks = orphans[phase].callbacks;
+	size_t callbacks;
 
 	pthread_mutex_lock(&threads_lock);
+	callbacks = orphans[phase].callbacks;
 	for (struct sctx__thread *t = threads; t; t = t->next) {
 		struct sctx__limbo *limbo = &t->limbo[phase];
 
@@ -179,6 +181,20 @@ static void make_key(void)
 	key_made = !key_error;
 }
 
+/* Whether the library is to register the calling thread with RCU. */
+static bool claim_registration(bool always)
+{
+	bool claim = !sctx__rcu_registered();
+
+	pthread_mutex_lock(&threads_lock);
+	if (claim && !always) {
+		claim = !host_registers;
+		library_registered |= claim;
+	}
+	pthread_mutex_unlock(&threads_lock);
+	return claim;
+}
+
 int sctx__thread_attach(bool register_always)
 {
 	struct sctx__thread *self = &sctx__self;
@@ -191,13 +207,11 @@ int sctx__thread_attach(bool register_always)
 	if (pthread_setspecific(exit_key, self))
 		return -ENOMEM;
 
-	if ((!host_registers || register_always) && !sctx__rcu_registered()) {
+	self->registered = claim_registration(register_always);
+	if (self->registered) {
 		pthread_rwlock_rdlock(&rcu_gate);
 		self->reader = sctx__rcu_register();
 		pthread_rwlock_unlock(&rcu_gate);
-		self->registered = true;
-		if (!register_always)
-			library_registered = true;
 	}
 	pthread_mutex_lock(&threads_lock);
 	thread_link(self);
