@@ -290,7 +290,7 @@ static void clear_slots(struct sctx__bucket *bucket)
 static void prefetch_nodes(const struct sctx__bucket *bucket)
 {
 	for (int i = 0; i < SCTX__SLOTS; i++)
-		__builtin_prefetch(sctx__slot_node(bucket->slot[i]));
+		__builtin_prefetch(sctx__slot_node(sctx__load(&bucket->slot[i])));
 }
 
 static int move_bucket(const struct mover *m, size_t index)

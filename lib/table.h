@@ -122,7 +122,7 @@ static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bu
 		__builtin_prefetch(&node->stream.opens, 1);
 		if (sctx__likely(sctx__id_equal(&node->id, id))) {
 			/* Whoever finds a stream looks a context up next. */
-			__builtin_prefetch(node->stream.inline_entry[0].context);
+			__builtin_prefetch(sctx__load(&node->stream.inline_entry[0].context));
 			return node;
 		}
 	}
