@@ -100,7 +100,7 @@ struct sctx_stream {
 	struct sctx_entry inline_entry[SCTX_INLINE_ENTRIES];
 	uint32_t state;
 	uint32_t opens;
-	struct sctx_stream *next;	/* in limbo */
+	struct sctx_stream *next; /* in limbo */
 	void (*free_fn)(struct sctx_stream *stream);
 };
 
@@ -113,8 +113,8 @@ struct sctx_context {
 	const void *owner;
 	const void *instance;
 	sctx_free_fn free_callback;
-	struct sctx_stream *stream;	/* where it hangs, NULL when nowhere */
-	struct sctx_context *next;	/* in limbo */
+	struct sctx_stream *stream; /* where it hangs, NULL when nowhere */
+	struct sctx_context *next;  /* in limbo */
 	uint32_t refs;
 	uint32_t in_limbo;
 };
@@ -288,7 +288,8 @@ SCTX_API int sctx_teardown_sync(struct sctx_stream *stream);
  * which retires it by itself at the last close.
  * Progress: stream lock.  In section, in callback: yes.
  */
-SCTX_API int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream));
+SCTX_API int sctx_stream_retire(struct sctx_stream *stream,
+				void (*free_fn)(struct sctx_stream *stream));
 
 /*
  * Matching, for lookup, get, remove, delete, insert_unique, replace and
@@ -480,9 +481,9 @@ SCTX_API int sctx_synchronize(void);
 #define SCTX_RECLAIM_NOWAIT 0x1u /* at the limit creators get -EAGAIN, none waits */
 
 struct sctx_reclaim_options {
-	size_t size;		/* sizeof(struct sctx_reclaim_options) */
-	size_t limit_bytes;	/* of limbo, > 0 */
-	size_t limit_callbacks;	/* of limbo, > 0 */
+	size_t size;            /* sizeof(struct sctx_reclaim_options) */
+	size_t limit_bytes;     /* of limbo, > 0 */
+	size_t limit_callbacks; /* of limbo, > 0 */
 	unsigned int flags;
 };
 
@@ -504,8 +505,8 @@ SCTX_API int sctx_reclaim_configure(const struct sctx_reclaim_options *options);
 /* ------------------------------------------------------------------ stats */
 
 struct sctx_stats {
-	size_t size;		  /* sizeof(struct sctx_stats), set by the caller */
-	uint64_t limbo_bytes;	  /* retired, not yet freed */
+	size_t size;              /* sizeof(struct sctx_stats), set by the caller */
+	uint64_t limbo_bytes;     /* retired, not yet freed */
 	uint64_t limbo_callbacks; /* the same, in callbacks */
 	uint64_t callbacks_run;
 	uint64_t grace_periods;

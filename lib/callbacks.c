@@ -89,9 +89,8 @@ static bool run_other(struct sctx__limbo *ripe)
 
 static void account(struct sctx__limbo *ripe, size_t callbacks)
 {
-	size_t bytes = callbacks == ripe->callbacks ?
-			       ripe->bytes :
-			       ripe->bytes / ripe->callbacks * callbacks;
+	size_t bytes = callbacks == ripe->callbacks ? ripe->bytes
+						    : ripe->bytes / ripe->callbacks * callbacks;
 
 	ripe->callbacks -= callbacks;
 	ripe->bytes -= bytes;
@@ -286,17 +285,14 @@ void sctx__callbacks_before_fork(void)
 /* In the child only a runner that forks in its callback goes on to exist. */
 void sctx__callbacks_after_fork(bool child)
 {
-	if (!child) {
-		pthread_mutex_unlock(&lock);
-		return;
-	}
-	pthread_mutex_init(&lock, NULL);
-	pthread_cond_init(&idle, NULL);
-	for (int i = 1; i < count; i++) {
+	if (child)
+		pthread_cond_init(&idle, NULL);
+	for (int i = 1; child && i < count; i++) {
 		pthread_cond_init(&runners[i].work, NULL);
 		if (runners[i].exists && pthread_equal(runners[i].thread, pthread_self()))
 			continue;
 		runners[i].exists = false;
 		runners[i].busy = false;
 	}
+	pthread_mutex_unlock(&lock);
 }

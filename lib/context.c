@@ -146,7 +146,8 @@ static struct sctx_context **entry_context(const struct sctx_entry *entry)
 /* A multiple of 64, so that the address has room for list's small values. */
 static size_t array_size(size_t capacity)
 {
-	return (sizeof(struct sctx__array) + capacity * sizeof(struct sctx_entry) + 63) & ~(size_t)63;
+	return (sizeof(struct sctx__array) + capacity * sizeof(struct sctx_entry) + 63) &
+	       ~(size_t)63;
 }
 
 static void array_free(struct sctx__block *block)
@@ -272,7 +273,7 @@ struct insertion {
 	enum mode mode;
 	struct sctx_context *found; /* existing (referenced), or replaced */
 	struct sctx__array *spare;  /* allocated for the list to grow into */
-	size_t need;		    /* entries that a spare must hold */
+	size_t need;                /* entries that a spare must hold */
 	int error;
 };
 

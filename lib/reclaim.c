@@ -40,7 +40,7 @@ static struct {
 	uint64_t started; /* cycles */
 	uint64_t finished;
 	uint64_t wanted; /* cycles that someone waits for: no pause before */
-	bool parked;	 /* for a fork */
+	bool parked;     /* for a fork */
 	bool stop;
 	unsigned int flags;
 	int64_t limit_callbacks;
@@ -63,8 +63,7 @@ static bool limbo_reaches(int eighths)
 {
 	return sctx__load(&sctx__account.callbacks) * 8 >=
 		       sctx__load(&reclaimer.limit_callbacks) * eighths ||
-	       sctx__load(&sctx__account.bytes) * 8 >=
-		       sctx__load(&reclaimer.limit_bytes) * eighths;
+	       sctx__load(&sctx__account.bytes) * 8 >= sctx__load(&reclaimer.limit_bytes) * eighths;
 }
 
 /* With the lock held.  Full ends an eighth below where it begins. */
@@ -366,8 +365,9 @@ static void before_fork(void)
 	struct timespec until = after(CLOCK_REALTIME, 0);
 
 	until.tv_sec += PATIENCE_S;
+	sctx_thread_offline(); /* the grace period of the moment may need us */
 	pthread_mutex_lock(&reclaimer.lock);
-	sctx__store(&sctx__shared.gate, 1);
+	sctx__add(&sctx__shared.gate, 1);
 	pthread_cond_signal(&reclaimer.work);
 	while (sctx__load(&sctx__shared.worker) && !reclaimer.parked && !sctx__must_not_wait())
 		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
@@ -379,9 +379,9 @@ static void before_fork(void)
 	sctx__threads_before_fork();
 }
 
-static void open_gate(void)
+static void open_gate(uint32_t forks)
 {
-	sctx__store(&sctx__shared.gate, 0);
+	sctx__store(&sctx__shared.gate, forks);
 	pthread_cond_broadcast(&reclaimer.work);
 	pthread_mutex_unlock(&reclaimer.lock);
 }
@@ -390,20 +390,18 @@ static void after_fork_parent(void)
 {
 	sctx__threads_after_fork_parent();
 	sctx__callbacks_after_fork(false);
-	open_gate();
+	open_gate(sctx__shared.gate - 1); /* another thread may be forking, too */
 }
 
 static void after_fork_child(void)
 {
-	bool is_reclaimer = sctx__load(&sctx__shared.worker) &&
-			    pthread_equal(reclaimer.thread, pthread_self());
+	bool is_reclaimer =
+		sctx__load(&sctx__shared.worker) && pthread_equal(reclaimer.thread, pthread_self());
 
 	sctx__threads_after_fork_child();
 	sctx__callbacks_after_fork(true);
-	pthread_mutex_init(&reclaimer.lock, NULL);
 	pthread_cond_init(&reclaimer.work, NULL);
 	pthread_cond_init(&reclaimer.done, NULL);
-	pthread_mutex_lock(&reclaimer.lock);
 	reclaimer.parked = false;
 	if (!is_reclaimer) {
 		reclaimer.finished = reclaimer.started;
@@ -411,7 +409,7 @@ static void after_fork_child(void)
 		sctx__store(&sctx__shared.sleeping, 1);
 		sctx__store(&sctx__shared.paused, 0);
 	}
-	open_gate();
+	open_gate(0);
 }
 
 __attribute__((constructor)) static void reclaim_init(void)

@@ -22,7 +22,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define DEAD	  (UINT32_C(1) << 31)
+#define DEAD      (UINT32_C(1) << 31)
 #define OPENS_MAX (UINT32_C(1) << 30)
 
 /* One page of buckets. */

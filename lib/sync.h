@@ -14,15 +14,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define sctx__load(p)		  __atomic_load_n((p), __ATOMIC_RELAXED)
-#define sctx__load_acquire(p)	  __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define sctx__store(p, v)	  __atomic_store_n((p), (v), __ATOMIC_RELAXED)
-#define sctx__store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define sctx__add(p, v)		  __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
-#define sctx__add_acquire(p, v)	  __atomic_fetch_add((p), (v), __ATOMIC_ACQUIRE)
-#define sctx__sub(p, v)		  __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
-#define sctx__add_acq_rel(p, v)	  __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
-#define sctx__sub_acq_rel(p, v)	  __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
+#define sctx__load(p)                __atomic_load_n((p), __ATOMIC_RELAXED)
+#define sctx__load_acquire(p)        __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define sctx__store(p, v)            __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define sctx__store_release(p, v)    __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define sctx__add(p, v)              __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+#define sctx__add_acquire(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_ACQUIRE)
+#define sctx__sub(p, v)              __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
+#define sctx__add_acq_rel(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define sctx__sub_acq_rel(p, v)      __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 #define sctx__exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 
 /* On failure *old is what was found, as with the builtin; acquire either way. */
@@ -65,24 +65,24 @@ static inline void sctx__pause(void)
 /* Tries before giving up the processor, to a holder that may have lost its own. */
 #define SCTX__SPINS 128
 
-#define SCTX__DEFINE_SPINLOCK(name, type)                                       \
-	static inline type sctx__lock_##name(type *word)                        \
-	{                                                                       \
-		for (unsigned int spins = 0;; spins++) {                        \
-			type seen = sctx__load(word) & ~(type)SCTX__LOCKED;     \
-									        \
+#define SCTX__DEFINE_SPINLOCK(name, type)                                        \
+	static inline type sctx__lock_##name(type *word)                         \
+	{                                                                        \
+		for (unsigned int spins = 0;; spins++) {                         \
+			type seen = sctx__load(word) & ~(type)SCTX__LOCKED;      \
+                                                                                 \
 			if (sctx__cas_acquire(word, &seen, seen | SCTX__LOCKED)) \
-				return seen;                                    \
-			if (spins < SCTX__SPINS)                                \
-				sctx__pause();                                  \
-			else                                                    \
-				sched_yield();                                  \
-		}                                                               \
-	}                                                                       \
-									        \
-	static inline void sctx__unlock_##name(type *word, type leave)          \
-	{                                                                       \
-		sctx__store_release(word, leave & ~(type)SCTX__LOCKED);         \
+				return seen;                                     \
+			if (spins < SCTX__SPINS)                                 \
+				sctx__pause();                                   \
+			else                                                     \
+				sched_yield();                                   \
+		}                                                                \
+	}                                                                        \
+                                                                                 \
+	static inline void sctx__unlock_##name(type *word, type leave)           \
+	{                                                                        \
+		sctx__store_release(word, leave & ~(type)SCTX__LOCKED);          \
 	}
 
 SCTX__DEFINE_SPINLOCK(u32, uint32_t)

@@ -100,7 +100,8 @@ void sctx__table_free(struct sctx__table *table)
 
 static void table_free_block(struct sctx__block *block)
 {
-	sctx__table_free((struct sctx__table *)((char *)block - offsetof(struct sctx__table, block)));
+	sctx__table_free(
+		(struct sctx__table *)((char *)block - offsetof(struct sctx__table, block)));
 }
 
 /* ----------------------------------------------------------------- locking */
@@ -379,7 +380,8 @@ void sctx__table_grow_slow(struct sctx__table **current, uint64_t (*hash)(struct
 /* ----------------------------------------------------------------- walking */
 
 /* Nodes of one chain, as they were under its lock.  Long chains use the heap. */
-struct catch {
+struct catch
+{
 	struct sctx__node *few[8 * SCTX__SLOTS];
 	struct sctx__node **node;
 	size_t count, room;

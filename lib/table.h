@@ -49,9 +49,9 @@ struct sctx__bucket {
 	uintptr_t chain;
 } __attribute__((aligned(64)));
 
-#define SCTX__MOVED	  ((uintptr_t)2)
+#define SCTX__MOVED       ((uintptr_t)2)
 #define SCTX__CHAIN_FLAGS ((uintptr_t)63)
-#define SCTX__TAG_SHIFT	  48
+#define SCTX__TAG_SHIFT   48
 
 struct sctx__table {
 	size_t mask; /* buckets - 1 */
@@ -60,8 +60,8 @@ struct sctx__table {
 	struct sctx__block block;
 	/* Written while growing, or rarely. */
 	size_t cursor __attribute__((aligned(64))); /* next bucket to move */
-	size_t moved;				      /* buckets moved */
-	size_t overflows;			      /* buckets chained now */
+	size_t moved;                               /* buckets moved */
+	size_t overflows;                           /* buckets chained now */
 };
 
 struct sctx__table *sctx__table_create(size_t buckets);

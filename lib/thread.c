@@ -22,7 +22,7 @@ static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
 static struct sctx__thread *threads;
 static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
-static bool gate_held; /* rcu_gate, by the fork under way */
+static bool gate_held;                /* rcu_gate, by the fork under way */
 static bool host_registers;
 static bool library_registered;
 
@@ -33,15 +33,15 @@ static bool key_made;
 
 /* ------------------------------------------------------------------- limbo */
 
-#define MOVE_STACK(to, to_last, from, from_last)         \
-	do {                                            \
-		if (!*(from))                           \
-			break;                          \
-		if (!*(to))                             \
-			*(to_last) = *(from_last);      \
-		(*(from_last))->next = *(to);           \
-		sctx__store((to), *(from));             \
-		sctx__store((from), NULL);              \
+#define MOVE_STACK(to, to_last, from, from_last)   \
+	do {                                       \
+		if (!*(from))                      \
+			break;                     \
+		if (!*(to))                        \
+			*(to_last) = *(from_last); \
+		(*(from_last))->next = *(to);      \
+		sctx__store((to), *(from));        \
+		sctx__store((from), NULL);         \
 	} while (0)
 
 void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
@@ -356,8 +356,9 @@ void sctx__threads_after_fork_child(void)
 		if (t->reader)
 			sctx__rcu_forget(t->reader);
 	}
+	/* A rwlock knows its writer by thread id, which is another one here. */
 	pthread_rwlock_init(&rcu_gate, NULL);
-	pthread_mutex_init(&threads_lock, NULL);
+	pthread_mutex_unlock(&threads_lock);
 }
 
 void sctx__threads_fini(void)

@@ -37,19 +37,19 @@ struct sctx__limbo {
 	int cpu; /* where the first was retired */
 };
 
-#define SCTX__STACK_PUSH(head, last, item)      \
-	do {                                    \
-		(item)->next = *(head);         \
-		if (!(item)->next)              \
-			*(last) = (item);       \
-		sctx__store((head), (item));    \
+#define SCTX__STACK_PUSH(head, last, item)   \
+	do {                                 \
+		(item)->next = *(head);      \
+		if (!(item)->next)           \
+			*(last) = (item);    \
+		sctx__store((head), (item)); \
 	} while (0)
 
 /* Free nodes for the next opens.  See lib/magazine.c. */
 struct sctx__magazine {
-	struct sctx_stream *loaded;   /* the thread's own */
-	struct sctx__nodes waiting;   /* closed, ripe after the next grace period */
-	size_t returned_count;	      /* in returned when it was last added to */
+	struct sctx_stream *loaded; /* the thread's own */
+	struct sctx__nodes waiting; /* closed, ripe after the next grace period */
+	size_t returned_count;      /* in returned when it was last added to */
 	struct sctx_stream *returned __attribute__((aligned(64)));
 };
 
@@ -72,9 +72,9 @@ struct sctx__thread {
  */
 struct sctx__shared {
 	uint32_t phase;
-	uint32_t gate;	   /* a fork is under way: no update may begin */
+	uint32_t gate;     /* forks under way: no update may begin */
 	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
-	uint32_t full;	   /* limbo is at its limit */
+	uint32_t full;     /* limbo is at its limit */
 	uint32_t paused;   /* the reclaimer is, between two grace periods */
 	uint32_t worker;   /* the reclaimer's thread exists */
 	uint32_t batch_callbacks;

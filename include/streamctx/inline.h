@@ -38,7 +38,7 @@ extern "C" {
 #ifndef sctx__load_acquire
 #define sctx__load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #endif
-#define sctx__likely(x)	  __builtin_expect(!!(x), 1)
+#define sctx__likely(x)   __builtin_expect(!!(x), 1)
 #define sctx__unlikely(x) __builtin_expect(!!(x), 0)
 
 /* Exported for this header only. */
