@@ -51,7 +51,8 @@ lib: $(SO) $(B)/libstreamctx.a $(B)/libstreamctx-jemalloc.so
 DEPS_BUILD := gcc g++ make pkg-config liburcu-dev libjemalloc-dev libxxhash-dev
 DEPS_CHECK := libcmocka-dev python3
 DEPS_BENCH := libbenchmark-dev hyperfine gnuplot-nox strace python3
-DEPS       := $(sort $(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH))
+# Others, for a run: make deps DEPS_EXTRA=clang
+DEPS       := $(sort $(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH) $(DEPS_EXTRA))
 
 deps:
 	@missing=; for p in $(DEPS); do \
