@@ -201,7 +201,7 @@ static void chain_unlink(struct sctx__place *place, struct sctx__bucket *bucket)
 
 	while (chain_next(before) != bucket)
 		before = chain_next(before);
-	link = (before->chain & SCTX__CHAIN_FLAGS) | (uintptr_t)chain_next(bucket);
+	link = (sctx__load(&before->chain) & SCTX__CHAIN_FLAGS) | (uintptr_t)chain_next(bucket);
 	sctx__store_release(&before->chain, link);
 	if (before == place->bucket)
 		place->chain = link;
