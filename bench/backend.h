@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a system must offer to be benchmarked, and what it gets in return.
+ *
+ * A backend is one file, backends/NAME.c.  It defines struct bench_table and
+ * struct bench_stream as it likes, fills one constant struct backend_ops and
+ * ends with BENCH_BACKEND(that table).  The macro compiles every workload
+ * into the file with the table as a compile-time constant, so that its
+ * functions are inlined: a lookup of 1.5 ns must not pay for an indirect call.
+ */
+#ifndef BENCH_BACKEND_H
+#define BENCH_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker.h"
+
+/*
+ * Every context is BENCH_CONTEXT_SIZE bytes of malloc() in every backend: the
+ * backend's header and the owner's payload, a single word.  Equal sizes keep
+ * the allocator and the cache lines out of the comparison.
+ *
+ * A section (enter or find, to leave) is what makes a looked-up word safe to
+ * touch: a read section here, a lock there.
+ */
+#define BENCH_CONTEXT_SIZE 64
+
+struct backend_ops {
+	const char *name;
+	const char *lacks;	/* what its semantics leave out: printed in the report */
+	bool private_tables;	/* unsynchronised: each thread gets a table to itself */
+
+	/* Each may be NULL. */
+	void (*thread_enter)(void);
+	void (*thread_exit)(void);
+	void (*thread_idle)(void);	/* about to wait, outside any section */
+	void (*drain)(void);		/* wait until all that was retired is freed */
+	uint64_t (*limbo_bytes)(void);
+
+	/* @streams will be resident: a hint for tables that cannot be left to grow. */
+	struct bench_table *(*table_create)(uint64_t streams);
+	void (*table_destroy)(struct bench_table *table);	/* empty by now */
+	uint64_t (*table_count)(struct bench_table *table);	/* of open streams */
+
+	/* Find or create, plus one open reference; the last close tears down. */
+	struct bench_stream *(*open)(struct bench_table *table, const struct sctx_id *id);
+	void (*close)(struct bench_table *table, struct bench_stream *stream);
+
+	/* Begin a section in the stream named @id; NULL, and no section, if not open. */
+	struct bench_stream *(*find)(struct bench_table *table, const struct sctx_id *id);
+	/* Begin a section in a stream that the caller holds open. */
+	void (*enter)(struct bench_stream *stream);
+	void (*leave)(struct bench_stream *stream);
+
+	/* In a section: the word of the newest match, or NULL. */
+	uint64_t *(*lookup)(struct bench_stream *stream, const void *owner, const void *instance);
+
+	/* The rest outside of sections, on a stream that the caller holds open. */
+
+	/* Allocate a context holding @word, whose freeing is counted; hang it on. */
+	void (*insert)(struct bench_stream *stream, const void *owner, const void *instance,
+		       uint64_t word);
+	/* Unlink the match and drop it; it is freed when that is safe. */
+	void (*del)(struct bench_stream *stream, const void *owner, const void *instance);
+	/* Add one to the word of @owner's context, made first if there is none. */
+	void (*bump)(struct bench_stream *stream, const void *owner);
+};
+
+/*
+ * Counts of contexts, one a thread, so that counting costs two plain stores
+ * on a line of one's own.  The harness holds what went in against what came
+ * out, in numbers and in the sum of the words.
+ */
+static inline struct tally *bench_tally(const struct backend_ops *ops)
+{
+	if (__builtin_expect(!bench_tally_self, 0))
+		bench_tally_attach(ops);
+	return bench_tally_self;
+}
+
+static inline void bench_created(const struct backend_ops *ops, uint64_t word)
+{
+	struct tally *tally = bench_tally(ops);
+
+	bench_count(&tally->created, 1);
+	bench_count(&tally->words_in, word);
+}
+
+static inline void bench_bumped(const struct backend_ops *ops)
+{
+	bench_count(&bench_tally(ops)->words_in, 1);
+}
+
+static inline void bench_freed(const struct backend_ops *ops, uint64_t word)
+{
+	struct tally *tally = bench_tally(ops);
+
+	bench_count(&tally->freed, 1);
+	bench_count(&tally->words_out, word);
+}
+
+static inline void *bench_alloc(size_t size)
+{
+	void *p = malloc(size);
+
+	if (!p)
+		bench_die("out of memory");
+	return p;
+}
+
+static inline void *bench_alloc_lines(size_t size)
+{
+	void *p = aligned_alloc(64, (size + 63) & ~(size_t)63);
+
+	if (!p)
+		bench_die("out of memory");
+	return memset(p, 0, size);
+}
+
+#include "workloads.h"
+
+#define BENCH_RUN(workload, ops)                                                        \
+	static void run_##workload(struct worker *w, uint64_t n)                        \
+	{                                                                               \
+		workload(&(ops), w, n, false);                                          \
+	}                                                                               \
+	static void run_##workload##_timed(struct worker *w, uint64_t n)                \
+	{                                                                               \
+		workload(&(ops), w, n, true);                                           \
+	}
+
+#define BENCH_ENTRY(workload, ops) { run_##workload, run_##workload##_timed },
+
+/* The harness finds backends by this section, sorted by name. */
+#define BENCH_BACKEND(ops)                                                              \
+	BENCH_WORKLOADS(BENCH_RUN, ops)                                                 \
+	static const struct backend bench_backend = {                                   \
+		&(ops),                                                                 \
+		{ BENCH_WORKLOADS(BENCH_ENTRY, ops) },                                  \
+	};                                                                              \
+	static const struct backend *const bench_backend_entry                          \
+		__attribute__((section("bench_backends"), used)) = &bench_backend
+
+#endif /* BENCH_BACKEND_H */

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the work itself costs: the layout of streamctx, no synchronisation.
+ * Each thread has a table to itself, so this shares nothing and scales as
+ * nothing that shares could.
+ */
+#include "compact.h"
+
+struct bench_table {
+	struct buckets buckets;
+};
+
+static struct bench_table *table_create(uint64_t streams)
+{
+	struct bench_table *table = bench_alloc_lines(sizeof(*table));
+
+	(void)streams;
+	buckets_init(&table->buckets);
+	return table;
+}
+
+static void table_destroy(struct bench_table *table)
+{
+	buckets_free(&table->buckets);
+	free(table);
+}
+
+static uint64_t table_count(struct bench_table *table)
+{
+	return table->buckets.streams;
+}
+
+static inline struct bench_stream *stream_find(struct bench_table *table, const struct sctx_id *id)
+{
+	return buckets_find(&table->buckets, compact_hash(id), id);
+}
+
+static inline struct bench_stream *stream_open(struct bench_table *table, const struct sctx_id *id)
+{
+	uint64_t hash = compact_hash(id);
+	struct bench_stream *stream = buckets_find(&table->buckets, hash, id);
+
+	if (!stream)
+		return buckets_add(&table->buckets, hash, id);
+	stream->opens++;
+	return stream;
+}
+
+static inline void stream_close(struct bench_table *table, struct bench_stream *stream)
+{
+	if (--stream->opens > 0)
+		return;
+	buckets_remove(&table->buckets, compact_hash(&stream->id), stream);
+	stream_free(stream);
+}
+
+static inline void no_section(struct bench_stream *stream)
+{
+	(void)stream;
+}
+
+static inline void context_insert(struct bench_stream *stream, const void *owner,
+				  const void *instance, uint64_t word)
+{
+	entries_push(stream, context_new(owner, instance, word));
+}
+
+static inline void context_del(struct bench_stream *stream, const void *owner,
+			       const void *instance)
+{
+	struct bench_context *ctx = entries_remove(stream, owner, instance);
+
+	if (ctx)
+		ctx->free_callback(ctx);
+}
+
+static const struct backend_ops ops = {
+	.name = "floor",
+	.lacks = "no synchronisation: every thread has a table to itself and shares nothing",
+	.private_tables = true,
+	.table_create = table_create,
+	.table_destroy = table_destroy,
+	.table_count = table_count,
+	.open = stream_open,
+	.close = stream_close,
+	.find = stream_find,
+	.enter = no_section,
+	.leave = no_section,
+	.lookup = entries_lookup,
+	.insert = context_insert,
+	.del = context_del,
+	.bump = stream_bump,
+};
+
+BENCH_BACKEND(ops);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Mutexes given every care: 256 tables, each with its mutex on one cache line,
+ * over the layout of streamctx, and a small spinlock in each stream on the
+ * line that holds its id.  The upper bits of the hash choose the table.
+ */
+#include <pthread.h>
+#include <sched.h>
+
+#include "compact.h"
+
+#define SHARD_BITS  8
+#define SHARDS	    (1u << SHARD_BITS)
+#define SHARD_SHIFT (TAG_SHIFT - SHARD_BITS)	/* bits that neither tag nor bucket use */
+
+struct shard {
+	pthread_mutex_t lock;
+	struct buckets buckets;
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct shard) == 64, "one line");
+
+struct bench_table {
+	struct shard shard[SHARDS];
+};
+
+static struct bench_table *table_create(uint64_t streams)
+{
+	struct bench_table *table = bench_alloc_lines(sizeof(*table));
+
+	(void)streams;
+	for (unsigned int i = 0; i < SHARDS; i++) {
+		pthread_mutex_init(&table->shard[i].lock, NULL);
+		buckets_init(&table->shard[i].buckets);
+	}
+	return table;
+}
+
+static void table_destroy(struct bench_table *table)
+{
+	for (unsigned int i = 0; i < SHARDS; i++) {
+		pthread_mutex_destroy(&table->shard[i].lock);
+		buckets_free(&table->shard[i].buckets);
+	}
+	free(table);
+}
+
+static uint64_t table_count(struct bench_table *table)
+{
+	uint64_t streams = 0;
+
+	for (unsigned int i = 0; i < SHARDS; i++)
+		streams += table->shard[i].buckets.streams;
+	return streams;
+}
+
+static inline struct shard *shard_of(struct bench_table *table, uint64_t hash)
+{
+	return &table->shard[(hash >> SHARD_SHIFT) % SHARDS];
+}
+
+/* Spin briefly, then yield to a holder that may have lost its processor. */
+static inline void stream_enter(struct bench_stream *stream)
+{
+	unsigned int spins = 0;
+
+	while (__atomic_exchange_n(&stream->lock, 1, __ATOMIC_ACQUIRE)) {
+		while (__atomic_load_n(&stream->lock, __ATOMIC_RELAXED)) {
+			if (++spins % 128 == 0)
+				sched_yield();
+#ifdef __x86_64__
+			__builtin_ia32_pause();
+#endif
+		}
+	}
+}
+
+static inline void stream_leave(struct bench_stream *stream)
+{
+	__atomic_store_n(&stream->lock, 0, __ATOMIC_RELEASE);
+}
+
+static inline struct bench_stream *stream_open(struct bench_table *table, const struct sctx_id *id)
+{
+	uint64_t hash = compact_hash(id);
+	struct shard *shard = shard_of(table, hash);
+	struct bench_stream *stream;
+
+	pthread_mutex_lock(&shard->lock);
+	stream = buckets_find(&shard->buckets, hash, id);
+	if (stream)
+		stream->opens++;
+	else
+		stream = buckets_add(&shard->buckets, hash, id);
+	pthread_mutex_unlock(&shard->lock);
+	return stream;
+}
+
+static inline void stream_close(struct bench_table *table, struct bench_stream *stream)
+{
+	uint64_t hash = compact_hash(&stream->id);
+	struct shard *shard = shard_of(table, hash);
+	bool last;
+
+	pthread_mutex_lock(&shard->lock);
+	last = --stream->opens == 0;
+	if (last)
+		buckets_remove(&shard->buckets, hash, stream);
+	pthread_mutex_unlock(&shard->lock);
+	if (!last)
+		return;
+	/* Whoever has found it before is still inside: wait for him. */
+	stream_enter(stream);
+	stream_free(stream);
+}
+
+static inline struct bench_stream *stream_find(struct bench_table *table, const struct sctx_id *id)
+{
+	uint64_t hash = compact_hash(id);
+	struct shard *shard = shard_of(table, hash);
+	struct bench_stream *stream;
+
+	pthread_mutex_lock(&shard->lock);
+	stream = buckets_find(&shard->buckets, hash, id);
+	if (stream)
+		stream_enter(stream);
+	pthread_mutex_unlock(&shard->lock);
+	return stream;
+}
+
+static inline void context_insert(struct bench_stream *stream, const void *owner,
+				  const void *instance, uint64_t word)
+{
+	struct bench_context *ctx = context_new(owner, instance, word);
+
+	stream_enter(stream);
+	entries_push(stream, ctx);
+	stream_leave(stream);
+}
+
+static inline void context_del(struct bench_stream *stream, const void *owner,
+			       const void *instance)
+{
+	struct bench_context *ctx;
+
+	stream_enter(stream);
+	ctx = entries_remove(stream, owner, instance);
+	stream_leave(stream);
+	if (ctx)
+		ctx->free_callback(ctx);
+}
+
+static inline void context_bump(struct bench_stream *stream, const void *owner)
+{
+	stream_enter(stream);
+	stream_bump(stream, owner);
+	stream_leave(stream);
+}
+
+static const struct backend_ops ops = {
+	.name = "sharded",
+	.lacks = "frees at once: no grace period, nothing stays valid outside the stream's lock",
+	.table_create = table_create,
+	.table_destroy = table_destroy,
+	.table_count = table_count,
+	.open = stream_open,
+	.close = stream_close,
+	.find = stream_find,
+	.enter = stream_enter,
+	.leave = stream_leave,
+	.lookup = entries_lookup,
+	.insert = context_insert,
+	.del = context_del,
+	.bump = context_bump,
+};
+
+BENCH_BACKEND(ops);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The harness: runs a case (a workload on a backend with its parameters) in
+ * threads of its own, measures the span from the first thread's start to the
+ * last one's end, and holds the work done against what it should have been.
+ * Whatever does not add up ends the process with a message and status 1.
+ *
+ * Every thread that calls into a backend is started for it and ends with it,
+ * so registering it with an RCU flavour can never happen twice.
+ */
+#ifndef BENCH_HARNESS_H
+#define BENCH_HARNESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct backend;
+struct histogram;
+struct trace;
+
+/* What parameter a workload takes, apart from the number of threads. */
+enum bench_param { PARAM_NONE, PARAM_CONTEXTS, PARAM_STREAMS, PARAM_TRACE, PARAM_NS };
+
+struct workload_info {
+	const char *name;
+	const char *what;
+	enum bench_param param;
+	uint64_t streams;	/* resident, where that is no parameter */
+	unsigned int contexts;	/* on each resident stream, likewise */
+	bool retires;		/* drained inside the timed span */
+	bool opens;		/* can time its opens */
+};
+
+struct bench_case {
+	const struct workload_info *workload;
+	const struct backend *backend;
+	unsigned int threads;
+	unsigned int contexts;		/* of PARAM_CONTEXTS, up to 64 */
+	uint64_t streams;		/* of PARAM_STREAMS */
+	const struct trace *trace;	/* of PARAM_TRACE */
+	const char *trace_name;
+};
+
+/* Give one of the two.  An iteration is an operation, or a pass through a trace. */
+struct bench_limit {
+	uint64_t iterations;	/* of each thread, on average */
+	double seconds;
+};
+
+struct bench_result {
+	uint64_t ops;		/* of all threads */
+	double seconds;
+	uint64_t created;	/* contexts; as many were freed, residents apart */
+};
+
+/* What a watcher sees while bench_run() is under way in another thread. */
+struct bench_progress {
+	uint64_t ops;
+	uint64_t unfreed;	/* contexts made and not yet freed */
+	uint64_t limbo_bytes;	/* 0 where the backend cannot tell */
+};
+
+/* To be called first. */
+void bench_init(void);
+
+const struct workload_info *bench_workloads(size_t *count);
+const struct workload_info *bench_workload_find(const char *name);
+
+const struct backend *const *bench_backends(size_t *count);
+const struct backend *bench_backend_find(const char *name);
+const char *bench_backend_name(const struct backend *backend);
+const char *bench_backend_lacks(const struct backend *backend);
+
+/* WORKLOAD/BACKEND/params/threads:T; with a NULL backend, without it. */
+void bench_case_name(const struct bench_case *c, char *name, size_t size);
+
+/*
+ * Run @c.  Resident streams are made at the first case that needs them and
+ * kept for the next.  With @latency, the opens are timed into one histogram,
+ * in ticks of bench_tick_ns() nanoseconds.
+ */
+void bench_run(const struct bench_case *c, const struct bench_limit *limit,
+	       struct histogram *latency, struct bench_result *result);
+
+void bench_watch(struct bench_progress *progress);
+
+/* Close all residents and check that nothing is left. */
+void bench_finish(void);
+
+double bench_tick_ns(void);
+/* Ticks between two readings of the clock with nothing in between. */
+uint64_t bench_tick_cost(void);
+const char *bench_tick_name(void);
+
+const char *bench_allocator(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BENCH_HARNESS_H */

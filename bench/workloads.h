@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The workloads.  Each is one function in workloads/, given to every backend:
+ * do @n operations for worker @w through @b, and add to @w->seen what the
+ * lookups found and to @w->expected what they should have.  With @timed, a
+ * constant, the opens are timed into @w->latency.
+ */
+#ifndef BENCH_WORKLOADS_H
+#define BENCH_WORKLOADS_H
+
+#include "histogram.h"
+#include "worker.h"
+
+#define BENCH_WORKLOADS(X, ...)           \
+	X(lookup_hot, __VA_ARGS__)        \
+	X(lookup_cold, __VA_ARGS__)       \
+	X(open_warm, __VA_ARGS__)         \
+	X(open_hot, __VA_ARGS__)          \
+	X(open_cold, __VA_ARGS__)         \
+	X(update_contended, __VA_ARGS__)  \
+	X(replay, __VA_ARGS__)            \
+	X(known_cost, __VA_ARGS__)
+
+#define BENCH_NUMBER(workload, ...) WORKLOAD_##workload,
+enum { BENCH_WORKLOADS(BENCH_NUMBER, ) WORKLOADS };
+
+typedef void (*workload_fn)(struct worker *w, uint64_t n);
+
+/* A backend, with the workloads compiled for it. */
+struct backend {
+	const struct backend_ops *ops;
+	struct {
+		workload_fn run;
+		workload_fn run_timed;
+	} workload[WORKLOADS];
+};
+
+#define WORKLOAD static inline __attribute__((always_inline)) void
+
+/* Only backends define it; the harness wants no more than the above. */
+#ifdef BENCH_BACKEND_H
+#include "workloads/lookup.h"
+#include "workloads/open.h"
+#include "workloads/update.h"
+#include "workloads/replay.h"
+#include "workloads/known.h"
+#endif
+
+#endif /* BENCH_WORKLOADS_H */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Lookups: what a module does on every read and write of a file. */
+
+/*
+ * The loop of lookup_hot.  Whether the processor predicts the end of a scan
+ * of 16 or 33 entries depends on the addresses of the branches, and doubles
+ * the time or not.  So there are copies, told apart by @copy, that take turns:
+ * every backend gets a fair draw of addresses.
+ */
+static inline __attribute__((always_inline)) uint64_t
+lookup_loop(const struct backend_ops *b, struct bench_stream *stream, uint64_t n, int copy)
+{
+	uint64_t seen = 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		b->enter(stream);
+		seen += bench_touch(b->lookup(stream, &bench_owner[0], NULL));
+		b->leave(stream);
+		__asm__ volatile("# %c0" ::"i"(copy) : "memory");
+	}
+	return seen;
+}
+
+/*
+ * One stream, held open, with contexts of different owners.  The oldest is
+ * looked up, which a scan from the newest finds last.
+ */
+WORKLOAD lookup_hot(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
+{
+	(void)timed;
+	switch (w->serial++ % 8) {
+#define COPY(c) case c: w->seen += lookup_loop(b, w->stream, n, c); break
+	COPY(0);
+	COPY(1);
+	COPY(2);
+	COPY(3);
+	COPY(4);
+	COPY(5);
+	COPY(6);
+	COPY(7);
+#undef COPY
+	}
+	w->expected += n * bench_word(0, 0);
+}
+
+/* A stream at random among the residents, by id. */
+WORKLOAD lookup_cold(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
+{
+	uint64_t random = w->random;
+	uint64_t seen = 0;
+	uint64_t expected = 0;
+
+	(void)timed;
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t which = bench_random(&random, w->streams);
+		struct sctx_id id = bench_id(which);
+		struct bench_stream *stream = b->find(w->table, &id);
+
+		expected += bench_word(which, 0);
+		if (!stream)
+			continue;
+		seen += bench_touch(b->lookup(stream, &bench_owner[0], NULL));
+		b->leave(stream);
+	}
+	w->random = random;
+	w->seen += seen;
+	w->expected += expected;
+}

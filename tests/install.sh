@@ -1,0 +1,185 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The staged installation (tests.mk), as its users see it: files, pkg-config,
+# exported symbols, programs linked in each way, the host's malloc untouched.
+#
+#   SCTX_TEST_STAGE  here/ is a PREFIX that can be used; root/ is a DESTDIR
+#   SCTX_TEST_CC     the compiler
+
+set -u
+stage=${SCTX_TEST_STAGE:-}
+cc=${SCTX_TEST_CC:-cc}
+[ -n "$stage" ] && [ -d "$stage/here" ] || { echo "skip: no staged installation"; exit 77; }
+here=$stage/here
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+failed=0
+
+check() # description command...
+{
+	description=$1
+	shift
+	if "$@"; then
+		echo "ok: $description"
+	else
+		echo "FAILED: $description"
+		failed=1
+	fi
+}
+
+same() # description file file
+{
+	check "$1" diff -u "$2" "$3"
+}
+
+# ------------------------------------------------------------------ files
+
+for root in "$here" "$stage/root/opt/sctx"; do
+	for file in include/streamctx.h include/streamctx/inline.h lib/libstreamctx.a \
+		lib/libstreamctx.so lib/pkgconfig/streamctx.pc; do
+		check "installed: ${root#"$stage/"}/$file" test -e "$root/$file"
+	done
+done
+check "nothing outside the prefix" test "$(ls "$stage/root" "$stage/root/opt" | tr -d '\n')" = \
+	"$(printf '%s:\nopt\n%s:\nsctx\n' "$stage/root" "$stage/root/opt" | tr -d '\n')"
+check "DESTDIR does not get into the .pc file" \
+	sh -c '! grep -q "$1" "$1/opt/sctx/lib/pkgconfig/streamctx.pc"' sh "$stage/root"
+check "the .pc file names the prefix" \
+	grep -q '^prefix=/opt/sctx$' "$stage/root/opt/sctx/lib/pkgconfig/streamctx.pc"
+# The loader's name for it is the soname, and it is a link to the real file.
+soname=$(readelf -dW "$here/lib/libstreamctx.so" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
+check "soname $soname has a version" sh -c 'case $1 in libstreamctx.so.[0-9]*) ;; *) false; esac' sh "$soname"
+check "the soname is installed" test -e "$here/lib/$soname"
+
+# ---------------------------------------------------------------- symbols
+
+# Every function of the header, and what inline.h says it needs; nothing else.
+# A function's name follows SCTX_API or the * or blank of its type.
+sed -n '/^SCTX_API/,/;/p' "$here/include/streamctx.h" | grep -o '\bsctx_[a-z_]*(' | tr -d '(' |
+	grep -v '^sctx_[a-z]*_fn$' | sort -u >"$tmp/header"
+sed -n '/^SCTX_API/,/;/p' "$here/include/streamctx/inline.h" | grep -o '\bsctx__[a-z_]*' |
+	sort -u >"$tmp/inline"
+nm -D --defined-only "$here/lib/libstreamctx.so" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
+	sort -u >"$tmp/exported"
+grep -v '^sctx__' "$tmp/exported" >"$tmp/public"
+check "the header has functions" test "$(wc -l <"$tmp/header")" -gt 30
+same "exported: the header's functions, each" "$tmp/header" "$tmp/public"
+# The flavour's symbol is spelled by a macro in inline.h.
+grep '^sctx__' "$tmp/exported" | grep -v '^sctx__rcu_flavour_' >"$tmp/internal"
+check "internals that are exported are inline.h's" \
+	sh -c '[ -z "$(comm -23 "$1" "$2")" ]' sh "$tmp/internal" "$tmp/inline"
+check "one flavour symbol" test "$(grep -c '^sctx__rcu_flavour_' "$tmp/exported")" = 1
+# The map lists no more than there is: of its patterns each names something.
+if [ -f lib/libstreamctx.map ]; then
+	sed -n 's/^[[:space:]]*\(sctx_[a-z_]*\);.*/\1/p' lib/libstreamctx.map | grep -v '^sctx__' |
+		sort -u >"$tmp/map"
+	same "the symbol map is the header's list" "$tmp/header" "$tmp/map"
+fi
+# No global name of the archive's that is not ours.
+nm -g --defined-only "$here/lib/libstreamctx.a" | awk 'NF == 3 { print $3 }' | grep -v '^sctx_' \
+	>"$tmp/foreign"
+check "the archive defines only sctx_ names" test ! -s "$tmp/foreign"
+
+# --------------------------------------------------------------- programs
+
+cat >"$tmp/user.c" <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <streamctx.h>
+
+struct record { struct sctx_context ctx; int freed; };
+
+static void record_free(struct sctx_context *ctx)
+{
+	((struct record *)ctx)->freed++;
+}
+
+int main(void)
+{
+	static struct record r;
+	struct sctx_id id = { 1, { 2, 3 }, 4 };
+	struct sctx_registry *registry;
+	struct sctx_stream *s;
+	void *(*volatile function)(size_t) = malloc;
+	Dl_info info;
+
+	if (sctx_registry_create(&registry) || sctx_open(registry, &id, 0, &s))
+		return 1;
+	if (sctx_context_init(&r.ctx, &r, NULL, record_free) || sctx_insert(s, &r.ctx))
+		return 2;
+	sctx_read_lock();
+	if (sctx_lookup(sctx_find(registry, &id), &r, NULL) != &r.ctx)
+		return 3;
+	sctx_read_unlock();
+	if (sctx_close(s) || sctx_registry_destroy(registry) || sctx_barrier() || r.freed != 1)
+		return 4;
+	/* Whose malloc is it?  Both the one we call and the one found first. */
+	if (!dladdr((void *)function, &info) || !strstr(info.dli_fname, "/libc.so"))
+		return printf("malloc is %s's\n", info.dli_fname), 5;
+	if (!dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info) || !strstr(info.dli_fname, "/libc.so"))
+		return printf("malloc is %s's\n", info.dli_fname), 6;
+	free(malloc(100));
+	puts(sctx_version());
+	return 0;
+}
+END
+
+export PKG_CONFIG_PATH="$here/lib/pkgconfig"
+check "pkg-config knows it" pkg-config --exists streamctx
+check "pkg-config's version is the header's" \
+	grep -q "^#define SCTX_VERSION \"$(pkg-config --modversion streamctx)\"" "$here/include/streamctx.h"
+cflags=$(pkg-config --cflags streamctx)
+libs=$(pkg-config --libs streamctx)
+echo "cflags: $cflags"
+echo "libs: $libs"
+
+build() # name flags...
+{
+	name=$1
+	shift
+	check "build $name" $cc -std=gnu11 -Wall -Werror -O1 $cflags "$tmp/user.c" -o "$tmp/$name" "$@"
+}
+
+runs() # name
+{
+	check "run $1" env LD_LIBRARY_PATH="$here/lib" "$tmp/$1"
+}
+
+needs() # name library: whether the program asks for it
+{
+	readelf -dW "$tmp/$1" | grep -q "NEEDED.*\[$2"
+}
+
+# As pkg-config says.
+build shared $libs
+runs shared
+check "shared: needs libstreamctx.so" needs shared libstreamctx.so
+# The library and nothing else: it knows what it needs itself, and takes libc's memory.
+build alone -L"$here/lib" -lstreamctx
+runs alone
+check "alone: the library did not bring in jemalloc" \
+	sh -c '! LD_LIBRARY_PATH="$1" ldd "$2" | grep -q jemalloc' sh "$here/lib" "$tmp/alone"
+# The archive in the place of the library.
+static=$(pkg-config --static --libs streamctx | sed 's/-lstreamctx\( \|$\)/-l:libstreamctx.a\1/')
+echo "static: $static"
+build static $static
+runs static
+check "static: needs no libstreamctx.so" sh -c '! readelf -dW "$1" | grep -q "NEEDED.*libstreamctx.so"' \
+	sh "$tmp/static"
+# And inlined.
+check "build inlined" $cc -std=gnu11 -Wall -O1 -DSCTX_INLINE $cflags "$tmp/user.c" -o "$tmp/inlined" $libs
+runs inlined
+# A program that is compiled for another flavour does not link.
+case $cflags in
+*SCTX_RCU_BP*) other=-USCTX_RCU_BP ;;
+*) other=-DSCTX_RCU_BP ;;
+esac
+check "another flavour inlined does not link" sh -c '! "$@" 2>"$0/log"' "$tmp" $cc -std=gnu11 -DSCTX_INLINE \
+	$cflags $other "$tmp/user.c" -o "$tmp/mixed" $libs -lurcu-bp -lurcu-memb
+check "and says which" grep -q sctx__rcu_flavour "$tmp/log"
+
+[ $failed = 0 ]

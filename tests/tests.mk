@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# make check        everything: four flavours, ASan and UBSan, with jemalloc
+# make check-unit   the default flavour, quick
+# make check-tsan   the c11 flavour under ThreadSanitizer
+# make check-long   the races again and again, longer: MINUTES=10
+#
+# One program per file; SCTX_TEST_FILTER='name*' runs a part of one.  A line
+# for each program, its output in $(B)/tests/log/SUITE/.  tests/run.sh has the
+# rest of what can be set.
+#
+# The programs link the shared library and, but for a few, know no flavour:
+# another flavour's suite is the same programs with LD_LIBRARY_PATH set
+# (test_run() looks whether the right library was found).  The few, which have
+# liburcu or the static library compiled in, are built once for each.
+
+T := $(B)/tests
+MINUTES ?= 10
+
+TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races \
+	      conformance/cases conformance/mistakes conformance/races
+TEST_CXX := unit/cxx
+TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
+TEST_DLOPEN := unit/dlopen
+TEST_SCRIPTS := tests/install.sh tests/readme.sh
+
+# Any flavour runs these; what races is run by check-long, too.
+TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
+TEST_RACES := unit/races conformance/races unit/reclaim unit/threads unit/registry unit/fork
+TEST_JEMALLOC := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races
+# Not fork: ThreadSanitizer does not follow threads into a child.
+TEST_TSAN := $(filter-out unit/fork,$(TEST_PLAIN)) unit/inline
+
+# ------------------------------------------------------------------ programs
+
+TEST_CFLAGS := $(SCTX_CFLAGS) -Itests
+TEST_CXXFLAGS := $(filter-out -std=%,$(SCTX_CXXFLAGS)) -std=c++11 -Itests
+# inline.h ends a struct in an array, which C++ has only as an extension.
+$(T)/unit/cxx.o: TEST_CXXFLAGS += -Wpedantic
+
+# SAN=1: the library's sources and the test in one program, for the sanitizers.
+TEST_LIBRARY := $(if $(SAN),$(B)/libstreamctx.a,$(SO))
+TEST_LIBS := $(if $(SAN),$(B)/libstreamctx.a,-L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)))
+
+# What unit/fault.c stands in for.
+FAULT_WRAPS := malloc calloc realloc aligned_alloc posix_memalign free mmap munmap \
+	       pthread_create pthread_setspecific pthread_key_create getrandom
+
+TEST_ALL := $(TEST_ANY) $(TEST_FLAVOUR)
+
+$(B)/have-cmocka: | $(B)/lib
+	$(call need_header,libcmocka-dev,cmocka.h)
+	@touch $@
+
+$(T)/%.o: tests/%.c $(B)/flags $(B)/have-cmocka
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(T)/%.o: tests/%.cc $(B)/flags
+	$(call say,CXX,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(TEST_CXXFLAGS) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+
+$(patsubst %,$(T)/%,$(TEST_PLAIN) unit/by_host unit/inline): $(T)/%: $(T)/%.o $(T)/test.o $(TEST_LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LIBS) $(RCU_LIB) -lcmocka
+
+$(T)/unit/cxx $(T)/unit/cxx_inline: $(T)/%: $(T)/%.o $(TEST_LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LIBS) $(RCU_LIB)
+
+$(T)/unit/fault: $(T)/unit/fault.o $(T)/test.o $(B)/libstreamctx.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka
+
+$(T)/unit/dlopen: $(T)/unit/dlopen.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ -ldl
+
+# A staged installation, for the scripts: one to use, and one as a packager's.
+$(T)/stage/done: lib
+	@rm -rf $(T)/stage && mkdir -p $(T)/stage
+	@{ $(MAKE) --no-print-directory install DESTDIR= PREFIX=$(abspath $(T)/stage/here) && \
+	   $(MAKE) --no-print-directory install DESTDIR=$(abspath $(T)/stage/root) PREFIX=/opt/sctx; \
+	} >$(T)/stage/log 2>&1 || { cat $(T)/stage/log; exit 1; }
+	@touch $@
+
+# -------------------------------------------------------------------- suites
+
+LOGS := $(T)/log
+FLAVOURS := $(filter-out $(RCU),memb bp qsbr c11)
+ASAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+TSAN := -O1 -g -fsanitize=thread
+
+# Build in parallel even where make was not asked to.
+sub_make = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
+test-programs-default: $(TEST_ALL:%=$(T)/%) $(T)/stage/done
+test-programs-flavour: $(SO) $(TEST_FLAVOUR:%=$(T)/%)
+test-programs-asan: $(patsubst %,$(T)/%,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
+test-programs-tsan: $(TEST_TSAN:%=$(T)/%)
+
+check-build-default: lib
+	@$(sub_make) test-programs-default
+check-build-flavours:
+	@$(foreach f,$(FLAVOURS),$(sub_make) RCU=$(f) B=$(B)/$(f) test-programs-flavour &&) true
+check-build-asan:
+	@$(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" test-programs-asan
+check-build-tsan:
+	@$(sub_make) B=$(B)/tsan SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" test-programs-tsan
+
+test-logs:
+	@rm -rf $(LOGS) && mkdir -p $(LOGS)
+
+# The handlers that cmocka installs are for the main thread: sanitizers keep theirs.
+SAN_HANDLERS := handle_segv=2:handle_sigbus=2:handle_sigfpe=2:handle_sigill=2
+
+# $(call run_...,LABEL'S END,PROGRAMS)
+run_default = SCTX_TEST_RCU=$(RCU) SCTX_TEST_SO=$(abspath $(SO)) SCTX_TEST_CC=$(CC) \
+	SCTX_TEST_STAGE=$(abspath $(T)/stage) \
+	tests/run.sh run $(RCU)$(1) $(LOGS) $(2:%=$(T)/%)
+run_jemalloc = SCTX_TEST_RCU=$(RCU) LD_PRELOAD=$(abspath $(B)/libstreamctx-jemalloc.so) \
+	tests/run.sh run jemalloc$(1) $(LOGS) $(2:%=$(T)/%)
+run_asan = SCTX_TEST_RCU=$(RCU) UBSAN_OPTIONS=print_stacktrace=1 \
+	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0:$(SAN_HANDLERS) \
+	tests/run.sh run asan$(1) $(LOGS) $(2:%=$(B)/asan/tests/%)
+run_tsan = SCTX_TEST_RCU=c11 TSAN_OPTIONS=second_deadlock_stack=1:$(SAN_HANDLERS) \
+	tests/run.sh run tsan$(1) $(LOGS) $(2:%=$(B)/tsan/tests/%)
+# $(call run_flavour,LABEL'S END,PROGRAMS,FLAVOUR)
+run_flavour = SCTX_TEST_RCU=$(3) SCTX_TEST_SO=$(abspath $(B)/$(3)/libstreamctx.so) \
+	LD_LIBRARY_PATH=$(abspath $(B)/$(3)) \
+	tests/run.sh run $(3)$(1) $(LOGS) $(patsubst %,$(T)/%,$(filter-out $(TEST_FLAVOUR),$(2))) \
+	$(patsubst %,$(B)/$(3)/tests/%,$(filter $(TEST_FLAVOUR),$(2)))
+
+check-unit: check-build-default test-logs
+	@$(call run_default,,$(TEST_ALL)) $(TEST_SCRIPTS)
+	@tests/run.sh summary $(LOGS)
+
+check: check-build-default check-build-flavours check-build-asan test-logs
+	@$(call run_default,,$(TEST_ALL)) $(TEST_SCRIPTS)
+	@$(call run_asan,,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
+	@$(foreach f,$(FLAVOURS),$(call run_flavour,,$(TEST_ALL),$(f));)
+	@$(call run_jemalloc,,$(TEST_JEMALLOC))
+	@tests/run.sh summary $(LOGS)
+
+check-tsan: check-build-tsan test-logs
+	@$(call run_tsan,,$(TEST_TSAN))
+	@tests/run.sh summary $(LOGS)
+
+# Round after round, each longer than check's; ends with the round it is in.
+check-long: check-build-default check-build-flavours check-build-asan check-build-tsan test-logs
+	@end=$$(($$(date +%s) + 60 * $(MINUTES))); n=0; \
+	export SCTX_TEST_SCALE=$${SCTX_TEST_SCALE:-4} SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-900}; \
+	while [ $$(date +%s) -lt $$end ] && n=$$((n + 1)); do \
+		$(call run_default,.$$n,$(TEST_RACES)); \
+		$(call run_asan,.$$n,$(TEST_RACES)); \
+		$(call run_tsan,.$$n,$(filter $(TEST_TSAN),$(TEST_RACES))); \
+		$(foreach f,$(FLAVOURS),$(call run_flavour,.$$n,$(TEST_RACES),$(f));) \
+		$(call run_jemalloc,.$$n,$(TEST_RACES)); \
+	done
+	@tests/run.sh summary $(LOGS)
+
+.PHONY: check check-unit check-tsan check-long test-logs check-build-default check-build-flavours \
+	check-build-asan check-build-tsan test-programs-default test-programs-flavour \
+	test-programs-asan test-programs-tsan
+
+-include $(patsubst %,$(T)/%.d,$(TEST_ALL) test)
