@@ -123,12 +123,13 @@ static inline void *bench_alloc_lines(size_t size)
 
 #include "workloads.h"
 
+/* flatten: the backend's functions are inlined, whatever their size. */
 #define BENCH_RUN(workload, ops)                                                        \
-	static void run_##workload(struct worker *w, uint64_t n)                        \
+	static __attribute__((flatten)) void run_##workload(struct worker *w, uint64_t n) \
 	{                                                                               \
 		workload(&(ops), w, n, false);                                          \
 	}                                                                               \
-	static void run_##workload##_timed(struct worker *w, uint64_t n)                \
+	static __attribute__((flatten)) void run_##workload##_timed(struct worker *w, uint64_t n)                \
 	{                                                                               \
 		workload(&(ops), w, n, true);                                           \
 	}
@@ -137,6 +138,12 @@ static inline void *bench_alloc_lines(size_t size)
 
 /* The harness finds backends by this section, sorted by name. */
 #define BENCH_BACKEND(ops)                                                              \
+	LOOKUP_COPY(0, ops) LOOKUP_COPY(1, ops) LOOKUP_COPY(2, ops) LOOKUP_COPY(3, ops) \
+	LOOKUP_COPY(4, ops) LOOKUP_COPY(5, ops) LOOKUP_COPY(6, ops) LOOKUP_COPY(7, ops) \
+	static const lookup_fn lookup_copy[LOOKUP_COPIES] = {                           \
+		lookup_copy_0, lookup_copy_1, lookup_copy_2, lookup_copy_3,             \
+		lookup_copy_4, lookup_copy_5, lookup_copy_6, lookup_copy_7,             \
+	};                                                                              \
 	BENCH_WORKLOADS(BENCH_RUN, ops)                                                 \
 	static const struct backend bench_backend = {                                   \
 		&(ops),                                                                 \

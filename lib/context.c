@@ -65,22 +65,10 @@ struct sctx_context *sctx_ref(struct sctx_context *ctx)
 	return ctx;
 }
 
-/*
- * A count of one is the caller's own: others can only add to it, through a
- * borrowed pointer, and limbo waits for those who could.  So the last put
- * writes no count.  The acquire pairs with the release of the puts before.
- */
-int sctx_put(struct sctx_context *ctx)
+/* The caller holds the only reference left, which goes to limbo. */
+static int put_last(struct sctx_context *ctx)
 {
-	uint32_t refs;
-
-	if (!ctx)
-		return -EINVAL;
-	refs = sctx__load_acquire(&ctx->refs);
-	while (refs > 1)
-		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
-			return 0;
-	if (refs == 0 || sctx__load(&ctx->in_limbo))
+	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
 		return -EBADF;
 	if (sctx__load(&ctx->stream))
 		return -EBUSY;
@@ -90,14 +78,50 @@ int sctx_put(struct sctx_context *ctx)
 }
 
 /*
- * Say that @ctx hangs on @stream.  A holder who is not alone may meet another
- * who inserts it elsewhere; one who is alone needs no atomic operation.
+ * A count of one is the caller's own: others can only add to it, through a
+ * borrowed pointer, and limbo waits for those who could.  So the last put
+ * writes no count.  The acquire pairs with the release of the puts before.
  */
-static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream)
+static bool put_if_others_hold(struct sctx_context *ctx)
+{
+	uint32_t refs = sctx__load_acquire(&ctx->refs);
+
+	while (refs > 1)
+		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
+			return true;
+	return false;
+}
+
+/* sctx_put() inside an update. */
+static int put_inside(struct sctx_context *ctx)
+{
+	return put_if_others_hold(ctx) ? 0 : put_last(ctx);
+}
+
+int sctx_put(struct sctx_context *ctx)
+{
+	int error;
+
+	if (!ctx)
+		return -EINVAL;
+	if (put_if_others_hold(ctx))
+		return 0;
+	sctx__update_begin();
+	error = put_last(ctx);
+	sctx__update_end();
+	return error;
+}
+
+/*
+ * Say that @ctx hangs on @stream.  A holder who is not alone may meet another
+ * who inserts it elsewhere; one who is alone needs no atomic operation, nor
+ * does one who has just taken a second reference for himself (@ours of them).
+ */
+static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
 	struct sctx_stream *nowhere = NULL;
 
-	if (sctx__load_acquire(&ctx->refs) == 1) {
+	if (sctx__load_acquire(&ctx->refs) == ours) {
 		if (sctx__load(&ctx->in_limbo))
 			return -EBADF;
 		if (sctx__load(&ctx->stream))
@@ -124,7 +148,7 @@ static void stream_unlock(struct sctx_stream *stream, uint32_t state)
 static struct sctx__array *list_array(uintptr_t list)
 {
 	list &= ~SCTX__LIST_HIDDEN;
-	return list > SCTX_INLINE_ENTRIES ? (struct sctx__array *)list : NULL;
+	return list >= SCTX__LIST_ARRAY ? (struct sctx__array *)list : NULL;
 }
 
 /* All of @stream's entries, a disabled stream's too.  Stream locked. */
@@ -271,6 +295,7 @@ struct insertion {
 	struct sctx_stream *stream;
 	struct sctx_context *ctx;
 	enum mode mode;
+	uint32_t ours;              /* references on ctx that are the caller's */
 	struct sctx_context *found; /* existing (referenced), or replaced */
 	struct sctx__array *spare;  /* allocated for the list to grow into */
 	size_t need;                /* entries that a spare must hold */
@@ -315,7 +340,7 @@ static enum step replace_locked(struct insertion *ins, const struct sctx_entry *
 
 	if (!in_place && !spare_fits(ins))
 		return NEED_ARRAY;
-	ins->error = context_claim(ins->ctx, ins->stream);
+	ins->error = context_claim(ins->ctx, ins->stream, ins->ours);
 	if (ins->error)
 		return DONE;
 	ins->found = entry->context;
@@ -333,7 +358,7 @@ static enum step append_locked(struct insertion *ins, struct sctx__array **old)
 
 	if (!room && !spare_fits(ins))
 		return NEED_ARRAY;
-	ins->error = context_claim(ins->ctx, ins->stream);
+	ins->error = context_claim(ins->ctx, ins->stream, ins->ours);
 	if (ins->error)
 		return DONE;
 	if (room)
@@ -421,7 +446,7 @@ static void hand_out(struct sctx_context **out, struct sctx_context *found)
 
 int sctx_insert(struct sctx_stream *stream, struct sctx_context *ctx)
 {
-	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT };
+	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT, .ours = 1 };
 
 	return insert(&ins);
 }
@@ -429,7 +454,7 @@ int sctx_insert(struct sctx_stream *stream, struct sctx_context *ctx)
 int sctx_insert_unique(struct sctx_stream *stream, struct sctx_context *ctx,
 		       struct sctx_context **existing)
 {
-	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE };
+	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE, .ours = 1 };
 	int error = insert(&ins);
 
 	hand_out(existing, ins.found);
@@ -438,40 +463,36 @@ int sctx_insert_unique(struct sctx_stream *stream, struct sctx_context *ctx,
 
 int sctx_replace(struct sctx_stream *stream, struct sctx_context *ctx, struct sctx_context **old)
 {
-	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = REPLACE };
+	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = REPLACE, .ours = 1 };
 	int error = insert(&ins);
 
 	hand_out(old, ins.found);
 	return error;
 }
 
-/* A context that create() made and the list did not take: drop it. */
-static void drop_created(struct sctx_context *ctx, bool also_callers)
-{
-	sctx_put(ctx);
-	if (also_callers)
-		sctx_put(ctx);
-}
-
 /*
  * Insert what create() made, which the caller gets a second reference on, or
- * get what another caller was faster to insert.
+ * get what another caller was faster to insert.  Who holds the only reference
+ * takes the second with a store.
  */
 static int insert_created(struct sctx_stream *stream, struct sctx_context *created,
 			  struct sctx_context **ctx)
 {
-	struct insertion ins = { .stream = stream, .ctx = created, .mode = INSERT_UNIQUE };
+	struct insertion ins = {
+		.stream = stream, .ctx = created, .mode = INSERT_UNIQUE, .ours = 2
+	};
 
-	if (!sctx_ref(created)) {
-		drop_created(created, false);
-		return -EINVAL;
-	}
+	if (sctx__load_acquire(&created->refs) == 1)
+		sctx__store(&created->refs, 2);
+	else
+		sctx_ref(created);
 	insert_admitted(&ins);
 	if (!ins.error) {
 		*ctx = created;
 		return 0;
 	}
-	drop_created(created, true);
+	sctx_put(created);
+	sctx_put(created);
 	*ctx = ins.found;
 	if (ins.error == -EEXIST)
 		return ins.found ? 0 : -EMFILE;
@@ -494,7 +515,7 @@ static int get_or_create_slow(struct sctx_stream *stream, const void *owner, con
 	if (sctx__load(&created->stream))
 		return -EBUSY;
 	if (created->owner != owner || created->instance != instance) {
-		drop_created(created, false);
+		sctx_put(created);
 		return -EINVAL;
 	}
 	return insert_created(stream, created, ctx);
@@ -532,7 +553,7 @@ struct sctx_context *sctx_remove(struct sctx_stream *stream, const void *owner,
 		return NULL;
 	sctx__update_begin();
 	state = stream_lock(stream);
-	entry = sctx__view_match(sctx__list_view(stream), owner, instance, &ctx);
+	entry = sctx__view_find(sctx__list_view(stream), owner, instance, &ctx);
 	if (entry)
 		entry_unlink(entry, ctx);
 	stream_unlock(stream, state);
@@ -586,7 +607,7 @@ int sctx_detach(struct sctx_context *ctx)
 		stream_unlock(stream, state);
 	}
 	if (unlinked)
-		sctx_put(ctx);
+		put_inside(ctx);
 	sctx__update_end();
 	return unlinked ? 0 : -ENOENT;
 }
@@ -635,14 +656,10 @@ int sctx_stream_disable(struct sctx_stream *stream)
  */
 int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also)
 {
-	struct sctx__array *array;
-	struct sctx__view all;
-	uint32_t state;
+	uint32_t state = stream_lock(stream);
+	struct sctx__view all = list_all(stream);
+	struct sctx__array *array = list_array(stream->list);
 
-	sctx__update_begin();
-	state = stream_lock(stream);
-	all = list_all(stream);
-	array = list_array(stream->list);
 	sctx__store_release(&stream->list, 0);
 	stream_unlock(stream, (state & ~SCTX__READY) | SCTX__TORN | also);
 
@@ -653,16 +670,20 @@ int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also)
 			continue;
 		/* Pairs with context_claim(): it may hang elsewhere from now on. */
 		sctx__store_release(&ctx->stream, NULL);
-		sctx_put(ctx);
+		put_inside(ctx);
 	}
 	array_retire(array);
-	sctx__update_end();
 	return state & also ? -EALREADY : 0;
 }
 
 int sctx_teardown(struct sctx_stream *stream)
 {
-	return stream ? sctx__stream_teardown(stream, 0) : -EINVAL;
+	if (!stream)
+		return -EINVAL;
+	sctx__update_begin();
+	sctx__stream_teardown(stream, 0);
+	sctx__update_end();
+	return 0;
 }
 
 int sctx_teardown_sync(struct sctx_stream *stream)
@@ -671,7 +692,7 @@ int sctx_teardown_sync(struct sctx_stream *stream)
 		return -EINVAL;
 	if (sctx__must_not_wait())
 		return -EDEADLK;
-	sctx__stream_teardown(stream, 0);
+	sctx_teardown(stream);
 	return sctx_barrier();
 }
 

@@ -14,7 +14,7 @@
 /* Before publication: an empty list with these flags and one open reference. */
 void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags);
 
-/* sctx_teardown(), setting flags @also.  -EALREADY if one of them was set. */
+/* sctx_teardown() inside an update, setting flags @also.  -EALREADY if one was set. */
 int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also);
 
 #endif /* SCTX_CONTEXT_H */

@@ -7,7 +7,25 @@
 
 const char SCTX__FLAVOUR = 1;
 
-#if defined(SCTX_RCU_QSBR)
+#if defined(SCTX__MEMB_READY)
+
+void sctx__memb_read_lock_slow(void)
+{
+	if (!sctx__rcu_registered())
+		sctx__reader_attach_slow();
+	urcu_memb_read_lock();
+	if (!urcu_memb_has_sys_membarrier)
+		urcu_memb_read_lock();
+}
+
+void sctx__memb_read_unlock_slow(void)
+{
+	urcu_memb_read_unlock();
+	if (!urcu_memb_has_sys_membarrier)
+		urcu_memb_read_unlock();
+}
+
+#elif defined(SCTX_RCU_QSBR)
 
 __thread unsigned int sctx__qsbr_nesting;
 

@@ -166,9 +166,11 @@ static inline void *sctx__rcu_register(void)
 	return &URCU_TLS(urcu_memb_reader);
 }
 
+/* The counter must not say SCTX__MEMB_READY any more. */
 static inline void sctx__rcu_unregister(void)
 {
 	urcu_memb_unregister_thread();
+	CMM_STORE_SHARED(URCU_TLS(urcu_memb_reader).ctr, 0);
 }
 
 static inline void sctx__rcu_synchronize(void)

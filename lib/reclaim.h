@@ -30,13 +30,13 @@ static inline int sctx__admit(bool nowait)
 }
 
 /*
- * After an addition to limbo, still inside its section.  The reclaimer sets
+ * After an addition to limbo, still inside its update.  The reclaimer sets
  * @sleeping and then lets a grace period pass before it looks at limbo for
  * the last time: a section that it did not wait for sees @sleeping here.
  */
-static inline void sctx__limbo_added(struct sctx__thread *self, struct sctx__limbo *limbo,
-				     size_t bytes)
+static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t bytes)
 {
+	struct sctx__thread *self = &sctx__self;
 	size_t callbacks = self->pending_callbacks + 1;
 
 	if (limbo->callbacks++ == 0)
@@ -58,50 +58,44 @@ static inline struct sctx__limbo *sctx__limbo_of(struct sctx__thread *self)
 	return &self->limbo[sctx__load_acquire(&sctx__shared.phase)];
 }
 
+/* All of these inside an update. */
+
 /* The caller's reference goes to limbo, which drops it after a grace period. */
 static inline void sctx__retire_context(struct sctx_context *ctx)
 {
-	struct sctx__thread *self = sctx__update_begin();
-	struct sctx__limbo *limbo = sctx__limbo_of(self);
+	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
 	size_t lane = limbo->callbacks % SCTX__LANES;
 
 	SCTX__STACK_PUSH(&limbo->context[lane], &limbo->last_context[lane], ctx);
-	sctx__limbo_added(self, limbo, sizeof(*ctx));
-	sctx__update_end();
+	sctx__limbo_added(limbo, sizeof(*ctx));
 }
 
 /* @stream->free_fn(@stream) after a grace period. */
 static inline void sctx__retire_stream(struct sctx_stream *stream)
 {
-	struct sctx__thread *self = sctx__update_begin();
-	struct sctx__limbo *limbo = sctx__limbo_of(self);
+	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
 
 	SCTX__STACK_PUSH(&limbo->stream, &limbo->last_stream, stream);
-	sctx__limbo_added(self, limbo, sizeof(*stream));
-	sctx__update_end();
+	sctx__limbo_added(limbo, sizeof(*stream));
 }
 
 /* The node around @stream, to be used again after a grace period. */
 static inline void sctx__retire_node(struct sctx_stream *stream, size_t bytes)
 {
-	struct sctx__thread *self = sctx__update_begin();
-	struct sctx__limbo *limbo = sctx__limbo_of(self);
+	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
 
 	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);
 	limbo->nodes.count++;
-	sctx__limbo_added(self, limbo, bytes);
-	sctx__update_end();
+	sctx__limbo_added(limbo, bytes);
 }
 
 /* @block->free_fn(@block) after a grace period. */
 static inline void sctx__retire_block(struct sctx__block *block, size_t bytes)
 {
-	struct sctx__thread *self = sctx__update_begin();
-	struct sctx__limbo *limbo = sctx__limbo_of(self);
+	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
 
 	SCTX__STACK_PUSH(&limbo->block, &limbo->last_block, block);
-	sctx__limbo_added(self, limbo, bytes);
-	sctx__update_end();
+	sctx__limbo_added(limbo, bytes);
 }
 
 #endif /* SCTX_RECLAIM_H */

@@ -39,18 +39,14 @@ static uint64_t hash_id(const struct sctx_registry *registry, const struct sctx_
 	return XXH3_64bits_withSeed(id, sizeof(*id), registry->seed);
 }
 
-static uint64_t hash_node(struct sctx__node *node)
-{
-	return hash_id(node->registry, &node->id);
-}
-
 static struct sctx__node *node_of(const struct sctx_stream *stream)
 {
 	return (struct sctx__node *)((char *)(uintptr_t)stream -
 				     offsetof(struct sctx__node, stream));
 }
 
-static struct sctx__node *node_alloc(struct sctx_registry *registry, const struct sctx_id *id)
+static struct sctx__node *node_alloc(struct sctx_registry *registry, const struct sctx_id *id,
+				     uint64_t hash)
 {
 	struct sctx__node *node = sctx__node_alloc();
 
@@ -58,6 +54,7 @@ static struct sctx__node *node_alloc(struct sctx_registry *registry, const struc
 		return NULL;
 	node->id = *id;
 	node->registry = registry;
+	node->hash = hash;
 	sctx__stream_setup(&node->stream, SCTX__MANAGED);
 	return node;
 }
@@ -156,19 +153,20 @@ static void grow(struct sctx_registry *registry)
 {
 	/* Pairs with the release in table.c's finish(). */
 	if (sctx__unlikely(sctx__table_should_grow(sctx__load_acquire(&registry->table))))
-		sctx__table_grow_slow(&registry->table, hash_node);
+		sctx__table_grow_slow(&registry->table);
 }
 
 /* Insert @node, unless its id has become open: then open that. */
-static int open_locked(struct sctx_registry *registry, uint64_t hash, struct sctx__node *node,
+static int open_locked(struct sctx_registry *registry, struct sctx__node *node,
 		       struct sctx__node **opened)
 {
-	struct sctx__place place = sctx__table_lock(sctx__load_acquire(&registry->table), hash);
-	struct sctx__node *there = sctx__chain_find(place.bucket, hash, &node->id);
+	struct sctx__table *table = sctx__load_acquire(&registry->table);
+	struct sctx__place place = sctx__table_lock(table, node->hash);
+	struct sctx__node *there = sctx__chain_find(place.bucket, node->hash, &node->id);
 	int error;
 
 	*opened = there ? there : node;
-	error = there ? node_open(there) : sctx__table_insert(&place, hash, node);
+	error = there ? node_open(there) : sctx__table_insert(&place, node);
 	sctx__table_unlock(&place);
 	return error;
 }
@@ -181,11 +179,11 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 
 	if (error)
 		return error;
-	node = node_alloc(registry, id);
+	node = node_alloc(registry, id, hash);
 	if (!node)
 		return -ENOMEM;
 	sctx__update_begin();
-	error = open_locked(registry, hash, node, &opened);
+	error = open_locked(registry, node, &opened);
 	if (!error)
 		grow(registry);
 	sctx__update_end();
@@ -248,13 +246,12 @@ const struct sctx_id *sctx_stream_id(const struct sctx_stream *stream)
 static bool close_last(struct sctx__node *node)
 {
 	struct sctx_registry *registry = node->registry;
-	uint64_t hash = hash_node(node);
 	uint32_t one = 1;
 	struct sctx__place place;
 	bool last;
 
 	sctx__update_begin();
-	place = sctx__table_lock(sctx__load_acquire(&registry->table), hash);
+	place = sctx__table_lock(sctx__load_acquire(&registry->table), node->hash);
 	/* The acquire pairs with the release of the other closes. */
 	last = sctx__cas_acq_rel(&node->stream.opens, &one, DEAD);
 	if (last) {

@@ -53,9 +53,9 @@ static void overflow_retire(struct sctx__bucket *bucket)
 	sctx__retire_block(&overflow->block, sizeof(*overflow));
 }
 
-static uintptr_t slot_make(uint64_t hash, struct sctx__node *node)
+static uintptr_t slot_make(struct sctx__node *node)
 {
-	return (uintptr_t)(hash >> SCTX__TAG_SHIFT) << SCTX__TAG_SHIFT | (uintptr_t)node;
+	return (uintptr_t)(node->hash >> SCTX__TAG_SHIFT) << SCTX__TAG_SHIFT | (uintptr_t)node;
 }
 
 /* Pairs with the acquire in sctx__bucket_find(), for setting and clearing. */
@@ -174,12 +174,12 @@ static int place_slot(struct sctx__place *place, uintptr_t slot)
 	return chain_push(place, slot);
 }
 
-int sctx__table_insert(struct sctx__place *place, uint64_t hash, struct sctx__node *node)
+int sctx__table_insert(struct sctx__place *place, struct sctx__node *node)
 {
 	/* 57-bit addresses are handed out only on request; do not trust that. */
 	if ((uintptr_t)node >> SCTX__TAG_SHIFT)
 		return -ENOMEM;
-	return place_slot(place, slot_make(hash, node));
+	return place_slot(place, slot_make(node));
 }
 
 static bool bucket_is_empty(const struct sctx__bucket *bucket)
@@ -242,7 +242,6 @@ void sctx__table_remove(struct sctx__place *place, struct sctx__node *node)
 
 struct mover {
 	struct sctx__table *from, *to;
-	uint64_t (*hash)(struct sctx__node *node);
 };
 
 static int copy_slots(const struct mover *m, const struct sctx__bucket *bucket, bool undo)
@@ -254,7 +253,7 @@ static int copy_slots(const struct mover *m, const struct sctx__bucket *bucket, 
 
 		if (!node)
 			continue;
-		place = sctx__table_lock(m->to, m->hash(node));
+		place = sctx__table_lock(m->to, node->hash);
 		if (undo) {
 			sctx__table_remove(&place, node);
 		} else {
@@ -287,11 +286,11 @@ static void clear_slots(struct sctx__bucket *bucket)
 			slot_store(&bucket->slot[i], 0);
 }
 
-/* Start on all of the bucket's nodes at once: hashing them reads their ids. */
+/* Fetch all of the bucket's nodes at once: their hashes are read. */
 static void prefetch_nodes(const struct sctx__bucket *bucket)
 {
 	for (int i = 0; i < SCTX__SLOTS; i++)
-		__builtin_prefetch(sctx__slot_node(sctx__load(&bucket->slot[i])));
+		__builtin_prefetch(&sctx__slot_node(sctx__load(&bucket->slot[i]))->hash);
 }
 
 static int move_bucket(const struct mover *m, size_t index)
@@ -365,10 +364,10 @@ static void begin_growing(struct sctx__table *table)
 		sctx__table_free(next);
 }
 
-void sctx__table_grow_slow(struct sctx__table **current, uint64_t (*hash)(struct sctx__node *node))
+void sctx__table_grow_slow(struct sctx__table **current)
 {
 	struct sctx__table *table = sctx__load_acquire(current);
-	struct mover m = { .from = table, .hash = hash };
+	struct mover m = { .from = table };
 
 	m.to = sctx__load_acquire(&table->next);
 	if (m.to)

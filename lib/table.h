@@ -40,6 +40,7 @@ struct sctx__node {
 	struct sctx_id id;
 	struct sctx_stream stream;
 	struct sctx_registry *registry;
+	uint64_t hash;
 } __attribute__((aligned(64)));
 
 #define SCTX__SLOTS 7
@@ -78,12 +79,12 @@ struct sctx__place {
 struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash);
 void sctx__table_unlock(struct sctx__place *place);
 /* Bucket locked.  -ENOMEM with nothing changed. */
-int sctx__table_insert(struct sctx__place *place, uint64_t hash, struct sctx__node *node);
+int sctx__table_insert(struct sctx__place *place, struct sctx__node *node);
 /* Bucket locked.  Unlocks it. */
 void sctx__table_remove(struct sctx__place *place, struct sctx__node *node);
 
 /* After an insert or remove, no lock held: begin or help growing @*table. */
-void sctx__table_grow_slow(struct sctx__table **table, uint64_t (*hash)(struct sctx__node *node));
+void sctx__table_grow_slow(struct sctx__table **table);
 bool sctx__table_should_grow(struct sctx__table *table);
 
 /* All nodes of bucket @index of @table, wherever they are now, to @fn. */

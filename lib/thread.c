@@ -22,7 +22,7 @@ static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
 static struct sctx__thread *threads;
 static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
-static bool gate_held;                /* rcu_gate, by the fork under way */
+static bool gate_held;                /* rcu_gate, by the fork under way; threads_lock */
 static bool host_registers;
 static bool library_registered;
 
@@ -149,23 +149,26 @@ static void thread_link(struct sctx__thread *t)
 
 /* --------------------------------------------------------- attach, detach */
 
+/*
+ * A thread is on RCU's list only while it is on ours, as far as a fork can
+ * see: the child takes those that are gone off RCU's list by means of ours.
+ */
 void sctx__thread_detach(void)
 {
 	struct sctx__thread *self = &sctx__self;
 
 	if (!self->attached)
 		return;
+	pthread_rwlock_rdlock(&rcu_gate);
+	if (self->registered)
+		sctx__rcu_unregister();
 	pthread_mutex_lock(&threads_lock);
 	thread_unlink(self);
 	pthread_mutex_unlock(&threads_lock);
+	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = false;
-	if (self->registered) {
-		pthread_rwlock_rdlock(&rcu_gate);
-		sctx__rcu_unregister();
-		pthread_rwlock_unlock(&rcu_gate);
-		self->registered = false;
-		self->reader = NULL;
-	}
+	self->registered = false;
+	self->reader = NULL;
 }
 
 /* A thread that uses the library in a later exit hook attaches once more. */
@@ -208,14 +211,13 @@ int sctx__thread_attach(bool register_always)
 		return -ENOMEM;
 
 	self->registered = claim_registration(register_always);
-	if (self->registered) {
-		pthread_rwlock_rdlock(&rcu_gate);
+	pthread_rwlock_rdlock(&rcu_gate);
+	if (self->registered)
 		self->reader = sctx__rcu_register();
-		pthread_rwlock_unlock(&rcu_gate);
-	}
 	pthread_mutex_lock(&threads_lock);
 	thread_link(self);
 	pthread_mutex_unlock(&threads_lock);
+	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = true;
 	return 0;
 }
@@ -319,22 +321,24 @@ void sctx__threads_quiesce(void)
 
 void sctx__threads_before_fork(void)
 {
+	int error = sctx__rcu_read_ongoing() ? pthread_rwlock_trywrlock(&rcu_gate)
+					     : pthread_rwlock_wrlock(&rcu_gate);
+
 	pthread_mutex_lock(&threads_lock);
-	if (sctx__rcu_read_ongoing())
-		gate_held = pthread_rwlock_trywrlock(&rcu_gate) == 0;
-	else
-		gate_held = pthread_rwlock_wrlock(&rcu_gate) == 0;
+	gate_held = error == 0;
 	if (gate_held)
 		sctx__rcu_before_fork();
 }
 
 void sctx__threads_after_fork_parent(void)
 {
-	if (gate_held) {
+	bool held = gate_held;
+
+	if (held)
 		sctx__rcu_after_fork_parent();
-		pthread_rwlock_unlock(&rcu_gate);
-	}
 	pthread_mutex_unlock(&threads_lock);
+	if (held)
+		pthread_rwlock_unlock(&rcu_gate);
 }
 
 /*

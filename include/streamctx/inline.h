@@ -38,6 +38,8 @@ extern "C" {
 #ifndef sctx__load_acquire
 #define sctx__load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #endif
+/* Small where it matters; the compiler does not see how often. */
+#define SCTX__INLINE      static inline __attribute__((always_inline))
 #define sctx__likely(x)   __builtin_expect(!!(x), 1)
 #define sctx__unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -53,19 +55,19 @@ SCTX_API void sctx__reader_attach_slow(void);
  */
 #if defined(SCTX_RCU_BP)
 
-static inline void sctx__rcu_read_lock(void)
+SCTX__INLINE void sctx__rcu_read_lock(void)
 {
 	if (sctx__unlikely(!URCU_TLS(urcu_bp_reader)))
 		sctx__reader_attach_slow();
 	urcu_bp_read_lock();
 }
 
-static inline void sctx__rcu_read_unlock(void)
+SCTX__INLINE void sctx__rcu_read_unlock(void)
 {
 	urcu_bp_read_unlock();
 }
 
-static inline bool sctx__rcu_read_ongoing(void)
+SCTX__INLINE bool sctx__rcu_read_ongoing(void)
 {
 	return URCU_TLS(urcu_bp_reader) && urcu_bp_read_ongoing();
 }
@@ -79,7 +81,7 @@ static inline bool sctx__rcu_read_ongoing(void)
  */
 SCTX_API extern __thread unsigned int sctx__qsbr_nesting;
 
-static inline void sctx__rcu_read_lock(void)
+SCTX__INLINE void sctx__rcu_read_lock(void)
 {
 	if (sctx__unlikely(!URCU_TLS(urcu_qsbr_reader).ctr))
 		sctx__reader_attach_slow();
@@ -87,14 +89,14 @@ static inline void sctx__rcu_read_lock(void)
 	cmm_barrier();
 }
 
-static inline void sctx__rcu_read_unlock(void)
+SCTX__INLINE void sctx__rcu_read_unlock(void)
 {
 	cmm_barrier();
 	if (--sctx__qsbr_nesting == 0)
 		urcu_qsbr_quiescent_state();
 }
 
-static inline bool sctx__rcu_read_ongoing(void)
+SCTX__INLINE bool sctx__rcu_read_ongoing(void)
 {
 	return sctx__qsbr_nesting != 0;
 }
@@ -108,19 +110,49 @@ SCTX_API bool sctx__rcu_read_ongoing(void);
 
 #else /* memb */
 
-static inline void sctx__rcu_read_lock(void)
+/*
+ * liburcu's own section, with the tests that a section repeats made once.  The
+ * thread's counter rests at a value that its liburcu takes for "outside" and
+ * that says: registered, on a kernel with membarrier(2), not nested.  Whatever
+ * else stands there (a new thread, an outer section, the host's own use of
+ * liburcu) takes the slow path, which is liburcu's.
+ *
+ * Without membarrier(2) the slow path counts twice, so that the end of the
+ * section is never taken for the fast one.
+ */
+#define SCTX__MEMB_READY (1UL << 62)
+
+SCTX_API void sctx__memb_read_lock_slow(void);
+SCTX_API void sctx__memb_read_unlock_slow(void);
+
+SCTX__INLINE void sctx__rcu_read_lock(void)
 {
-	if (sctx__unlikely(!URCU_TLS(urcu_memb_reader).registered))
-		sctx__reader_attach_slow();
-	urcu_memb_read_lock();
+	unsigned long *ctr = &URCU_TLS(urcu_memb_reader).ctr;
+
+	if (sctx__unlikely(*ctr != SCTX__MEMB_READY)) {
+		sctx__memb_read_lock_slow();
+		return;
+	}
+	/* The membarrier() of the grace period orders this, as in liburcu. */
+	CMM_STORE_SHARED(*ctr, CMM_LOAD_SHARED(urcu_memb_gp.ctr));
+	cmm_barrier();
 }
 
-static inline void sctx__rcu_read_unlock(void)
+SCTX__INLINE void sctx__rcu_read_unlock(void)
 {
-	urcu_memb_read_unlock();
+	unsigned long *ctr = &URCU_TLS(urcu_memb_reader).ctr;
+
+	if (sctx__unlikely((*ctr & URCU_GP_CTR_NEST_MASK) != URCU_GP_COUNT)) {
+		sctx__memb_read_unlock_slow();
+		return;
+	}
+	cmm_barrier();
+	CMM_STORE_SHARED(*ctr, SCTX__MEMB_READY);
+	cmm_barrier();
+	urcu_common_wake_up_gp(&urcu_memb_gp);
 }
 
-static inline bool sctx__rcu_read_ongoing(void)
+SCTX__INLINE bool sctx__rcu_read_ongoing(void)
 {
 	return urcu_memb_read_ongoing();
 }
@@ -143,8 +175,12 @@ struct sctx__array {
 	struct sctx_entry entry[];
 };
 
-/* In sctx_stream.list: the stream is disabled, readers see it empty. */
+/*
+ * sctx_stream.list is a count of inline entries, or the address of an array;
+ * either with HIDDEN, if the stream is disabled and readers see it empty.
+ */
 #define SCTX__LIST_HIDDEN ((uintptr_t)32)
+#define SCTX__LIST_ARRAY  ((uintptr_t)64)
 
 /* The published entries of a stream: @entry[0 .. @count), oldest first. */
 struct sctx__view {
@@ -153,61 +189,136 @@ struct sctx__view {
 };
 
 /*
- * The acquires pair with the releases in lib/context.c that publish an array
- * (list), an inline entry (list) or an array's entry (count): whoever sees
- * the new value sees the entries that it covers.
+ * The acquire pairs with the release in lib/context.c that publishes an entry
+ * of the array (count): who sees the new count sees the entries it covers.
  */
-static inline struct sctx__view sctx__list_view(const struct sctx_stream *stream)
+SCTX__INLINE struct sctx__view sctx__array_view(uintptr_t list)
 {
-	uintptr_t list = sctx__load_acquire(&stream->list);
-	struct sctx__view view = { stream->inline_entry, list };
+	const struct sctx__array *array = (const struct sctx__array *)list;
+	struct sctx__view view = { array->entry, sctx__load_acquire(&array->count) };
 
-	if (sctx__unlikely(list > SCTX_INLINE_ENTRIES)) {
-		const struct sctx__array *array = (const struct sctx__array *)list;
-
-		if (list & SCTX__LIST_HIDDEN) {
-			view.count = 0;
-			return view;
-		}
-		view.count = sctx__load_acquire(&array->count);
-		view.entry = array->entry;
-	}
 	return view;
 }
 
 /*
- * The newest live entry that matches, with its context as it was seen: the
- * entry may be unlinked at any moment, the copy in *@ctx is what counts.  That
- * acquire pairs with the release that sctx_replace() stores a context with.
+ * The acquire pairs with the releases in lib/context.c that publish an array
+ * or an inline entry (list).
  */
-static inline const struct sctx_entry *sctx__view_match(struct sctx__view view, const void *owner,
-							const void *instance,
-							struct sctx_context **ctx)
+SCTX__INLINE struct sctx__view sctx__list_view(const struct sctx_stream *stream)
 {
-	if (sctx__unlikely(!owner && instance))
-		return NULL;
-	while (view.count-- > 0) {
-		const struct sctx_entry *entry = &view.entry[view.count];
+	uintptr_t list = sctx__load_acquire(&stream->list);
+	struct sctx__view view = { stream->inline_entry, list };
 
-		if (entry->owner != owner && owner)
+	if (list & SCTX__LIST_HIDDEN)
+		view.count = 0;
+	else if (list >= SCTX__LIST_ARRAY)
+		view = sctx__array_view(list);
+	return view;
+}
+
+/*
+ * @entry's context if it matches and is live.  It may be unlinked at any
+ * moment; what was seen is what counts.  The acquire pairs with the release
+ * that sctx_replace() stores a context with.
+ */
+SCTX__INLINE struct sctx_context *sctx__entry_match(const struct sctx_entry *entry,
+						    const void *owner, const void *instance)
+{
+	if (entry->owner != owner || (instance && entry->instance != instance))
+		return NULL;
+	return sctx__load_acquire(&entry->context);
+}
+
+/*
+ * The newest match of a real @owner.  In a long list four entries share a
+ * branch, and which of the four it was is computed, not branched on: where a
+ * long scan ends is what the processor cannot predict.
+ */
+SCTX__INLINE const struct sctx_entry *sctx__view_match(struct sctx__view view, const void *owner,
+						       const void *instance,
+						       struct sctx_context **ctx)
+{
+	uintptr_t left = view.count;
+
+	while (left > 4) {
+		const struct sctx_entry *four = &view.entry[left - 4];
+		bool m0 = four[0].owner == owner, m1 = four[1].owner == owner;
+		bool m2 = four[2].owner == owner, m3 = four[3].owner == owner;
+		uintptr_t newest = m3 ? 3 : m2 ? 2 : m1;
+
+		left -= 4;
+		if (sctx__likely(!(m0 | m1 | m2 | m3)))
 			continue;
-		if (instance && entry->instance != instance)
-			continue;
-		*ctx = sctx__load_acquire(&entry->context);
+		*ctx = sctx__entry_match(&four[newest], owner, instance);
 		if (sctx__likely(*ctx != NULL))
-			return entry;
+			return &four[newest];
+		left += newest;
+	}
+	while (left-- > 0) {
+		*ctx = sctx__entry_match(&view.entry[left], owner, instance);
+		if (*ctx)
+			return &view.entry[left];
 	}
 	return NULL;
 }
 
-static inline struct sctx_context *sctx__lookup(const struct sctx_stream *stream, const void *owner,
-						const void *instance)
+/* The newest of all. */
+static inline const struct sctx_entry *sctx__view_newest(struct sctx__view view,
+							 struct sctx_context **ctx)
+{
+	while (view.count-- > 0) {
+		*ctx = sctx__load_acquire(&view.entry[view.count].context);
+		if (*ctx)
+			return &view.entry[view.count];
+	}
+	return NULL;
+}
+
+/* The entry that (owner, instance) matches, with its context in *@ctx. */
+static inline const struct sctx_entry *sctx__view_find(struct sctx__view view, const void *owner,
+						       const void *instance,
+						       struct sctx_context **ctx)
+{
+	if (sctx__likely(owner != NULL))
+		return sctx__view_match(view, owner, instance, ctx);
+	return instance ? NULL : sctx__view_newest(view, ctx);
+}
+
+/* A match that names no owner. */
+static __attribute__((noinline, unused)) struct sctx_context *
+sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const void *instance)
 {
 	struct sctx_context *ctx;
 
-	if (sctx__unlikely(!stream))
+	if (!stream || !sctx__view_find(sctx__list_view(stream), owner, instance, &ctx))
 		return NULL;
-	return sctx__view_match(sctx__list_view(stream), owner, instance, &ctx) ? ctx : NULL;
+	return ctx;
+}
+
+/*
+ * sctx__view_find() straight down: the stream's own entries first, for a
+ * stream whose contexts all have room in it.
+ */
+SCTX__INLINE struct sctx_context *sctx__lookup(const struct sctx_stream *stream, const void *owner,
+					       const void *instance)
+{
+	struct sctx_context *ctx;
+	uintptr_t list;
+
+	if (sctx__unlikely(!stream || !owner))
+		return sctx__lookup_slow(stream, owner, instance);
+	list = sctx__load_acquire(&stream->list);
+	if (list - 1 >= SCTX_INLINE_ENTRIES) {
+		if (sctx__unlikely(list < SCTX__LIST_ARRAY || list & SCTX__LIST_HIDDEN))
+			return NULL;
+		return sctx__view_match(sctx__array_view(list), owner, instance, &ctx) ? ctx : NULL;
+	}
+	if (list == 2) {
+		ctx = sctx__entry_match(&stream->inline_entry[1], owner, instance);
+		if (ctx)
+			return ctx;
+	}
+	return sctx__entry_match(&stream->inline_entry[0], owner, instance);
 }
 
 /* ------------------------------------------------------------- public API */
@@ -216,18 +327,18 @@ static inline struct sctx_context *sctx__lookup(const struct sctx_stream *stream
 /* Refuses to link with a library of another flavour. */
 static const char *const sctx__flavour_check __attribute__((used)) = &SCTX__FLAVOUR;
 
-static inline void sctx_read_lock(void)
+SCTX__INLINE void sctx_read_lock(void)
 {
 	sctx__rcu_read_lock();
 }
 
-static inline void sctx_read_unlock(void)
+SCTX__INLINE void sctx_read_unlock(void)
 {
 	sctx__rcu_read_unlock();
 }
 
-static inline struct sctx_context *sctx_lookup(const struct sctx_stream *stream, const void *owner,
-					       const void *instance)
+SCTX__INLINE struct sctx_context *sctx_lookup(const struct sctx_stream *stream, const void *owner,
+					      const void *instance)
 {
 	return sctx__lookup(stream, owner, instance);
 }
