@@ -27,7 +27,7 @@
 #include <time.h>
 
 /* Between two grace periods when nothing presses: collects a batch worth one. */
-#define PAUSE_NS 500000
+#define PAUSE_NS 1000000
 
 /* How long fork, exit and dlclose wait for a callback that does not return. */
 #define PATIENCE_S 1

@@ -25,8 +25,8 @@
 #define DEAD      (UINT32_C(1) << 31)
 #define OPENS_MAX (UINT32_C(1) << 30)
 
-/* One page of buckets. */
-#define FIRST_BUCKETS 64
+/* 64 KiB of buckets, of which only what is touched takes memory. */
+#define FIRST_BUCKETS 1024
 
 struct sctx_registry {
 	struct sctx__table *table;
