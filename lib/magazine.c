@@ -31,9 +31,11 @@ struct sctx__node *sctx__node_alloc(void)
 	if (sctx__unlikely(!stream))
 		return sctx__pool_alloc(sizeof(struct sctx__node));
 	magazine->loaded = stream->next;
-	/* The next one's two lines, for the next time. */
-	__builtin_prefetch(magazine->loaded, 1);
-	__builtin_prefetch((char *)magazine->loaded + offsetof(struct sctx_stream, next), 1);
+	if (magazine->loaded) {
+		/* The next one's two lines, for the next time. */
+		__builtin_prefetch(node_of(magazine->loaded), 1);
+		__builtin_prefetch(&magazine->loaded->next, 1);
+	}
 	return node_of(stream);
 }
 

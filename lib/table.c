@@ -289,8 +289,12 @@ static void clear_slots(struct sctx__bucket *bucket)
 /* Fetch all of the bucket's nodes at once: their hashes are read. */
 static void prefetch_nodes(const struct sctx__bucket *bucket)
 {
-	for (int i = 0; i < SCTX__SLOTS; i++)
-		__builtin_prefetch(&sctx__slot_node(sctx__load(&bucket->slot[i]))->hash);
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		struct sctx__node *node = sctx__slot_node(sctx__load(&bucket->slot[i]));
+
+		if (node)
+			__builtin_prefetch(&node->hash);
+	}
 }
 
 static int move_bucket(const struct mover *m, size_t index)

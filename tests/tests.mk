@@ -148,16 +148,18 @@ check-tsan: check-build-tsan test-logs
 	@$(call run_tsan,,$(TEST_TSAN))
 	@tests/run.sh summary $(LOGS)
 
-# Round after round, each longer than check's; ends with the round it is in.
+# Round after round of the suites in turn, each longer than check's.
 check-long: check-build-default check-build-flavours check-build-asan check-build-tsan test-logs
-	@end=$$(($$(date +%s) + 60 * $(MINUTES))); n=0; \
+	@end=$$(($$(date +%s) + 60 * $(MINUTES))); n=1; \
+	more() { [ $$(date +%s) -lt $$end ]; }; \
 	export SCTX_TEST_SCALE=$${SCTX_TEST_SCALE:-4} SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-900}; \
-	while [ $$(date +%s) -lt $$end ] && n=$$((n + 1)); do \
+	while more; do \
 		$(call run_default,.$$n,$(TEST_RACES)); \
-		$(call run_asan,.$$n,$(TEST_RACES)); \
-		$(call run_tsan,.$$n,$(filter $(TEST_TSAN),$(TEST_RACES))); \
-		$(foreach f,$(FLAVOURS),$(call run_flavour,.$$n,$(TEST_RACES),$(f));) \
-		$(call run_jemalloc,.$$n,$(TEST_RACES)); \
+		more || break; $(call run_asan,.$$n,$(TEST_RACES)); \
+		more || break; $(call run_tsan,.$$n,$(filter $(TEST_TSAN),$(TEST_RACES))); \
+		$(foreach f,$(FLAVOURS),more || break; $(call run_flavour,.$$n,$(TEST_RACES),$(f));) \
+		more || break; $(call run_jemalloc,.$$n,$(TEST_RACES)); \
+		n=$$((n + 1)); \
 	done
 	@tests/run.sh summary $(LOGS)
 

@@ -31,8 +31,9 @@ static void *host_main(void *arg)
 	struct sctx_context *ctx;
 	struct sctx_stream *s;
 
-	host_register();
+	/* The library registers nobody: not even who asks to be attached first. */
 	CHECK_EQ(sctx_thread_attach(), 0);
+	host_register();
 	for (unsigned int i = 0; i < 200; i++) {
 		CHECK_EQ(sctx_open(registry, &id, 0, &s), 0);
 		CHECK_EQ(sctx_get_or_create(s, OWNER(1), NULL, item_create, NULL, &ctx), 0);

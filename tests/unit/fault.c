@@ -11,6 +11,7 @@
  */
 #include "test.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
@@ -110,10 +111,13 @@ STAND_IN(int, posix_memalign, (void **p, size_t align, size_t size))
 	return 0;
 }
 
+/* What is freed is overwritten: a reader who is still there does not miss it. */
 STAND_IN(void, free, (void *p))
 {
-	if (p)
+	if (p) {
 		atomic_fetch_sub(&live_blocks, 1);
+		memset(p, 0xa5, malloc_usable_size(p));
+	}
 	__real_free(p);
 }
 
@@ -435,6 +439,88 @@ static void ids_that_collide_with_the_seed(void *unused)
 	books_compare(before);
 }
 IN_CHILD(ids_that_collide_with_the_seed)
+
+/*
+ * Chains that come and go under readers: all ids in one bucket, opened and
+ * closed by some threads and looked up by others.
+ */
+#define CHAIN_WRITERS 2
+#define CHAIN_IDS     40
+
+struct chain_race {
+	struct sctx_registry *registry;
+	struct sctx_stream *held[CHAIN_IDS]; /* even numbers, throughout */
+	atomic_uint writing;
+	atomic_ulong finds;
+};
+
+static void chain_writer(struct chain_race *c, uint64_t seed, unsigned int index)
+{
+	struct sctx_stream *s[CHAIN_IDS] = { NULL };
+
+	for (uint64_t end = test_deadline(500); !past(end);) {
+		for (unsigned int turn = 0; turn < 64; turn++) {
+			unsigned int k = (unsigned int)test_random(&seed) % CHAIN_IDS;
+			struct sctx_id id = colliding_id(1000 * (index + 1) + k);
+
+			if (s[k])
+				CHECK_EQ(sctx_close(s[k]), 0);
+			s[k] = s[k] ? NULL : (void *)1;
+			if (s[k])
+				CHECK_EQ(sctx_open(c->registry, &id, 0, &s[k]), 0);
+		}
+		/* All at once, so that chains get short again. */
+		for (unsigned int k = 0; k < CHAIN_IDS; k++)
+			if (s[k])
+				CHECK_EQ(sctx_close(s[k]), 0);
+		memset(s, 0, sizeof(s));
+	}
+	atomic_fetch_sub(&c->writing, 1);
+}
+
+static void chain_thread(unsigned int index, void *arg)
+{
+	struct chain_race *c = arg;
+	uint64_t seed = index + 5;
+
+	if (index < CHAIN_WRITERS) {
+		chain_writer(c, seed, index);
+		return;
+	}
+	while (atomic_load(&c->writing)) {
+		struct sctx_id missing = colliding_id(999);
+
+		sctx_read_lock();
+		for (unsigned int k = 0; k < CHAIN_IDS; k++) {
+			struct sctx_id id = colliding_id(k);
+
+			CHECK(sctx_find(c->registry, &id) == c->held[k]);
+			CHECK(sctx_find(c->registry, &missing) == NULL);
+		}
+		sctx_read_unlock();
+		atomic_fetch_add(&c->finds, CHAIN_IDS);
+	}
+}
+
+static void chains_that_come_and_go_under_readers(void *unused)
+{
+	struct chain_race c = { .writing = CHAIN_WRITERS };
+
+	(void)unused;
+	random_zero = true;
+	CHECK_EQ(sctx_registry_create(&c.registry), 0);
+	for (unsigned int k = 0; k < CHAIN_IDS; k += 2) {
+		struct sctx_id id = colliding_id(k);
+
+		CHECK_EQ(sctx_open(c.registry, &id, 0, &c.held[k]), 0);
+	}
+	run_threads(CHAIN_WRITERS + 2, chain_thread, &c);
+	CHECK(atomic_load(&c.finds) > 0);
+	CHECK_EQ(sctx_registry_for_each(c.registry, close_stream, NULL), 0);
+	CHECK_EQ(sctx_registry_destroy(c.registry), 0);
+	CHECK_EQ(sctx_barrier(), 0);
+}
+IN_CHILD(chains_that_come_and_go_under_readers)
 
 /* ----------------------------------------------------- insert and the others */
 
@@ -949,6 +1035,7 @@ int main(void)
 		cmocka_unit_test(in_child_registry_create_without_getrandom),
 		cmocka_unit_test(in_child_open_without_memory),
 		cmocka_unit_test(in_child_ids_that_collide_with_the_seed),
+		cmocka_unit_test(in_child_chains_that_come_and_go_under_readers),
 		cmocka_unit_test(in_child_insert_without_memory),
 		cmocka_unit_test(in_child_replace_without_memory),
 		cmocka_unit_test(in_child_get_or_create_without_memory),

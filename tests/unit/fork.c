@@ -346,7 +346,7 @@ static void busy_child(void *arg)
 
 static void forks_while_other_threads_open_and_close(void **state)
 {
-	const unsigned int forks = (TEST_ASAN || TEST_TSAN ? 4 : 10) * test_scale();
+	const unsigned int forks = (TEST_ASAN || TEST_TSAN ? 5 : 16) * test_scale();
 	struct busy b = { .stop = false };
 	pthread_t threads[3];
 

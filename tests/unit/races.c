@@ -164,6 +164,8 @@ static void read_part(struct churn *c, uint64_t seed)
 				CHECK(ctx[i]->owner == OWNER(i));
 				atomic_fetch_add(&c->hits, 1);
 			}
+			/* The stream is still that one, closed or not. */
+			CHECK(memcmp(sctx_stream_id(s), &id, sizeof(id)) == 0);
 			/* A borrowed one kept beyond the section, till the next. */
 			if (!kept && ctx[1])
 				kept = sctx_ref(ctx[1]);
