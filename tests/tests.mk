@@ -102,13 +102,13 @@ test-programs-asan: $(patsubst %,$(T)/%,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR
 test-programs-tsan: $(TEST_TSAN:%=$(T)/%)
 
 check-build-default: lib
-	@$(sub_make) test-programs-default
+	@+$(sub_make) test-programs-default
 check-build-flavours:
-	@$(foreach f,$(FLAVOURS),$(sub_make) RCU=$(f) B=$(B)/$(f) test-programs-flavour &&) true
+	@+$(foreach f,$(FLAVOURS),$(sub_make) RCU=$(f) B=$(B)/$(f) test-programs-flavour &&) true
 check-build-asan:
-	@$(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" test-programs-asan
+	@+$(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" test-programs-asan
 check-build-tsan:
-	@$(sub_make) B=$(B)/tsan SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" test-programs-tsan
+	@+$(sub_make) B=$(B)/tsan SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" test-programs-tsan
 
 test-logs:
 	@rm -rf $(LOGS) && mkdir -p $(LOGS)
