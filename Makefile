@@ -33,8 +33,8 @@ RCU_LIB    := $(if $(filter c11,$(RCU)),,-lurcu-$(RCU))
 SCTX_CPPFLAGS := -Iinclude -D_GNU_SOURCE $(RCU_DEFINE)
 SCTX_CFLAGS   := -std=gnu11 $(WARNINGS) -Wstrict-prototypes -pthread $(SCTX_CPPFLAGS)
 SCTX_CXXFLAGS := -std=gnu++17 $(WARNINGS) -pthread $(SCTX_CPPFLAGS)
-# initial-exec: a read section reaches its thread's state in one instruction.
-LIB_CFLAGS    := -fPIC -fvisibility=hidden -ftls-model=initial-exec
+# bp's thread state may be reached directly; others: SCTX__TLS in inline.h.
+LIB_CFLAGS    := -fPIC -fvisibility=hidden $(if $(filter bp,$(RCU)),-ftls-model=initial-exec)
 
 LIB_SRCS := $(sort $(wildcard lib/*.c))
 LIB_OBJS := $(LIB_SRCS:lib/%.c=$(B)/lib/%.o)

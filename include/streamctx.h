@@ -141,7 +141,8 @@ SCTX_API void sctx_read_unlock(void);
 /*
  * Attach the calling thread now rather than at first use.  Attaching twice is
  * no error.
- * Errors: -ENOMEM, no memory for the thread's exit hook; nothing changed.
+ * Errors: -ENOMEM, no memory or no key for the thread's exit hook; nothing
+ * changed.
  * Progress: blocks (briefly).  In section, in callback: yes, does nothing.
  */
 SCTX_API int sctx_thread_attach(void);

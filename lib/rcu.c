@@ -9,10 +9,16 @@ const char SCTX__FLAVOUR = 1;
 
 #if defined(SCTX__MEMB_READY)
 
+/* Of a thread that has not taken the slow path yet: not ready. */
+static unsigned long not_ready;
+
+SCTX__TLS unsigned long *sctx__memb_ctr = &not_ready;
+
 void sctx__memb_read_lock_slow(void)
 {
 	if (!sctx__rcu_registered())
 		sctx__reader_attach_slow();
+	sctx__memb_ctr = &URCU_TLS(urcu_memb_reader).ctr;
 	urcu_memb_read_lock();
 	if (!urcu_memb_has_sys_membarrier)
 		urcu_memb_read_lock();
@@ -27,7 +33,11 @@ void sctx__memb_read_unlock_slow(void)
 
 #elif defined(SCTX_RCU_QSBR)
 
-__thread unsigned int sctx__qsbr_nesting;
+/* Of a thread that was never online. */
+static unsigned long offline;
+
+SCTX__TLS unsigned int sctx__qsbr_nesting;
+SCTX__TLS unsigned long *sctx__qsbr_ctr = &offline;
 
 #elif defined(SCTX_RCU_C11)
 
@@ -54,7 +64,7 @@ struct reader {
 	struct reader **link;
 };
 
-static __thread struct reader self;
+static SCTX__TLS struct reader self;
 static uint64_t gp = 1;
 static struct reader *readers;
 static pthread_mutex_t readers_lock = PTHREAD_MUTEX_INITIALIZER;

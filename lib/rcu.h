@@ -137,6 +137,7 @@ static inline void sctx__rcu_online(void)
 {
 	if (!URCU_TLS(urcu_qsbr_reader).ctr)
 		urcu_qsbr_thread_online();
+	sctx__qsbr_ctr = &URCU_TLS(urcu_qsbr_reader).ctr;
 }
 
 static inline void sctx__rcu_offline(void)

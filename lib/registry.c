@@ -103,28 +103,19 @@ static void registry_free(struct sctx__block *block)
 	sctx__pool_free(registry, sizeof(*registry));
 }
 
-static int found_one(struct sctx__node *node, void *unused)
-{
-	(void)node;
-	(void)unused;
-	return -EBUSY;
-}
-
 /* The table goes through limbo: an open that was late may still be in it. */
 int sctx_registry_destroy(struct sctx_registry *registry)
 {
-	struct sctx__table *table;
 	int error = 0;
 
 	if (!registry)
 		return -EINVAL;
 	sctx__update_begin();
-	table = sctx__load_acquire(&registry->table);
-	for (size_t i = 0; i <= table->mask && !error; i++)
-		error = sctx__table_visit(table, i, found_one, NULL);
-	if (!error) {
+	if (sctx__table_is_empty(sctx__load_acquire(&registry->table))) {
 		registry->block.free_fn = registry_free;
 		sctx__retire_block(&registry->block, sizeof(*registry));
+	} else {
+		error = -EBUSY;
 	}
 	sctx__update_end();
 	return error;

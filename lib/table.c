@@ -238,6 +238,19 @@ void sctx__table_remove(struct sctx__place *place, struct sctx__node *node)
 		overflow_retire(empty);
 }
 
+/* No writer is at work. */
+bool sctx__table_is_empty(struct sctx__table *table)
+{
+	const struct sctx__bucket *bucket;
+
+	for (; table; table = sctx__load_acquire(&table->next))
+		for (size_t i = 0; i <= table->mask; i++)
+			for (bucket = &table->bucket[i]; bucket; bucket = chain_next(bucket))
+				if (!bucket_is_empty(bucket))
+					return false;
+	return true;
+}
+
 /* ----------------------------------------------------------------- growing */
 
 struct mover {

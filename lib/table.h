@@ -89,6 +89,7 @@ bool sctx__table_should_grow(struct sctx__table *table);
 
 /* All nodes of bucket @index of @table, wherever they are now, to @fn. */
 typedef int (*sctx__node_fn)(struct sctx__node *node, void *arg);
+bool sctx__table_is_empty(struct sctx__table *table);
 int sctx__table_visit(struct sctx__table *table, size_t index, sctx__node_fn fn, void *arg);
 
 static inline struct sctx__node *sctx__slot_node(uintptr_t slot)

@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-__thread struct sctx__thread sctx__self;
+SCTX__TLS struct sctx__thread sctx__self;
 struct sctx__shared sctx__shared = { .sleeping = 1 };
 struct sctx__account sctx__account;
 
@@ -26,9 +26,7 @@ static bool gate_held;                /* rcu_gate, by the fork under way; thread
 static bool host_registers;
 static bool library_registered;
 
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
-static int key_error;
 static bool key_made;
 
 /* ------------------------------------------------------------------- limbo */
@@ -178,10 +176,14 @@ static void exit_hook(void *self)
 	sctx__thread_detach();
 }
 
-static void make_key(void)
+/* Have exit_hook() called when this thread exits.  Without it, nothing is done. */
+static int set_exit_hook(struct sctx__thread *self)
 {
-	key_error = -pthread_key_create(&exit_key, exit_hook);
-	key_made = !key_error;
+	pthread_mutex_lock(&threads_lock);
+	if (!key_made)
+		key_made = pthread_key_create(&exit_key, exit_hook) == 0;
+	pthread_mutex_unlock(&threads_lock);
+	return key_made && pthread_setspecific(exit_key, self) == 0 ? 0 : -ENOMEM;
 }
 
 /* Whether the library is to register the calling thread with RCU. */
@@ -201,14 +203,13 @@ static bool claim_registration(bool always)
 int sctx__thread_attach(bool register_always)
 {
 	struct sctx__thread *self = &sctx__self;
+	int error;
 
 	if (self->attached)
 		return 0;
-	pthread_once(&key_once, make_key);
-	if (key_error)
-		return key_error;
-	if (pthread_setspecific(exit_key, self))
-		return -ENOMEM;
+	error = set_exit_hook(self);
+	if (error)
+		return error;
 
 	self->registered = claim_registration(register_always);
 	pthread_rwlock_rdlock(&rcu_gate);
@@ -371,4 +372,5 @@ void sctx__threads_fini(void)
 		sctx__thread_detach();
 	if (key_made)
 		pthread_key_delete(exit_key);
+	key_made = false;
 }

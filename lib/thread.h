@@ -81,7 +81,7 @@ struct sctx__shared {
 	size_t batch_bytes;
 } __attribute__((aligned(64)));
 
-extern __thread struct sctx__thread sctx__self;
+extern SCTX__TLS struct sctx__thread sctx__self;
 extern struct sctx__shared sctx__shared;
 
 /* Limbo's account: what threads have told of so far, minus what was freed. */

@@ -43,6 +43,19 @@ extern "C" {
 #define sctx__likely(x)   __builtin_expect(!!(x), 1)
 #define sctx__unlikely(x) __builtin_expect(!!(x), 0)
 
+/*
+ * Thread-local state of our own is reached in one instruction, in a library
+ * that was loaded later, too.  liburcu's cannot be: its alignment keeps it out
+ * of the static TLS that a running process has to spare, and reaching it from
+ * a shared object is a function call.  So there its address is kept in ours.
+ */
+#define SCTX__TLS __thread __attribute__((tls_model("initial-exec")))
+#if defined(__PIC__) && !defined(__PIE__)
+#define SCTX__SHARED_OBJECT 1
+#else
+#define SCTX__SHARED_OBJECT 0
+#endif
+
 /* Exported for this header only. */
 SCTX_API extern const char SCTX__FLAVOUR;
 SCTX_API void sctx__reader_attach_slow(void);
@@ -79,11 +92,13 @@ SCTX__INLINE bool sctx__rcu_read_ongoing(void)
  * outermost section is a quiescent state, which costs one load and a compare
  * while no grace period is under way.
  */
-SCTX_API extern __thread unsigned int sctx__qsbr_nesting;
+SCTX_API extern SCTX__TLS unsigned int sctx__qsbr_nesting;
+/* The thread's counter in liburcu; 0 there, or no thread's, is "offline". */
+SCTX_API extern SCTX__TLS unsigned long *sctx__qsbr_ctr;
 
 SCTX__INLINE void sctx__rcu_read_lock(void)
 {
-	if (sctx__unlikely(!URCU_TLS(urcu_qsbr_reader).ctr))
+	if (sctx__unlikely(!*sctx__qsbr_ctr))
 		sctx__reader_attach_slow();
 	sctx__qsbr_nesting++;
 	cmm_barrier();
@@ -92,7 +107,7 @@ SCTX__INLINE void sctx__rcu_read_lock(void)
 SCTX__INLINE void sctx__rcu_read_unlock(void)
 {
 	cmm_barrier();
-	if (--sctx__qsbr_nesting == 0)
+	if (--sctx__qsbr_nesting == 0 && *sctx__qsbr_ctr != CMM_LOAD_SHARED(urcu_qsbr_gp.ctr))
 		urcu_qsbr_quiescent_state();
 }
 
@@ -124,10 +139,17 @@ SCTX_API bool sctx__rcu_read_ongoing(void);
 
 SCTX_API void sctx__memb_read_lock_slow(void);
 SCTX_API void sctx__memb_read_unlock_slow(void);
+/* The thread's counter in liburcu, once it has taken the slow path. */
+SCTX_API extern SCTX__TLS unsigned long *sctx__memb_ctr;
+
+SCTX__INLINE unsigned long *sctx__memb_counter(void)
+{
+	return SCTX__SHARED_OBJECT ? sctx__memb_ctr : &URCU_TLS(urcu_memb_reader).ctr;
+}
 
 SCTX__INLINE void sctx__rcu_read_lock(void)
 {
-	unsigned long *ctr = &URCU_TLS(urcu_memb_reader).ctr;
+	unsigned long *ctr = sctx__memb_counter();
 
 	if (sctx__unlikely(*ctr != SCTX__MEMB_READY)) {
 		sctx__memb_read_lock_slow();
@@ -140,7 +162,7 @@ SCTX__INLINE void sctx__rcu_read_lock(void)
 
 SCTX__INLINE void sctx__rcu_read_unlock(void)
 {
-	unsigned long *ctr = &URCU_TLS(urcu_memb_reader).ctr;
+	unsigned long *ctr = sctx__memb_counter();
 
 	if (sctx__unlikely((*ctr & URCU_GP_CTR_NEST_MASK) != URCU_GP_COUNT)) {
 		sctx__memb_read_unlock_slow();
