@@ -170,7 +170,8 @@ SCTX_API void sctx_thread_offline(void);
  * Say once, before any thread has used the library, that the daemon registers
  * all its threads with the same liburcu flavour by itself.  The library then
  * registers none but its own worker.
- * Errors: -EBUSY, a thread was already registered by the library.
+ * Errors: -EBUSY, a thread was already registered by the library;
+ * -EOPNOTSUPP in the c11 flavour, which no host can share.
  * Progress: blocks (briefly).
  */
 SCTX_API int sctx_threads_registered_by_host(void);
@@ -496,7 +497,8 @@ struct sctx_reclaim_options {
  * (open of a new stream, insert) waits or gets -EAGAIN; what releases never
  * waits and never fails.  Threads account in batches, so limbo may stand over
  * a limit by up to 1/64 of it for each thread.  Bytes are those that the
- * library knows of: streams, arrays, tables and the contexts' own headers.
+ * library knows of: streams, arrays, tables and the contexts' own headers;
+ * each of these counts as one callback.
  * Errors: -EINVAL for a limit of 0, an unknown flag or a size that is not
  * that of the struct; nothing changed.
  * Progress: blocks (briefly).  In section, in callback: yes.

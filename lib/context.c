@@ -151,13 +151,18 @@ static struct sctx__array *list_array(uintptr_t list)
 	return list >= SCTX__LIST_ARRAY ? (struct sctx__array *)list : NULL;
 }
 
+static struct sctx_entry *array_entry(struct sctx__array *array)
+{
+	return (struct sctx_entry *)(array + 1);
+}
+
 /* All of @stream's entries, a disabled stream's too.  Stream locked. */
 static struct sctx__view list_all(struct sctx_stream *stream)
 {
 	struct sctx__array *array = list_array(stream->list);
 
 	if (array)
-		return (struct sctx__view){ array->entry, array->count };
+		return (struct sctx__view){ array_entry(array), array->count };
 	return (struct sctx__view){ stream->inline_entry, stream->list & ~SCTX__LIST_HIDDEN };
 }
 
@@ -235,7 +240,7 @@ static void list_append(struct sctx_stream *stream, struct sctx_context *ctx)
 	struct sctx__array *array = list_array(stream->list);
 
 	if (array) {
-		entry_write(&array->entry[array->count], ctx);
+		entry_write(&array_entry(array)[array->count], ctx);
 		sctx__store_release(&array->count, array->count + 1);
 	} else {
 		entry_write(&stream->inline_entry[stream->list], ctx);
@@ -256,11 +261,11 @@ static struct sctx__array *list_replace(struct sctx_stream *stream, struct sctx_
 
 	for (uintptr_t i = 0; i < view.count; i++)
 		if (&view.entry[i] == replaced)
-			entry_write(&array->entry[array->count++], ctx);
+			entry_write(&array_entry(array)[array->count++], ctx);
 		else if (view.entry[i].context)
-			array->entry[array->count++] = view.entry[i];
+			array_entry(array)[array->count++] = view.entry[i];
 	if (!replaced)
-		entry_write(&array->entry[array->count++], ctx);
+		entry_write(&array_entry(array)[array->count++], ctx);
 	sctx__store_release(&stream->list, (uintptr_t)array);
 	return old;
 }

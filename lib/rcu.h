@@ -21,9 +21,29 @@
 
 #include <streamctx/inline.h>
 
+#if defined(SCTX_RCU_C11)
+#define SCTX__HOST_CAN_REGISTER 0
+#else
+#define SCTX__HOST_CAN_REGISTER 1
+#endif
+
 #if defined(SCTX_RCU_BP)
 
 #define SCTX__RCU_NAME "bp"
+
+#include <dlfcn.h>
+
+/*
+ * bp has an exit hook of its own in every thread: its library must outlive
+ * them, whoever unloads us.
+ */
+static inline void sctx__rcu_init(void)
+{
+	Dl_info info;
+
+	if (dladdr((void *)urcu_bp_register, &info))
+		dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
 
 /* bp's record of a thread is liburcu's own, which takes care of fork. */
 static inline void *sctx__rcu_register(void)
@@ -76,6 +96,10 @@ static inline void sctx__rcu_forget(void *reader)
 }
 
 #else /* memb, qsbr, c11 */
+
+static inline void sctx__rcu_init(void)
+{
+}
 
 /* Nothing to do around fork but to forget the threads that are gone. */
 static inline void sctx__rcu_before_fork(void)

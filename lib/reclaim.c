@@ -30,7 +30,7 @@
 #define PAUSE_NS 1000000
 
 /* How long fork, exit and dlclose wait for a callback that does not return. */
-#define PATIENCE_S 1
+#define PATIENCE_S 5
 
 static struct {
 	pthread_mutex_t lock;
@@ -171,12 +171,12 @@ static void park_for_fork(void)
 	sctx__callbacks_run();
 }
 
-static struct timespec after(clockid_t clock, long ns)
+static struct timespec after(time_t seconds, long ns)
 {
 	struct timespec at;
 
-	clock_gettime(clock, &at);
-	at.tv_sec += (at.tv_nsec + ns) / 1000000000;
+	clock_gettime(CLOCK_REALTIME, &at);
+	at.tv_sec += seconds + (at.tv_nsec + ns) / 1000000000;
 	at.tv_nsec = (at.tv_nsec + ns) % 1000000000;
 	return at;
 }
@@ -190,7 +190,7 @@ static bool may_rest(void)
 
 static void pause_between_cycles(void)
 {
-	struct timespec until = after(CLOCK_REALTIME, PAUSE_NS);
+	struct timespec until = after(0, PAUSE_NS);
 
 	if (!may_rest() || limbo_reaches(1))
 		return;
@@ -362,11 +362,11 @@ void sctx_no_free(struct sctx_context *ctx)
  */
 static void before_fork(void)
 {
-	struct timespec until = after(CLOCK_REALTIME, 0);
+	struct timespec until;
 
-	until.tv_sec += PATIENCE_S;
 	sctx_thread_offline(); /* the grace period of the moment may need us */
 	pthread_mutex_lock(&reclaimer.lock);
+	until = after(PATIENCE_S, 0); /* from now: other forks may have come first */
 	sctx__add(&sctx__shared.gate, 1);
 	pthread_cond_signal(&reclaimer.work);
 	while (sctx__load(&sctx__shared.worker) && !reclaimer.parked && !sctx__must_not_wait())
@@ -414,18 +414,19 @@ static void after_fork_child(void)
 
 __attribute__((constructor)) static void reclaim_init(void)
 {
+	sctx__rcu_init();
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 /* At dlclose or exit: free what can be freed, and leave no thread behind. */
 __attribute__((destructor)) static void reclaim_fini(void)
 {
-	struct timespec until = after(CLOCK_REALTIME, 0);
+	struct timespec until = after(PATIENCE_S, 0);
 	bool running;
 
 	if (sctx__self.in_callback)
 		return;
-	until.tv_sec += PATIENCE_S;
+	sctx_thread_offline(); /* the last grace periods may need us */
 	pthread_mutex_lock(&reclaimer.lock);
 	running = sctx__load(&sctx__shared.worker);
 	reclaimer.stop = running;

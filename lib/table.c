@@ -345,6 +345,15 @@ static void finish(struct sctx__table **current, const struct mover *m)
 	sctx__retire_block(&m->from->block, sizeof(*m->from));
 }
 
+/* Someone tries @index again; others who failed may want to go further back. */
+static void cursor_back(struct sctx__table *table, size_t index)
+{
+	size_t cursor = sctx__load(&table->cursor);
+
+	while (index < cursor && !sctx__cas_acquire(&table->cursor, &cursor, index))
+		continue;
+}
+
 static void move_some(struct sctx__table **current, const struct mover *m)
 {
 	size_t buckets = m->from->mask + 1;
@@ -354,7 +363,7 @@ static void move_some(struct sctx__table **current, const struct mover *m)
 		int error = index < buckets ? move_bucket(m, index) : -EALREADY;
 
 		if (error == -ENOMEM)
-			sctx__store(&m->from->cursor, index); /* someone tries again */
+			cursor_back(m->from, index);
 		if (error)
 			return;
 		/* The counts of all movers are one order; the last one finishes. */

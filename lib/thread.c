@@ -259,6 +259,8 @@ int sctx_threads_registered_by_host(void)
 {
 	int error = 0;
 
+	if (!SCTX__HOST_CAN_REGISTER)
+		return -EOPNOTSUPP;
 	pthread_mutex_lock(&threads_lock);
 	if (library_registered)
 		error = -EBUSY;

@@ -194,7 +194,7 @@ struct sctx__array {
 	struct sctx__block block;
 	uint32_t count; /* published entries; only grows */
 	uint32_t capacity;
-	struct sctx_entry entry[];
+	/* struct sctx_entry [capacity] */
 };
 
 /*
@@ -217,7 +217,8 @@ struct sctx__view {
 SCTX__INLINE struct sctx__view sctx__array_view(uintptr_t list)
 {
 	const struct sctx__array *array = (const struct sctx__array *)list;
-	struct sctx__view view = { array->entry, sctx__load_acquire(&array->count) };
+	struct sctx__view view = { (const struct sctx_entry *)(array + 1),
+				   sctx__load_acquire(&array->count) };
 
 	return view;
 }

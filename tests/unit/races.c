@@ -372,7 +372,7 @@ static void references_on_borrowed_contexts_against_the_last_put(void **state)
 
 /* -------------------------------------------- a table that churns and grows */
 
-#define HELD 2048
+#define HELD 16384
 
 static void hold_thread(unsigned int index, void *arg)
 {
