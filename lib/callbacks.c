@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Runners: one for each CPU that retires in quantity, started when first
- * needed, pinned there.  Runner 0 is the reclaimer's own thread, which takes
- * small sets, what threads that exited left behind, and everything if no
- * thread can be had.
+ * Runners: one for each CPU, started when first needed, pinned there.  Runner
+ * 0 is the reclaimer's own thread, which takes everything as long as it keeps
+ * up, and later still the small sets, what threads that exited left behind,
+ * and all that no thread can be had for.
  *
  * The lock covers busy, stop, exists and the handing over of ripe sets; a
  * runner's ripe set is its thread's while it is busy and the reclaimer's
@@ -17,6 +17,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <unistd.h>
+
+/* Ripe at once: the reclaimer's thread alone does not keep up. */
+#define SPREAD_MIN 65536
 
 /* Callbacks for which waking a runner pays. */
 #define WAKE_MIN 64
@@ -64,7 +67,8 @@ static bool run_context(struct sctx__limbo *ripe, size_t lane)
 	if (!ctx)
 		return false;
 	ripe->context[lane] = ctx->next;
-	__builtin_prefetch(ctx->next, 1);
+	if (ctx->next)
+		sctx__prefetch_write(ctx->next);
 	context_drop(ctx);
 	return true;
 }
@@ -76,7 +80,7 @@ static bool run_other(struct sctx__limbo *ripe)
 
 	if (stream) {
 		ripe->stream = stream->next;
-		__builtin_prefetch(stream->next, 1);
+		__builtin_prefetch(stream->next);
 		stream->free_fn(stream);
 	} else if (block) {
 		ripe->block = block->next;
@@ -205,9 +209,13 @@ static void wait_for_runners(void)
 
 void sctx__callbacks_run(void)
 {
+	size_t ripe = 0;
+
 	wait_for_runners(); /* in a child forked by one of them */
+	for (int i = 0; i < count; i++)
+		ripe += runners[i].ripe.callbacks;
 	for (int i = count - 1; i >= 0; i--)
-		if (!hand_over(i))
+		if (ripe < SPREAD_MIN || !hand_over(i))
 			run_set(&runners[i].ripe);
 	wait_for_runners();
 }

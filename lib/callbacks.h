@@ -2,10 +2,10 @@
 /*
  * What is ripe, and the threads that call it back.  Called by lib/reclaim.c.
  *
- * A set retired on a CPU is called back on that CPU: the contexts are in its
- * caches, and what their owners free goes to the allocator's caches from
- * which the next ones are allocated there.  A set too small to be worth a
- * wake-up is run by the reclaimer's own thread.
+ * The reclaimer's own thread does it while it keeps up.  When it does not, a
+ * set that was retired on a CPU is called back on that CPU: the contexts are in
+ * its caches, what their owners free goes to the allocator's caches from which
+ * the next ones are allocated there, and callbacks scale with what retires.
  */
 #ifndef SCTX_CALLBACKS_H
 #define SCTX_CALLBACKS_H

@@ -33,8 +33,8 @@ struct sctx__node *sctx__node_alloc(void)
 	magazine->loaded = stream->next;
 	if (magazine->loaded) {
 		/* The next one's two lines, for the next time. */
-		__builtin_prefetch(node_of(magazine->loaded), 1);
-		__builtin_prefetch(&magazine->loaded->next, 1);
+		sctx__prefetch_write(node_of(magazine->loaded));
+		sctx__prefetch_write(&magazine->loaded->next);
 	}
 	return node_of(stream);
 }

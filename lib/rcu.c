@@ -119,6 +119,11 @@ void sctx__rcu_forget(void *gone)
 		reader->next->link = reader->link;
 }
 
+bool sctx__rcu_inside(void *reader)
+{
+	return sctx__load(&((struct reader *)reader)->ctr) != 0;
+}
+
 void sctx__rcu_unregister(void)
 {
 	pthread_mutex_lock(&readers_lock);

@@ -95,6 +95,12 @@ static inline void sctx__rcu_forget(void *reader)
 	(void)reader;
 }
 
+static inline bool sctx__rcu_inside(void *reader)
+{
+	(void)reader;
+	return false;
+}
+
 #else /* memb, qsbr, c11 */
 
 static inline void sctx__rcu_init(void)
@@ -123,6 +129,7 @@ bool sctx__rcu_registered(void);
 void sctx__rcu_unregister(void);
 void sctx__rcu_synchronize(void);
 void sctx__rcu_forget(void *reader);
+bool sctx__rcu_inside(void *reader);
 
 static inline void sctx__rcu_online(void)
 {
@@ -176,6 +183,12 @@ static inline void sctx__rcu_forget(void *reader)
 	cds_list_del(&((struct urcu_qsbr_reader *)reader)->node);
 }
 
+static inline bool sctx__rcu_inside(void *reader)
+{
+	(void)reader;
+	return false;
+}
+
 #else /* memb */
 
 #define SCTX__RCU_NAME "memb"
@@ -214,6 +227,12 @@ static inline void sctx__rcu_offline(void)
 static inline void sctx__rcu_forget(void *reader)
 {
 	cds_list_del(&((struct urcu_reader *)reader)->node);
+}
+
+/* A guess: whether the thread is in a section just now. */
+static inline bool sctx__rcu_inside(void *reader)
+{
+	return CMM_LOAD_SHARED(((struct urcu_reader *)reader)->ctr) & URCU_GP_CTR_NEST_MASK;
 }
 
 #endif

@@ -27,7 +27,11 @@
 #include <time.h>
 
 /* Between two grace periods when nothing presses: collects a batch worth one. */
-#define PAUSE_NS 1000000
+#define PAUSE_NS 2000000
+
+/* How often, and how long at a time, to wait for a moment without readers. */
+#define LULL_TRIES 32
+#define LULL_NS    50000
 
 /* How long fork, exit and dlclose wait for a callback that does not return. */
 #define PATIENCE_S 5
@@ -141,12 +145,27 @@ int sctx_reclaim_configure(const struct sctx_reclaim_options *options)
 
 /* ------------------------------------------------------------------ cycles */
 
+/*
+ * Ask for a grace period at a moment when nobody is inside.  Woken on a busy
+ * CPU we have as likely as not interrupted a section; liburcu would wait for
+ * it by sleeping and being woken at the end of every section elsewhere, with
+ * two membarriers each time, on the very CPU that the section needs.
+ */
+static void wait_for_lull(void)
+{
+	const struct timespec nap = { .tv_nsec = LULL_NS };
+
+	for (int i = 0; i < LULL_TRIES && sctx__readers_inside(); i++)
+		nanosleep(&nap, NULL);
+}
+
 /* True if there was anything to do. */
 static bool cycle(void)
 {
 	bool any;
 
 	sctx__limbo_turn_phase();
+	wait_for_lull();
 	sctx__synchronize();
 	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
 	any = sctx__callbacks_turn();

@@ -121,7 +121,7 @@ static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bu
 
 		if (slot >> SCTX__TAG_SHIFT != hash >> SCTX__TAG_SHIFT || !node)
 			continue;
-		__builtin_prefetch(&node->stream.opens, 1);
+		sctx__prefetch_write(&node->stream.opens);
 		if (sctx__likely(sctx__id_equal(&node->id, id))) {
 			/* Whoever finds a stream looks a context up next. */
 			__builtin_prefetch(sctx__load(&node->stream.inline_entry[0].context));

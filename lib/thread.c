@@ -110,6 +110,17 @@ bool sctx__limbo_is_empty(void)
 	return empty;
 }
 
+bool sctx__readers_inside(void)
+{
+	bool inside = false;
+
+	pthread_mutex_lock(&threads_lock);
+	for (struct sctx__thread *t = threads; t && !inside; t = t->next)
+		inside = t->reader && sctx__rcu_inside(t->reader);
+	pthread_mutex_unlock(&threads_lock);
+	return inside;
+}
+
 /* What threads have retired and not yet put into the account. */
 void sctx__limbo_pending(struct sctx__account *pending)
 {

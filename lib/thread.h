@@ -141,6 +141,9 @@ bool sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu),
 bool sctx__limbo_is_empty(void);
 void sctx__limbo_pending(struct sctx__account *pending);
 
+/* A guess: whether a thread that the library registered is in a section just now. */
+bool sctx__readers_inside(void);
+
 /* Grace periods and (un)registration, held off while a process forks. */
 void sctx__synchronize(void);
 

@@ -331,17 +331,15 @@ SCTX__INLINE struct sctx_context *sctx__lookup(const struct sctx_stream *stream,
 	if (sctx__unlikely(!stream || !owner))
 		return sctx__lookup_slow(stream, owner, instance);
 	list = sctx__load_acquire(&stream->list);
-	if (list - 1 >= SCTX_INLINE_ENTRIES) {
-		if (sctx__unlikely(list < SCTX__LIST_ARRAY || list & SCTX__LIST_HIDDEN))
-			return NULL;
-		return sctx__view_match(sctx__array_view(list), owner, instance, &ctx) ? ctx : NULL;
-	}
+	if (sctx__likely(list == 1))
+		return sctx__entry_match(&stream->inline_entry[0], owner, instance);
 	if (list == 2) {
 		ctx = sctx__entry_match(&stream->inline_entry[1], owner, instance);
-		if (ctx)
-			return ctx;
+		return ctx ? ctx : sctx__entry_match(&stream->inline_entry[0], owner, instance);
 	}
-	return sctx__entry_match(&stream->inline_entry[0], owner, instance);
+	if (sctx__unlikely(list < SCTX__LIST_ARRAY || list & SCTX__LIST_HIDDEN))
+		return NULL;
+	return sctx__view_match(sctx__array_view(list), owner, instance, &ctx) ? ctx : NULL;
 }
 
 /* ------------------------------------------------------------- public API */

@@ -1102,9 +1102,34 @@ static void the_smallest_limit(void **state)
 	assert_u64(items_freed(), ==, items_created());
 }
 
+/* More than one thread has kept up with: each CPU gets one to call back on. */
+static void a_flood_is_called_back_on_every_cpu(void **state)
+{
+	enum { FLOOD = 100000 };
+	struct item *item;
+	size_t threads;
+
+	(void)state;
+	items_reset();
+	assert_rc(sctx_barrier(), 0);
+	threads = task_count();
+	/* One set: nothing is called back before the section ends. */
+	sctx_read_lock();
+	for (unsigned int i = 0; i < FLOOD; i++) {
+		item = item_churn(OWNER(1), NULL);
+		assert_rc(sctx_put(&item->ctx), 0);
+	}
+	sctx_read_unlock();
+	assert_rc(sctx_barrier(), 0);
+	assert_u64(items_freed(), ==, FLOOD);
+	if (!TEST_ASAN && !TEST_TSAN)
+		assert_true(task_count() > threads);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_flood_is_called_back_on_every_cpu),
 		cmocka_unit_test(barrier_waits_for_callbacks),
 		cmocka_unit_test(barrier_waits_until_a_slow_callback_has_returned),
 		cmocka_unit_test(barrier_covers_what_other_threads_retired),
