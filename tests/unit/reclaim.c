@@ -1105,7 +1105,7 @@ static void the_smallest_limit(void **state)
 /* More than one thread has kept up with: each CPU gets one to call back on. */
 static void a_flood_is_called_back_on_every_cpu(void **state)
 {
-	enum { FLOOD = 100000 };
+	enum { FLOOD = 200000 };
 	struct item *item;
 	size_t threads;
 
@@ -1113,7 +1113,7 @@ static void a_flood_is_called_back_on_every_cpu(void **state)
 	items_reset();
 	assert_rc(sctx_barrier(), 0);
 	threads = task_count();
-	/* One set: nothing is called back before the section ends. */
+	/* Two sets at most, as the phase turns once while the section lasts. */
 	sctx_read_lock();
 	for (unsigned int i = 0; i < FLOOD; i++) {
 		item = item_churn(OWNER(1), NULL);
