@@ -346,11 +346,14 @@ static void busy_child(void *arg)
 
 static void forks_while_other_threads_open_and_close(void **state)
 {
-	const unsigned int forks = (TEST_ASAN || TEST_TSAN ? 5 : 16) * test_scale();
+	const unsigned int forks = 16 * test_scale();
 	struct busy b = { .stop = false };
 	pthread_t threads[3];
 
 	(void)state;
+	/* ASan's allocator takes no part in fork: its locks stay held in the child. */
+	if (TEST_ASAN || TEST_TSAN)
+		skip();
 	items_reset();
 	assert_rc(sctx_registry_create(&b.registry), 0);
 	sctx_stream_init(&b.stream);
