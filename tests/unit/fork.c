@@ -401,6 +401,8 @@ static void several_threads_fork(void **state)
 	struct busy b = { .stop = false };
 
 	(void)state;
+	if (TEST_ASAN || TEST_TSAN)
+		skip(); /* as above */
 	items_reset();
 	assert_rc(sctx_registry_create(&b.registry), 0);
 	sctx_stream_init(&b.stream);
