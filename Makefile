@@ -8,7 +8,7 @@
 # make clean      remove build/
 #
 # RCU=memb|bp|qsbr|c11  liburcu flavour (lib/rcu.h)     CC=gcc|clang
-# V=1 shows commands    DEBUG=1 assertions, no optimisation
+# V=1 shows commands    DEBUG=1 stops with a message at misuse (lib/debug.h)
 
 VERSION  := $(shell sed -n 's/^.define SCTX_VERSION "\(.*\)"/\1/p' include/streamctx.h)
 SOVERSION := 0
@@ -30,7 +30,7 @@ CXXFLAGS ?= $(OPTIMISE) -g
 
 RCU_DEFINE := $(if $(filter memb,$(RCU)),,-DSCTX_RCU_$(shell echo $(RCU) | tr a-z A-Z))
 RCU_LIB    := $(if $(filter c11,$(RCU)),,-lurcu-$(RCU))
-SCTX_CPPFLAGS := -Iinclude -D_GNU_SOURCE $(RCU_DEFINE)
+SCTX_CPPFLAGS := -Iinclude -D_GNU_SOURCE $(RCU_DEFINE) $(if $(DEBUG),-DSCTX_DEBUG)
 SCTX_CFLAGS   := -std=gnu11 $(WARNINGS) -Wstrict-prototypes -pthread $(SCTX_CPPFLAGS)
 SCTX_CXXFLAGS := -std=gnu++17 $(WARNINGS) -pthread $(SCTX_CPPFLAGS)
 # bp's thread state may be reached directly; others: SCTX__TLS in inline.h.

@@ -27,6 +27,7 @@
  * one addition that cannot fail, and the usual last put is a load.
  */
 #include "context.h"
+#include "debug.h"
 #include "pool.h"
 #include "reclaim.h"
 
@@ -69,9 +70,9 @@ struct sctx_context *sctx_ref(struct sctx_context *ctx)
 static int put_last(struct sctx_context *ctx)
 {
 	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
-		return -EBADF;
+		return sctx__misuse(-EBADF, "put of a context whose last reference was put", ctx);
 	if (sctx__load(&ctx->stream))
-		return -EBUSY;
+		return sctx__misuse(-EBUSY, "put of a context that only its stream holds", ctx);
 	sctx__store(&ctx->in_limbo, 1);
 	sctx__retire_context(ctx);
 	return 0;
@@ -123,14 +124,17 @@ static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, u
 
 	if (sctx__load_acquire(&ctx->refs) == ours) {
 		if (sctx__load(&ctx->in_limbo))
-			return -EBADF;
+			return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
 		if (sctx__load(&ctx->stream))
-			return -EBUSY;
+			return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream",
+					    ctx);
 		sctx__store_release(&ctx->stream, stream);
 		return 0;
 	}
 	/* Pairs with the acquire in sctx_detach(), as the store above does. */
-	return sctx__cas_acq_rel(&ctx->stream, &nowhere, stream) ? 0 : -EBUSY;
+	if (!sctx__cas_acq_rel(&ctx->stream, &nowhere, stream))
+		return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream", ctx);
+	return 0;
 }
 
 /* ------------------------------------------------------ the list, for writers */
@@ -307,6 +311,7 @@ struct insertion {
 	int error;
 };
 
+/* No misuse: a teardown may just have come first. */
 static int state_error(uint32_t state)
 {
 	if (state & SCTX__READY)
@@ -678,7 +683,9 @@ int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also)
 		put_inside(ctx);
 	}
 	array_retire(array);
-	return state & also ? -EALREADY : 0;
+	if (state & also)
+		return sctx__misuse(-EALREADY, "stream retired twice", stream);
+	return 0;
 }
 
 int sctx_teardown(struct sctx_stream *stream)

@@ -11,6 +11,7 @@
  * too late, and starts over under the lock.
  */
 #include "context.h"
+#include "debug.h"
 #include "magazine.h"
 #include "pool.h"
 #include "reclaim.h"
@@ -268,7 +269,7 @@ int sctx_close(struct sctx_stream *stream)
 	opens = sctx__load(&stream->opens);
 	for (;;) {
 		if (opens == 0 || opens & DEAD)
-			return -EBADF;
+			return sctx__misuse(-EBADF, "stream closed too often", stream);
 		if (opens == 1) {
 			if (close_last(node_of(stream)))
 				return 0;

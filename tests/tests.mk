@@ -22,7 +22,7 @@ TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork uni
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
 TEST_DLOPEN := unit/dlopen
-TEST_SCRIPTS := tests/install.sh tests/readme.sh
+TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh
 
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)

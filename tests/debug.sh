@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# A DEBUG=1 build stops at misuse, with a message that says what it was.
+#
+#   SCTX_TEST_CC  the compiler
+
+set -eu
+cc=${SCTX_TEST_CC:-cc}
+b=build/debug
+make -s CC="$cc" DEBUG=1 B=$b $b/libstreamctx.a >/dev/null
+cat >$b/misuse.c <<'C'
+#include <stdlib.h>
+#include <streamctx.h>
+
+static const char owner;
+
+int main(int argc, char **argv)
+{
+	struct sctx_registry *registry;
+	struct sctx_stream s, *opened;
+	struct sctx_context ctx;
+	struct sctx_id id = { 1, { 2, 3 }, 4 };
+
+	(void)argc;
+	sctx_stream_init(&s);
+	sctx_context_init(&ctx, &owner, NULL, SCTX_NO_FREE);
+	if (sctx_insert(&s, &ctx) || sctx_registry_create(&registry) ||
+	    sctx_open(registry, &id, 0, &opened))
+		return 1;
+	switch (atoi(argv[1])) {
+	case 1:
+		return sctx_insert(&s, &ctx);
+	case 2:
+		return sctx_put(&ctx);
+	case 3:
+		sctx_read_lock();
+		sctx_close(opened);
+		return sctx_close(opened);
+	default:
+		return sctx_close(opened) || sctx_teardown_sync(&s);
+	}
+}
+C
+$cc -Iinclude $b/misuse.c -o $b/misuse $b/libstreamctx.a -lurcu-memb -pthread
+
+# expect CASE MESSAGE
+expect() {
+	status=0
+	text=$($b/misuse "$1" 2>&1) || status=$?
+	echo "case $1: status $status: $text"
+	[ "$status" -eq 134 ] || exit 1
+	case $text in *"$2"*) ;; *) exit 1 ;; esac
+}
+
+expect 1 "insert of a context that hangs on a stream"
+expect 2 "put of a context that only its stream holds"
+expect 3 "stream closed too often"
+$b/misuse 0
