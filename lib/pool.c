@@ -44,18 +44,11 @@ void sctx__pool_free(void *memory, size_t size)
 		free(memory);
 }
 
-/* Huge pages where they fit: a lookup at random then misses the TLB less. */
-#define HUGE_MIN ((size_t)4 << 20)
-
 void *sctx__pages_alloc(size_t size)
 {
 	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (pages == MAP_FAILED)
-		return NULL;
-	if (size >= HUGE_MIN)
-		madvise(pages, size, MADV_HUGEPAGE);
-	return pages;
+	return pages == MAP_FAILED ? NULL : pages;
 }
 
 void sctx__pages_free(void *pages, size_t size)
