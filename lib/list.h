@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A stream's list, as its writers see it: lib/context.c, with the stream's
+ * lock held.  Readers: streamctx/inline.h.
+ *
+ *   stream                                    array (when inline is full)
+ *   +----------------------------+            +----------------------------+
+ *   | list: 0, 1, 2 or array  ---|----------->| block | count | capacity   |
+ *   | inline_entry[0]            |            | entry[0] {owner, instance, |
+ *   | inline_entry[1]            |            |           context -> ...}  |
+ *   | state: lock and flags      |            | entry[1] ...               |
+ *   +----------------------------+            +----------------------------+
+ *
+ * The list only grows: write an entry, then publish the count.  Unlinking
+ * stores NULL over an entry's context.  A slot is never used twice; when there
+ * is none left the live entries are copied to a new array, oldest first, and
+ * the old one is retired.  Readers (streamctx/inline.h) therefore see either a
+ * whole entry or none, and a reader that still walks an old array sees what
+ * was there when it began.
+ */
+#ifndef SCTX_LIST_H
+#define SCTX_LIST_H
+
+#include "pool.h"
+#include "reclaim.h"
+
+static inline uint32_t stream_lock(struct sctx_stream *stream)
+{
+	return sctx__lock_u32(&stream->state);
+}
+
+static inline void stream_unlock(struct sctx_stream *stream, uint32_t state)
+{
+	sctx__unlock_u32(&stream->state, state);
+}
+
+static inline struct sctx__array *list_array(uintptr_t list)
+{
+	list &= ~SCTX__LIST_HIDDEN;
+	return list >= SCTX__LIST_ARRAY ? (struct sctx__array *)list : NULL;
+}
+
+static inline struct sctx_entry *array_entry(struct sctx__array *array)
+{
+	return (struct sctx_entry *)(array + 1);
+}
+
+/* All of @stream's entries, a disabled stream's too.  Stream locked. */
+static inline struct sctx__view list_all(struct sctx_stream *stream)
+{
+	struct sctx__array *array = list_array(stream->list);
+
+	if (array)
+		return (struct sctx__view){ array_entry(array), array->count };
+	return (struct sctx__view){ stream->inline_entry, stream->list & ~SCTX__LIST_HIDDEN };
+}
+
+/* The writer's way to the field that readers load. */
+static inline struct sctx_context **entry_context(const struct sctx_entry *entry)
+{
+	return (struct sctx_context **)&entry->context;
+}
+
+/* A multiple of 64, so that the address has room for list's small values. */
+static inline size_t array_size(size_t capacity)
+{
+	return (sizeof(struct sctx__array) + capacity * sizeof(struct sctx_entry) + 63) &
+	       ~(size_t)63;
+}
+
+static inline void array_free(struct sctx__block *block)
+{
+	struct sctx__array *array = (struct sctx__array *)block;
+
+	sctx__pool_free(array, array_size(array->capacity));
+}
+
+static inline void array_retire(struct sctx__array *array)
+{
+	if (array)
+		sctx__retire_block(&array->block, array_size(array->capacity));
+}
+
+/* An array that fills a power of two of bytes, with room for @entries or more. */
+static inline struct sctx__array *array_alloc(size_t entries)
+{
+	struct sctx__array *array;
+	size_t size = 256;
+
+	while (size < array_size(entries))
+		size *= 2;
+	array = sctx__pool_alloc(size);
+	if (!array)
+		return NULL;
+	array->block.free_fn = array_free;
+	array->count = 0;
+	array->capacity = (uint32_t)((size - sizeof(*array)) / sizeof(struct sctx_entry));
+	return array;
+}
+
+static inline bool list_has_room(struct sctx_stream *stream)
+{
+	struct sctx__array *array = list_array(stream->list);
+
+	return array ? array->count < array->capacity : stream->list < SCTX_INLINE_ENTRIES;
+}
+
+/* Live entries of @stream.  Stream locked. */
+static inline size_t list_live(struct sctx_stream *stream)
+{
+	struct sctx__view view = list_all(stream);
+	size_t live = 0;
+
+	for (uintptr_t i = 0; i < view.count; i++)
+		live += view.entry[i].context != NULL;
+	return live;
+}
+
+static inline void entry_write(struct sctx_entry *entry, struct sctx_context *ctx)
+{
+	entry->owner = ctx->owner;
+	entry->instance = ctx->instance;
+	sctx__store(&entry->context, ctx);
+}
+
+/* There is room.  The releases pair with the acquires in sctx__list_view(). */
+static inline void list_append(struct sctx_stream *stream, struct sctx_context *ctx)
+{
+	struct sctx__array *array = list_array(stream->list);
+
+	if (array) {
+		entry_write(&array_entry(array)[array->count], ctx);
+		sctx__store_release(&array->count, array->count + 1);
+	} else {
+		entry_write(&stream->inline_entry[stream->list], ctx);
+		sctx__store_release(&stream->list, stream->list + 1);
+	}
+}
+
+/*
+ * Let @array take over: the live entries, with @ctx in the place of @replaced
+ * or, without one, as the newest.  Returns the array to retire.  The release
+ * pairs with the acquire in sctx__list_view().
+ */
+static inline struct sctx__array *list_replace(struct sctx_stream *stream,
+					       struct sctx__array *array,
+					       const struct sctx_entry *replaced,
+					       struct sctx_context *ctx)
+{
+	struct sctx__array *old = list_array(stream->list);
+	struct sctx__view view = list_all(stream);
+
+	for (uintptr_t i = 0; i < view.count; i++)
+		if (&view.entry[i] == replaced)
+			entry_write(&array_entry(array)[array->count++], ctx);
+		else if (view.entry[i].context)
+			array_entry(array)[array->count++] = view.entry[i];
+	if (!replaced)
+		entry_write(&array_entry(array)[array->count++], ctx);
+	sctx__store_release(&stream->list, (uintptr_t)array);
+	return old;
+}
+
+#endif /* SCTX_LIST_H */
