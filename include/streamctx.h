@@ -169,7 +169,7 @@ SCTX_API void sctx_thread_offline(void);
 /*
  * Say once, before any thread has used the library, that the daemon registers
  * all its threads with the same liburcu flavour by itself.  The library then
- * registers none but its own worker.
+ * registers none but its own.
  * Errors: -EBUSY, a thread was already registered by the library;
  * -EOPNOTSUPP in the c11 flavour, which no host can share.
  * Progress: blocks (briefly).

@@ -225,15 +225,24 @@ static struct sctx__limbo *closed_of(int cpu)
 	return &runners[cpu >= 0 && cpu < count - 1 ? cpu + 1 : 0].closed;
 }
 
-bool sctx__callbacks_turn(void)
+/* Nodes that a thread left behind at its exit are no callbacks any more. */
+static bool any_closed(void)
 {
 	bool any = false;
 
-	for (int i = 0; i < count; i++) {
-		any = any || runners[i].closed.callbacks;
+	for (int i = 0; i < count && !any; i++)
+		any = runners[i].closed.callbacks || runners[i].closed.nodes.head;
+	return any;
+}
+
+bool sctx__callbacks_turn(void)
+{
+	bool ripe = any_closed();
+
+	for (int i = 0; i < count; i++)
 		sctx__limbo_move(&runners[i].ripe, &runners[i].closed);
-	}
-	return sctx__limbo_take_closed(closed_of, &runners[0].ripe.nodes) || any;
+	sctx__limbo_take_closed(closed_of, &runners[0].ripe.nodes);
+	return ripe || any_closed();
 }
 
 uint64_t sctx__callbacks_count(void)

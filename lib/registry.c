@@ -275,6 +275,7 @@ int sctx_close(struct sctx_stream *stream)
 				return 0;
 			opens = sctx__load(&stream->opens);
 		} else if (sctx__cas_acq_rel(&stream->opens, &opens, opens - 1)) {
+			/* The release pairs with the acquire in close_last(). */
 			return 0;
 		}
 	}

@@ -345,7 +345,10 @@ static void finish(struct sctx__table **current, const struct mover *m)
 	sctx__retire_block(&m->from->block, sizeof(*m->from));
 }
 
-/* Someone tries @index again; others who failed may want to go further back. */
+/*
+ * Someone tries @index again; others who failed may want to go further back.
+ * No order is needed: a bucket says itself, under its lock, if it has moved.
+ */
 static void cursor_back(struct sctx__table *table, size_t index)
 {
 	size_t cursor = sctx__load(&table->cursor);

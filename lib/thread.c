@@ -77,25 +77,21 @@ void sctx__limbo_turn_phase(void)
  * CPU); a grace period has passed since, whose end happens after each owner's
  * additions.  The nodes among them wait in their threads' magazines for the
  * next one, and those that waited are returned or, where there are too many,
- * added to @surplus.  True if there was anything.
+ * added to @surplus.
  */
-bool sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu), struct sctx__nodes *surplus)
+void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu), struct sctx__nodes *surplus)
 {
 	uint32_t phase = sctx__shared.phase ^ 1;
-	size_t callbacks;
 
 	pthread_mutex_lock(&threads_lock);
-	callbacks = orphans[phase].callbacks;
 	for (struct sctx__thread *t = threads; t; t = t->next) {
 		struct sctx__limbo *limbo = &t->limbo[phase];
 
-		callbacks += limbo->callbacks;
 		sctx__magazine_turn(&t->magazine, &limbo->nodes, surplus);
 		sctx__limbo_move(closed_of(limbo->cpu), limbo);
 	}
 	sctx__limbo_move(closed_of(-1), &orphans[phase]);
 	pthread_mutex_unlock(&threads_lock);
-	return callbacks != 0;
 }
 
 bool sctx__limbo_is_empty(void)

@@ -136,7 +136,7 @@ static inline bool sctx__must_not_wait(void)
 
 void sctx__limbo_turn_phase(void);
 void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from);
-bool sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu),
+void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu),
 			     struct sctx__nodes *surplus);
 bool sctx__limbo_is_empty(void);
 void sctx__limbo_pending(struct sctx__account *pending);
