@@ -52,7 +52,7 @@ DEPS_BUILD := gcc g++ make pkg-config liburcu-dev libjemalloc-dev libxxhash-dev
 DEPS_CHECK := libcmocka-dev python3
 DEPS_BENCH := libbenchmark-dev hyperfine gnuplot-nox strace python3
 # Others, for a run: make deps DEPS_EXTRA=clang
-DEPS       := $(sort $(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH) $(DEPS_EXTRA))
+DEPS        = $(sort $(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH) $(DEPS_EXTRA))
 
 deps:
 	@missing=; for p in $(DEPS); do \

@@ -93,6 +93,13 @@ FLAVOURS := $(filter-out $(RCU),memb bp qsbr c11)
 ASAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 TSAN := -O1 -g -fsanitize=thread
 
+# Parts with a folder of their own, tests/PART/PART.mk.  Each appends its name
+# to CHECK_PARTS, has a target check-build-PART and says in run_PART how
+# `make check` runs it, within seconds; `make PART` runs it alone.  Packages
+# that it needs are appended to DEPS_CHECK.
+CHECK_PARTS :=
+include $(wildcard tests/*/*.mk)
+
 # Build in parallel even where make was not asked to.
 sub_make = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
@@ -137,11 +144,16 @@ check-unit: check-build-default test-logs
 	@$(call run_default,,$(TEST_ALL)) $(TEST_SCRIPTS)
 	@tests/run.sh summary $(LOGS)
 
-check: check-build-default check-build-flavours check-build-asan test-logs
+check: check-build-default check-build-flavours check-build-asan $(CHECK_PARTS:%=check-build-%) test-logs
 	@$(call run_default,,$(TEST_ALL)) $(TEST_SCRIPTS)
 	@$(call run_asan,,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
 	@$(foreach f,$(FLAVOURS),$(call run_flavour,,$(TEST_ALL),$(f));)
 	@$(call run_jemalloc,,$(TEST_JEMALLOC))
+	@$(foreach p,$(CHECK_PARTS),$(run_$(p));)
+	@tests/run.sh summary $(LOGS)
+
+$(CHECK_PARTS): %: check-build-% test-logs
+	@$(run_$*)
 	@tests/run.sh summary $(LOGS)
 
 check-tsan: check-build-tsan test-logs
@@ -163,7 +175,7 @@ check-long: check-build-default check-build-flavours check-build-asan check-buil
 	done
 	@tests/run.sh summary $(LOGS)
 
-.PHONY: check check-unit check-tsan check-long test-logs check-build-default check-build-flavours \
+.PHONY: $(CHECK_PARTS) $(CHECK_PARTS:%=check-build-%) check check-unit check-tsan check-long test-logs check-build-default check-build-flavours \
 	check-build-asan check-build-tsan test-programs-default test-programs-flavour \
 	test-programs-asan test-programs-tsan
 
