@@ -14,7 +14,9 @@
 #include <errno.h>
 #include <pthread.h>
 
+#ifndef sctx__self
 SCTX__TLS struct sctx__thread sctx__self;
+#endif
 struct sctx__shared sctx__shared = { .sleeping = 1 };
 struct sctx__account sctx__account;
 

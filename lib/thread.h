@@ -18,7 +18,9 @@
 #include <stddef.h>
 
 /* Parallel lists of contexts, so that the reclaimer can fetch that many at once. */
+#ifndef SCTX__LANES
 #define SCTX__LANES 8
+#endif
 
 /* The registry's streams.  They go back to the thread that retired them. */
 struct sctx__nodes {
@@ -81,7 +83,9 @@ struct sctx__shared {
 	size_t batch_bytes;
 } __attribute__((aligned(64)));
 
+#ifndef sctx__self /* the explorer keeps its threads' by itself */
 extern SCTX__TLS struct sctx__thread sctx__self;
+#endif
 extern struct sctx__shared sctx__shared;
 
 /* Limbo's account: what threads have told of so far, minus what was freed. */
