@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The library's atomic operations and its spinlock.  The access itself is made
+ * here, where it is not taken for a plain one (memory.c).
+ */
+#include "engine.h"
+#include "ledger.h"
+#include "memory.h"
+
+#define LOCKED 1u
+
+static uintptr_t get(const volatile void *p, size_t size)
+{
+	return size == 4 ? *(const volatile uint32_t *)p : *(const volatile uintptr_t *)p;
+}
+
+static void put(volatile void *p, size_t size, uintptr_t v)
+{
+	if (size == 4)
+		*(volatile uint32_t *)p = (uint32_t)v;
+	else
+		*(volatile uintptr_t *)p = v;
+}
+
+static void point(const volatile void *p, size_t size, bool write, const struct explore_site *site)
+{
+	engine_point(p, write, site);
+	memory_check(p, size, site->what);
+}
+
+uintptr_t explore_load(const volatile void *p, size_t size, const struct explore_site *site)
+{
+	point(p, size, false, site);
+	return get(p, size);
+}
+
+void explore_store(volatile void *p, size_t size, uintptr_t v, const struct explore_site *site)
+{
+	point(p, size, true, site);
+	put(p, size, v);
+	ledger_stored(p, v);
+}
+
+uintptr_t explore_add(volatile void *p, size_t size, uintptr_t v, const struct explore_site *site)
+{
+	uintptr_t old;
+
+	point(p, size, true, site);
+	old = get(p, size);
+	put(p, size, old + v);
+	return old;
+}
+
+uintptr_t explore_exchange(volatile void *p, size_t size, uintptr_t v,
+			   const struct explore_site *site)
+{
+	uintptr_t old;
+
+	point(p, size, true, site);
+	old = get(p, size);
+	put(p, size, v);
+	return old;
+}
+
+bool explore_cas(volatile void *p, size_t size, uintptr_t *old, uintptr_t v,
+		 const struct explore_site *site)
+{
+	uintptr_t seen;
+
+	point(p, size, true, site);
+	seen = get(p, size);
+	if (seen == (size == 4 ? (uint32_t)*old : *old)) {
+		put(p, size, v);
+		return true;
+	}
+	*old = seen;
+	return false;
+}
+
+static bool lock_free(struct thread *self)
+{
+	memory_check(self->waits_for, self->size, "wait for the lock");
+	return !(get(self->waits_for, self->size) & LOCKED);
+}
+
+uintptr_t explore_lock(volatile void *p, size_t size, const struct explore_site *site)
+{
+	uintptr_t seen;
+
+	point(p, size, true, site);
+	current->waits_for = p;
+	current->size = size;
+	if (!lock_free(current))
+		engine_wait(lock_free, site->what);
+	seen = get(p, size);
+	put(p, size, seen | LOCKED);
+	return seen;
+}
+
+void explore_unlock(volatile void *p, size_t size, uintptr_t leave, const struct explore_site *site)
+{
+	point(p, size, true, site);
+	explore_check(get(p, size) & LOCKED, "%s: nobody holds it", site->what);
+	put(p, size, leave & ~(uintptr_t)LOCKED);
+}

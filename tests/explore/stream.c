@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Operations on one stream.  Before a program begins, one context of owner A
+ * hangs on it, or none; another hangs nowhere ("loose").  See ops.h.
+ */
+#include "ops.h"
+
+#include "ledger.h"
+#include "memory.h"
+
+#include <streamctx/inline.h>
+
+#include <errno.h>
+#include <string.h>
+
+static struct {
+	struct sctx_stream *stream, *other; /* the loose context may hang on either */
+	struct sctx_context *hung, *loose;
+	struct sctx_context *created; /* what get_or_create gave first */
+	bool hiding, hidden;          /* disable was called, has returned */
+	bool ending, ended;           /* the same of teardown */
+	bool gone;                    /* memory is freed: not to be found any more */
+	int loose_on;                 /* inserts of the loose context that succeeded */
+} w;
+
+/* ------------------------------------------------------------------ set-up */
+
+enum { EMPTY, ONE, FULL, NINE, LIMIT, SPREAD };
+
+static struct sctx_stream *stream_new(void)
+{
+	struct sctx_stream *stream = memory_alloc(sizeof(*stream), "stream");
+
+	if (sctx_stream_init(stream))
+		explore_fail("a stream cannot be initialised");
+	return stream;
+}
+
+static struct sctx_context *hang(const char *owner, const void *instance)
+{
+	struct sctx_context *ctx = ledger_new(owner, instance);
+
+	ledger_gives(ctx);
+	if (sctx_insert(w.stream, ctx))
+		explore_fail("insert fails before the program begins");
+	return ctx;
+}
+
+static void limit_limbo(void)
+{
+	struct sctx_reclaim_options options = { sizeof(options), 1 << 20, 1, 0 };
+
+	if (sctx_reclaim_configure(&options))
+		explore_fail("the limits cannot be set");
+}
+
+static void set_up(int start)
+{
+	static const int more[] = { 0, 0, 1, 8, 0, 0 };
+
+	memset(&w, 0, sizeof(w));
+	w.stream = stream_new();
+	w.other = stream_new();
+	if (start == SPREAD)
+		explore_spread = 1;
+	if (start != EMPTY)
+		w.hung = hang(&owner_a, NULL);
+	for (int i = 0; i < more[start]; i++)
+		hang(&owner_b, NULL);
+	for (int i = 0; i < program_count(OP_HOLDS) && w.hung; i++)
+		ledger_gets(sctx_ref(w.hung));
+	for (int i = 0; i < program_count(OP_LOOSE); i++)
+		if (i == 0)
+			w.loose = ledger_new(&owner_a, NULL);
+		else
+			ledger_gets(sctx_ref(w.loose));
+	if (start == LIMIT)
+		limit_limbo();
+}
+
+/* ------------------------------------------------------ common to operations */
+
+/* The stream, or NULL if it is gone; found inside a section if it may be. */
+static struct sctx_stream *enter(void)
+{
+	if (program.flags & OP_FREES)
+		sctx_read_lock();
+	return w.gone ? NULL : w.stream;
+}
+
+static void leave(void)
+{
+	if (program.flags & OP_FREES)
+		sctx_read_unlock();
+}
+
+/* A lookup that began when @closed may find nothing. */
+static bool closed(void)
+{
+	return w.ended || w.hidden;
+}
+
+static void check_found(const struct sctx_context *found, bool was_closed)
+{
+	explore_check(!found || !was_closed, "found on a stream that was torn down or disabled");
+	if (!w.hung || program.flags & (OP_UNLINKS | OP_HIDES | OP_ENDS))
+		return;
+	explore_check(found, "not found, though a context hangs there at every instant");
+	if (!(program.flags & (OP_REPLACES | OP_ADDS | OP_LOOSE)))
+		explore_check(found == w.hung, "found another context than the only one");
+}
+
+static void check_insert_error(int error, bool was_closed)
+{
+	explore_check(error || !was_closed, "insert on a stream that was torn down or disabled");
+	explore_check(!error || (error == -ESHUTDOWN && w.ending) ||
+			      (error == -EOPNOTSUPP && w.hiding),
+		      "insert fails: %d", error);
+}
+
+/* A context that was just made; @error: what the insert of it came to. */
+static void inserted(struct sctx_context *ctx, int error)
+{
+	if (!error)
+		return;
+	ledger_gets(ctx);
+	ledger_put(ctx);
+}
+
+static struct sctx_context *offered(void)
+{
+	struct sctx_context *ctx = ledger_new(&owner_a, NULL);
+
+	ledger_gives(ctx);
+	return ctx;
+}
+
+/* A reference that the library gave. */
+static void use_and_put(struct sctx_context *ctx)
+{
+	ledger_gets(ctx);
+	ledger_use(ctx);
+	ledger_put(ctx);
+}
+
+/* -------------------------------------------------------------- operations */
+
+static void op_insert(void)
+{
+	struct sctx_stream *stream = enter();
+	bool was_closed = closed();
+	struct sctx_context *ctx;
+	int error;
+
+	if (stream) {
+		ctx = offered();
+		error = sctx_insert(stream, ctx);
+		if (!(error == -EAGAIN && program.flags & OP_FREES))
+			check_insert_error(error, was_closed);
+		inserted(ctx, error);
+	}
+	leave();
+}
+
+static void insert_unique(struct sctx_stream *stream)
+{
+	bool was_closed = closed();
+	struct sctx_context *existing, *ctx = offered();
+	int error = sctx_insert_unique(stream, ctx, &existing);
+
+	if (error == -EEXIST) {
+		explore_check(existing, "exists, and is not given");
+		use_and_put(existing);
+	} else {
+		explore_check(!existing, "given, and does not exist");
+		check_insert_error(error, was_closed);
+		explore_check(error || !w.hung || program.flags & OP_UNLINKS,
+			      "inserted beside a context that hangs at every instant");
+	}
+	inserted(ctx, error);
+}
+
+static void op_insert_unique(void)
+{
+	struct sctx_stream *stream = enter();
+
+	if (stream)
+		insert_unique(stream);
+	leave();
+}
+
+static void op_replace(void)
+{
+	struct sctx_stream *stream = enter();
+	bool was_closed = closed();
+	struct sctx_context *ctx, *old;
+	int error;
+
+	if (stream) {
+		ctx = offered();
+		error = sctx_replace(stream, ctx, &old);
+		check_insert_error(error, was_closed);
+		inserted(ctx, error);
+		if (old)
+			use_and_put(old);
+	}
+	leave();
+}
+
+static struct sctx_context *create(const void *owner, const void *instance, void *arg)
+{
+	struct sctx_context *ctx = ledger_new(owner, instance);
+
+	(void)arg;
+	ledger_gives(ctx); /* to the library */
+	return ctx;
+}
+
+static void get_or_create(struct sctx_stream *stream)
+{
+	bool was_closed = closed();
+	struct sctx_context *ctx;
+	int error = sctx_get_or_create(stream, &owner_a, NULL, create, NULL, &ctx);
+
+	check_insert_error(error, was_closed);
+	explore_check(!error == !!ctx, "error %d, and context %p", error, (void *)ctx);
+	if (!ctx)
+		return;
+	if (!(program.flags & (OP_UNLINKS | OP_REPLACES | OP_ADDS | OP_LOOSE))) {
+		explore_check(!w.created || w.created == ctx, "two callers get two contexts");
+		w.created = ctx;
+	}
+	use_and_put(ctx);
+}
+
+static void op_get_or_create(void)
+{
+	struct sctx_stream *stream = enter();
+
+	if (stream)
+		get_or_create(stream);
+	leave();
+}
+
+static void op_lookup(void)
+{
+	struct sctx_stream *stream;
+	struct sctx_context *ctx;
+	bool was_closed;
+
+	sctx_read_lock();
+	stream = w.gone ? NULL : w.stream;
+	was_closed = closed();
+	ctx = sctx_lookup(stream, &owner_a, NULL);
+	if (stream)
+		check_found(ctx, was_closed);
+	if (ctx)
+		ledger_use(ctx);
+	sctx_read_unlock();
+}
+
+static void op_get(void)
+{
+	struct sctx_stream *stream = enter();
+	bool was_closed = closed();
+	struct sctx_context *ctx = sctx_get(stream, &owner_a, NULL);
+
+	if (stream)
+		check_found(ctx, was_closed);
+	if (ctx)
+		use_and_put(ctx);
+	leave();
+}
+
+static void op_remove(void)
+{
+	struct sctx_context *ctx = sctx_remove(enter(), &owner_a, NULL);
+
+	leave();
+	if (ctx)
+		use_and_put(ctx);
+}
+
+static void op_delete(void)
+{
+	struct sctx_stream *stream = enter();
+	int error = stream ? sctx_delete(stream, &owner_a, NULL) : 0;
+
+	leave();
+	explore_check(!error || error == -ENOENT, "delete: %d", error);
+}
+
+/* The stream is found through the context. */
+static void op_detach(void)
+{
+	int error;
+
+	if (!w.hung)
+		return;
+	error = sctx_detach(w.hung);
+	explore_check(!error || (error == -ENOENT && (program_count(OP_UNLINKS) > 1 ||
+						      program.flags & OP_REPLACES)),
+		      "detach: %d", error);
+	explore_check(error || !w.hung->stream, "detached, and says where it hangs");
+	ledger_use(w.hung);
+	ledger_put(w.hung);
+}
+
+static void op_detach_found(void)
+{
+	struct sctx_context *ctx;
+	int error;
+
+	sctx_read_lock();
+	ctx = sctx_lookup(w.gone ? NULL : w.stream, &owner_a, NULL);
+	error = ctx ? sctx_detach(ctx) : 0;
+	explore_check(!error || error == -ENOENT, "detach: %d", error);
+	if (ctx)
+		ledger_use(ctx);
+	sctx_read_unlock();
+}
+
+static void op_put(void)
+{
+	if (w.hung)
+		ledger_put(w.hung);
+}
+
+/* One reference goes to the stream, of those that threads have on one context. */
+static void insert_loose(struct sctx_stream *stream)
+{
+	int error;
+
+	ledger_gives(w.loose);
+	error = stream ? sctx_insert(stream, w.loose) : -ESHUTDOWN;
+	if (!error) {
+		w.loose_on++;
+	} else {
+		ledger_gets(w.loose);
+		explore_check(error == -EBUSY || w.ending || w.hiding, "insert: %d", error);
+		ledger_put(w.loose);
+	}
+	if (!(program.flags & (OP_UNLINKS | OP_ENDS)))
+		explore_check(w.loose_on < 2, "a context hangs twice");
+}
+
+static void op_insert_loose(void)
+{
+	insert_loose(enter());
+	leave();
+}
+
+static void op_insert_loose_other(void)
+{
+	insert_loose(w.other);
+}
+
+static void op_disable(void)
+{
+	struct sctx_stream *stream = enter();
+
+	w.hiding = true;
+	if (stream && sctx_stream_disable(stream))
+		explore_fail("disable fails");
+	w.hidden = true;
+	leave();
+}
+
+static void op_teardown(void)
+{
+	struct sctx_stream *stream = enter();
+
+	w.ending = true;
+	if (stream && sctx_teardown(stream))
+		explore_fail("teardown fails");
+	w.ended = true;
+	leave();
+}
+
+static void op_teardown_sync(void)
+{
+	struct sctx_stream *stream = w.stream;
+
+	w.ending = w.gone = true;
+	if (sctx_teardown_sync(stream))
+		explore_fail("teardown_sync fails");
+	w.ended = true;
+	memory_free(stream, sizeof(*stream));
+}
+
+static void stream_free(struct sctx_stream *stream)
+{
+	memory_free(stream, sizeof(*stream));
+}
+
+static void op_retire(void)
+{
+	w.ending = w.gone = true;
+	if (sctx_stream_retire(w.stream, stream_free))
+		explore_fail("retire fails");
+	w.ended = true;
+}
+
+static void op_barrier(void)
+{
+	if (sctx_barrier())
+		explore_fail("barrier fails");
+}
+
+/* The thread's limbo goes to others. */
+static void op_thread_detach(void)
+{
+	if (sctx_thread_detach())
+		explore_fail("a thread cannot detach");
+}
+
+static const struct op ops[] = {
+	{ "insert", op_insert, OP_ADDS },
+	{ "insert_unique", op_insert_unique, 0 },
+	{ "replace", op_replace, OP_REPLACES },
+	{ "get_or_create", op_get_or_create, 0 },
+	{ "lookup", op_lookup, 0 },
+	{ "get", op_get, 0 },
+	{ "remove", op_remove, OP_UNLINKS },
+	{ "delete", op_delete, OP_UNLINKS },
+	{ "detach", op_detach, OP_UNLINKS | OP_HOLDS },
+	{ "detach_found", op_detach_found, OP_UNLINKS },
+	{ "put", op_put, OP_HOLDS },
+	{ "insert_loose", op_insert_loose, OP_LOOSE },
+	{ "insert_loose_other", op_insert_loose_other, OP_LOOSE },
+	{ "disable", op_disable, OP_HIDES },
+	{ "teardown", op_teardown, OP_ENDS | OP_UNLINKS },
+	{ "teardown_sync", op_teardown_sync, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
+	{ "retire", op_retire, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
+	{ "barrier", op_barrier, 0 },
+	{ "thread_detach", op_thread_detach, 0 },
+	{ NULL, NULL, 0 },
+};
+
+/* --------------------------------------------------------------------- end */
+
+static void check_list(struct sctx_stream *stream)
+{
+	uintptr_t list = stream->list & ~SCTX__LIST_HIDDEN;
+	const struct sctx_entry *entry = stream->inline_entry;
+	uintptr_t n = list, a = 0;
+
+	if (list >= SCTX__LIST_ARRAY) {
+		const struct sctx__array *array = (const struct sctx__array *)list;
+
+		entry = (const struct sctx_entry *)(array + 1);
+		n = array->count;
+		explore_check(n <= array->capacity, "more entries than room");
+	}
+	for (uintptr_t i = 0; i < n; i++) {
+		const struct sctx_context *ctx = entry[i].context;
+
+		if (!ctx)
+			continue;
+		explore_check(memory_live(ctx), "an entry names what was called back");
+		explore_check(ctx->stream == stream, "an entry's context hangs elsewhere");
+		explore_check(ctx->owner == entry[i].owner && ctx->instance == entry[i].instance,
+			      "an entry and its context differ");
+		a += ctx->owner == &owner_a;
+	}
+	if (!(program.flags & (OP_ADDS | OP_LOOSE)))
+		explore_check(a <= 1, "%zu contexts of one owner, all inserted as unique",
+			      (size_t)a);
+}
+
+static void finish(void)
+{
+	if (w.loose && !memory_live(w.loose))
+		explore_check(w.loose_on, "the loose context is gone");
+	if (!w.gone) {
+		explore_check(!(w.stream->state & 1), "a stream is left locked");
+		check_list(w.stream);
+		sctx_teardown(w.stream);
+	}
+	check_list(w.other);
+	sctx_teardown(w.other);
+}
+
+static void check_end(void)
+{
+	if (!w.gone)
+		memory_free(w.stream, sizeof(*w.stream));
+	memory_free(w.other, sizeof(*w.other));
+}
+
+const struct kind stream_kind = {
+	.name = "stream",
+	.starts = { "empty", "one", "full", "nine", "limit", "spread" },
+	.starts_for_pairs = 4,
+	.ops = ops,
+	.set_up = set_up,
+	.finish = finish,
+	.check_end = check_end,
+};
