@@ -24,6 +24,7 @@ bool concurrent;
 bool library_last;
 uint32_t step;
 
+static unsigned int preempted; /* threads that stand in leave_before() */
 static jmp_buf outside;
 static ucontext_t outside_context;
 static struct thread *starting;
@@ -111,21 +112,23 @@ void engine_run(void *(*body)(void *))
 	for (int i = 0; i < THREADS_MAX; i++)
 		thread_reset(&threads[i]);
 	concurrent = library_last = false;
-	step = 0;
+	step = preempted = 0;
 	current = engine_spawn("main", MAIN_THREAD, body, NULL);
 	if (_setjmp(outside) == 0)
 		_longjmp(current->at, 1);
 }
 
-static void switch_to(struct thread *next)
+/* True if another thread ran meanwhile. */
+static bool switch_to(struct thread *next)
 {
 	struct thread *self = current;
 
 	if (next == self)
-		return;
+		return false;
 	current = next;
 	if (_setjmp(self->at) == 0)
 		_longjmp(next->at, 1);
+	return true;
 }
 
 /* ------------------------------------------------------------------ points */
@@ -153,10 +156,11 @@ bool others_can_run(struct thread *self)
 	return false;
 }
 
-static void switch_among(unsigned int mask, enum leave leave)
+static bool switch_among(unsigned int mask, enum leave leave)
 {
-	if (mask & (mask - 1) || !(mask & BIT(current->id)))
-		switch_to(&threads[search_choose(mask, leave)]);
+	if (mask == BIT(current->id))
+		return false;
+	return switch_to(&threads[search_choose(mask, leave)]);
 }
 
 static void count_step(void)
@@ -167,14 +171,44 @@ static void count_step(void)
 		      STEPS_MAX);
 }
 
+/*
+ * Preempted before an operation that nothing met since: the same as a schedule
+ * in which the operation came first and the preemption later, or not at all.
+ * That one is explored, so this one is given up.
+ */
+static void leave_before(const volatile void *address, bool write)
+{
+	struct thread *self = current;
+	bool left;
+
+	self->address = address;
+	self->write = write;
+	self->met = false;
+	preempted |= BIT(self->id);
+	left = switch_among(runnable() | BIT(self->id), LEAVE_COSTS);
+	preempted &= ~BIT(self->id);
+	if (left && !self->met && !search_everywhere())
+		_longjmp(outside, 1);
+}
+
+static void meet(const volatile void *address, bool write)
+{
+	for (unsigned int mask = preempted; mask; mask &= mask - 1) {
+		struct thread *t = &threads[__builtin_ctz(mask)];
+
+		t->met |= t->address == address && (write || t->write);
+	}
+}
+
 /* The trace tells of what was done, so the site comes after the switch. */
 void engine_point(const volatile void *address, bool write, const struct explore_site *site)
 {
 	count_step();
 	if (concurrent) {
 		if (search_everywhere() || conflict_at(address, write))
-			switch_among(runnable() | BIT(current->id), LEAVE_COSTS);
+			leave_before(address, write);
 		conflict_note(address, write);
+		meet(address, write);
 	}
 	trace_add(site);
 }

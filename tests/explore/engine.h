@@ -63,6 +63,10 @@ struct thread {
 	const volatile void *waits_for;
 	size_t size;
 	bool woken;
+	/* Preempted before an operation there; @met: one came that conflicts with it. */
+	const volatile void *address;
+	bool write;
+	bool met;
 	/* RCU. */
 	bool registered;
 	unsigned int nesting;
@@ -86,6 +90,12 @@ struct thread *engine_spawn(const char *name, int first, void *(*main)(void *), 
 
 /* Before an operation on @address, which other threads may use too. */
 void engine_point(const volatile void *address, bool write, const struct explore_site *site);
+/* The same before use of what the explorer itself keeps, to judge by. */
+#define engine_judge(address, write)                                                       \
+	do {                                                                               \
+		static const struct explore_site judge_ = { __FILE__, __LINE__, #address };\
+		engine_point((address), (write), &judge_);                                 \
+	} while (0)
 /* Between two operations of a program: whoever may run goes on, at no cost. */
 void engine_pause(void);
 /* Until @ready(current). */

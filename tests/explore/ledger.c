@@ -47,11 +47,10 @@ static struct record *record_of(const struct sctx_context *ctx)
 
 static void free_callback(struct sctx_context *ctx)
 {
-	static const struct explore_site site = { __FILE__, __LINE__, "callback" };
 	struct record *r = record_of(ctx);
 	int left;
 
-	engine_point(r, true, &site);
+	engine_judge(r, true); /* references only read it: they meet callbacks */
 	explore_check(!r->called_back, "context %d is called back twice", number_of(r));
 	explore_check(!r->held, "context %d is called back and %d references are held",
 		      number_of(r), r->held);
@@ -81,6 +80,7 @@ void ledger_gets(struct sctx_context *ctx)
 {
 	struct record *r = record_of(ctx);
 
+	engine_judge(r, false);
 	explore_check(!r->called_back, "a reference on context %d, which was called back",
 		      number_of(r));
 	r->held++;
@@ -88,7 +88,10 @@ void ledger_gets(struct sctx_context *ctx)
 
 void ledger_gives(struct sctx_context *ctx)
 {
-	record_of(ctx)->held--;
+	struct record *r = record_of(ctx);
+
+	engine_judge(r, false);
+	r->held--;
 }
 
 void ledger_put(struct sctx_context *ctx)
@@ -102,8 +105,6 @@ void ledger_put(struct sctx_context *ctx)
 
 void ledger_use(struct sctx_context *ctx)
 {
-	static const struct explore_site site = { __FILE__, __LINE__, "use of a context" };
-
 	for (int i = 0; i < 2; i++) {
 		struct record *r;
 
@@ -112,7 +113,7 @@ void ledger_use(struct sctx_context *ctx)
 		explore_check(!r->called_back, "use of context %d, which was called back",
 			      number_of(r));
 		if (i == 0)
-			engine_point(r, false, &site);
+			engine_judge(r, false);
 	}
 }
 

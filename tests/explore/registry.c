@@ -52,6 +52,7 @@ static void opened(int k, struct sctx_stream *stream)
 	struct id *id = &w.id[k];
 
 	check_id(stream, k);
+	engine_judge(id, true);
 	explore_check(!id->opens || id->stream == stream, "one id is open as two streams");
 	id->stream = stream;
 	id->opens++;
@@ -73,6 +74,7 @@ static void close_id(int k, struct sctx_stream *stream)
 	int error;
 
 	check_id(stream, k);
+	engine_judge(&w.id[k], true);
 	w.id[k].opens--;
 	error = sctx_close(stream);
 	explore_check(!error, "close: %d", error);
@@ -80,8 +82,10 @@ static void close_id(int k, struct sctx_stream *stream)
 
 static void keep(int k)
 {
+	struct sctx_stream *stream = open_id(k);
+
 	explore_check(w.kept_count < KEPT_MAX, "more streams than there is room for");
-	w.kept[w.kept_count] = open_id(k);
+	w.kept[w.kept_count] = stream;
 	w.kept_id[w.kept_count++] = k;
 }
 

@@ -80,11 +80,19 @@ static void set_up(int start)
 
 /* ------------------------------------------------------ common to operations */
 
+/* All flags are one place to judge by, but for gone. */
+static void set(bool *flag)
+{
+	engine_judge(flag == &w.gone ? flag : &w.ended, true);
+	*flag = true;
+}
+
 /* The stream, or NULL if it is gone; found inside a section if it may be. */
 static struct sctx_stream *enter(void)
 {
 	if (program.flags & OP_FREES)
 		sctx_read_lock();
+	engine_judge(&w.gone, false);
 	return w.gone ? NULL : w.stream;
 }
 
@@ -97,6 +105,7 @@ static void leave(void)
 /* A lookup that began when @closed may find nothing. */
 static bool closed(void)
 {
+	engine_judge(&w.ended, false);
 	return w.ended || w.hidden;
 }
 
@@ -112,6 +121,7 @@ static void check_found(const struct sctx_context *found, bool was_closed)
 
 static void check_insert_error(int error, bool was_closed)
 {
+	engine_judge(&w.ended, false);
 	explore_check(error || !was_closed, "insert on a stream that was torn down or disabled");
 	explore_check(!error || (error == -ESHUTDOWN && w.ending) ||
 			      (error == -EOPNOTSUPP && w.hiding),
@@ -249,6 +259,7 @@ static void op_lookup(void)
 	bool was_closed;
 
 	sctx_read_lock();
+	engine_judge(&w.gone, false);
 	stream = w.gone ? NULL : w.stream;
 	was_closed = closed();
 	ctx = sctx_lookup(stream, &owner_a, NULL);
@@ -312,6 +323,7 @@ static void op_detach_found(void)
 	int error;
 
 	sctx_read_lock();
+	engine_judge(&w.gone, false);
 	ctx = sctx_lookup(w.gone ? NULL : w.stream, &owner_a, NULL);
 	error = ctx ? sctx_detach(ctx) : 0;
 	explore_check(!error || error == -ENOENT, "detach: %d", error);
@@ -359,10 +371,10 @@ static void op_disable(void)
 {
 	struct sctx_stream *stream = enter();
 
-	w.hiding = true;
+	set(&w.hiding);
 	if (stream && sctx_stream_disable(stream))
 		explore_fail("disable fails");
-	w.hidden = true;
+	set(&w.hidden);
 	leave();
 }
 
@@ -370,10 +382,10 @@ static void op_teardown(void)
 {
 	struct sctx_stream *stream = enter();
 
-	w.ending = true;
+	set(&w.ending);
 	if (stream && sctx_teardown(stream))
 		explore_fail("teardown fails");
-	w.ended = true;
+	set(&w.ended);
 	leave();
 }
 
@@ -381,10 +393,11 @@ static void op_teardown_sync(void)
 {
 	struct sctx_stream *stream = w.stream;
 
-	w.ending = w.gone = true;
+	set(&w.ending);
+	set(&w.gone);
 	if (sctx_teardown_sync(stream))
 		explore_fail("teardown_sync fails");
-	w.ended = true;
+	set(&w.ended);
 	memory_free(stream, sizeof(*stream));
 }
 
@@ -395,10 +408,11 @@ static void stream_free(struct sctx_stream *stream)
 
 static void op_retire(void)
 {
-	w.ending = w.gone = true;
+	set(&w.ending);
+	set(&w.gone);
 	if (sctx_stream_retire(w.stream, stream_free))
 		explore_fail("retire fails");
-	w.ended = true;
+	set(&w.ended);
 }
 
 static void op_barrier(void)
@@ -470,8 +484,6 @@ static void check_list(struct sctx_stream *stream)
 
 static void finish(void)
 {
-	if (w.loose && !memory_live(w.loose))
-		explore_check(w.loose_on, "the loose context is gone");
 	if (!w.gone) {
 		explore_check(!(w.stream->state & 1), "a stream is left locked");
 		check_list(w.stream);
