@@ -3,15 +3,24 @@
  * The library's atomic operations and its spinlock.  The access itself is made
  * here, where it is not taken for a plain one (memory.c).
  */
+#include "behaviour.h"
 #include "engine.h"
 #include "ledger.h"
 #include "memory.h"
 
 #define LOCKED 1u
 
-static uintptr_t get(const volatile void *p, size_t size)
+static uintptr_t look(const volatile void *p, size_t size)
 {
 	return size == 4 ? *(const volatile uint32_t *)p : *(const volatile uintptr_t *)p;
+}
+
+static uintptr_t get(const volatile void *p, size_t size)
+{
+	uintptr_t value = look(p, size);
+
+	behaviour_saw(value);
+	return value;
 }
 
 static void put(volatile void *p, size_t size, uintptr_t v)
@@ -80,7 +89,7 @@ bool explore_cas(volatile void *p, size_t size, uintptr_t *old, uintptr_t v,
 static bool lock_free(struct thread *self)
 {
 	memory_check(self->waits_for, self->size, "wait for the lock");
-	return !(get(self->waits_for, self->size) & LOCKED);
+	return !(look(self->waits_for, self->size) & LOCKED);
 }
 
 uintptr_t explore_lock(volatile void *p, size_t size, const struct explore_site *site)
@@ -100,6 +109,6 @@ uintptr_t explore_lock(volatile void *p, size_t size, const struct explore_site 
 void explore_unlock(volatile void *p, size_t size, uintptr_t leave, const struct explore_site *site)
 {
 	point(p, size, true, site);
-	explore_check(get(p, size) & LOCKED, "%s: nobody holds it", site->what);
+	explore_check(look(p, size) & LOCKED, "%s: nobody holds it", site->what);
 	put(p, size, leave & ~(uintptr_t)LOCKED);
 }

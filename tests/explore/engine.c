@@ -2,6 +2,7 @@
 /* Coroutines, points, one execution.  See engine.h. */
 #include "engine.h"
 
+#include "behaviour.h"
 #include "conflict.h"
 #include "memory.h"
 #include "readers.h"
@@ -109,6 +110,7 @@ void engine_run(void *(*body)(void *))
 	system_reset();
 	readers_reset();
 	trace_begin();
+	behaviour_begin();
 	for (int i = 0; i < THREADS_MAX; i++)
 		thread_reset(&threads[i]);
 	concurrent = library_last = false;

@@ -13,11 +13,14 @@
  *   --replay=S    one schedule, as a failure printed it; stops in a debugger
  *   --trace       print every step
  *   --quiet       print sums only
+ *   --every       every step is a point, no schedule is given up: slow
+ *   --behaviours  count what the threads saw, twice: with and without --every
  *
  * SUITE is pairs-stream, pairs-registry, reclaim, random, or all.  PROGRAM is
  * as in ops.h.  Fails at the first program that fails.  engine.h says what
  * this can see.
  */
+#include "behaviour.h"
 #include "conflict.h"
 #include "memory.h"
 #include "ops.h"
@@ -71,7 +74,6 @@ static const char *const reclaim_programs[] = {
 	"stream/spread: teardown | reclaimer",
 	/* Nodes, arrays, buckets and tables that are used again. */
 	"registry/closed: close_a, open_b | find_a | reclaimer",
-	"registry/closed: close_a, open_close_b | find_a | reclaimer",
 	"registry/closed: close_a | existing_a | reclaimer",
 	"registry/closed: close_a | find_a | sleeper",
 	"registry/growing: find_a | open_c | reclaimer",
@@ -95,7 +97,7 @@ static struct {
 	long runs;
 	long programs;
 	unsigned long seed;
-	bool list, quiet;
+	bool list, quiet, behaviours;
 	const char *replay;
 } options = { .bound = 2, .max = 0, .runs = 200, .programs = 100, .seed = 1 };
 
@@ -131,6 +133,8 @@ static bool exhaust(int bound, long *schedules)
 		search_depth_first(bound);
 		do {
 			program_run();
+			if (options.behaviours && program_complete)
+				behaviour_end();
 			if (++*schedules == options.max)
 				return false;
 		} while (search_more());
@@ -184,6 +188,37 @@ static void replay(const char *text)
 	program_run();
 	trace_print();
 	printf("passed\n");
+}
+
+static uint64_t behaviours_of(const char *text, bool every, long *count)
+{
+	long schedules = 0;
+
+	search_every = every;
+	parse(text);
+	conflict_reset();
+	behaviours_reset();
+	if (!every)
+		sample(20, 1);
+	if (!exhaust(options.bound, &schedules))
+		return 0;
+	*count = behaviours_count();
+	printf("%9ld schedules %9ld behaviours  %s%s\n", schedules, *count, text,
+	       every ? " (every step)" : "");
+	return behaviours_sum();
+}
+
+/* Fails if the reduced search sees less, or more. */
+static void compare(const char *text)
+{
+	long with, without;
+
+	if (behaviours_of(text, false, &with) == behaviours_of(text, true, &without) &&
+	    with == without)
+		return;
+	printf("FAILED %s: %ld behaviours, and %ld without reductions\n", text, with, without);
+	fflush(stdout);
+	_exit(1);
 }
 
 /* ------------------------------------------------------------------ suites */
@@ -277,6 +312,8 @@ static void run(const char *name)
 	if (strchr(name, ':')) {
 		if (options.replay)
 			replay(name);
+		else if (options.behaviours)
+			compare(name);
 		else
 			explore(name);
 		return;
@@ -308,6 +345,8 @@ static void parse_options(int argc, char **argv)
 		{ "replay", required_argument, NULL, 'R' },
 		{ "trace", no_argument, NULL, 't' },
 		{ "quiet", no_argument, NULL, 'q' },
+		{ "every", no_argument, NULL, 'e' },
+		{ "behaviours", no_argument, NULL, 'B' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -323,6 +362,8 @@ static void parse_options(int argc, char **argv)
 		case 'R': options.replay = optarg; break;
 		case 't': trace_all = true; break;
 		case 'q': options.quiet = true; break;
+		case 'e': search_every = true; break;
+		case 'B': options.behaviours = true; break;
 		default: exit(2);
 		}
 }

@@ -68,8 +68,9 @@ extern struct program program;
 int program_count(unsigned int flag);
 /* False if the text makes no sense. */
 bool program_parse(const char *text);
-/* One execution. */
+/* One execution.  Complete, if the search did not give it up. */
 void program_run(void);
+extern bool program_complete;
 
 extern const struct kind stream_kind, registry_kind;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 struct program program;
+bool program_complete;
 const char owner_a, owner_b;
 
 static const struct kind *const kinds[] = { &stream_kind, &registry_kind };
@@ -174,6 +175,19 @@ static void spawn_threads(void)
 	}
 }
 
+/* Asleep, the reclaimer must have left nothing undone. */
+static void check_sleep(void)
+{
+	struct sctx_stats stats = { .size = sizeof(stats) };
+
+	engine_wait(others_wait, "the reclaimer to sleep");
+	if (sctx_stats_get(&stats))
+		explore_fail("stats fail");
+	explore_check(!stats.limbo_callbacks && !stats.limbo_bytes,
+		      "the reclaimer sleeps, and limbo holds %d callbacks, %d bytes",
+		      (int)stats.limbo_callbacks, (int)stats.limbo_bytes);
+}
+
 static void *program_main(void *unused)
 {
 	ledger_reset();
@@ -186,6 +200,7 @@ static void *program_main(void *unused)
 	go = concurrent = true;
 	engine_wait(all_ran, "the program");
 	concurrent = library_last = false;
+	check_sleep();
 
 	program.kind->finish();
 	finishing = true;
@@ -198,11 +213,13 @@ static void *program_main(void *unused)
 	if (sctx_thread_detach())
 		explore_fail("a thread cannot detach");
 	memory_check_leaks(1); /* the reclaimer's runners stay */
+	program_complete = true;
 	return unused;
 }
 
 void program_run(void)
 {
+	program_complete = false;
 	search_begin();
 	engine_run(program_main);
 }

@@ -16,6 +16,8 @@ struct choice {
 	uint8_t left; /* not tried yet */
 };
 
+bool search_every;
+
 static enum { DEPTH_FIRST, PRIORITIES, SCHEDULE } mode;
 
 /* Depth first: the choices on the way to the present execution. */
@@ -166,7 +168,7 @@ int search_choose(unsigned int mask, enum leave leave)
 
 bool search_everywhere(void)
 {
-	return mode != DEPTH_FIRST;
+	return mode != DEPTH_FIRST || search_every;
 }
 
 void search_depth_first(int preemption_bound)

@@ -26,6 +26,8 @@ int search_choose(unsigned int mask, enum leave leave);
 
 /* Whether every step is a point, or only those at memory that threads share. */
 bool search_everywhere(void);
+/* Without any reduction, to test the reductions. */
+extern bool search_every;
 
 /* Before a search, and before each execution of it; more() after each. */
 void search_depth_first(int bound);
