@@ -4,6 +4,7 @@
  * here, where it is not taken for a plain one (memory.c).
  */
 #include "behaviour.h"
+#include "delay.h"
 #include "engine.h"
 #include "ledger.h"
 #include "memory.h"
@@ -17,7 +18,7 @@ static uintptr_t look(const volatile void *p, size_t size)
 
 static uintptr_t get(const volatile void *p, size_t size)
 {
-	uintptr_t value = look(p, size);
+	uintptr_t value = delay_load(p, look(p, size));
 
 	behaviour_saw(value);
 	return value;
@@ -37,6 +38,13 @@ static void point(const volatile void *p, size_t size, bool write, const struct 
 	memory_check(p, size, site->what);
 }
 
+/* Of an operation that reads and writes at once: it sees the newest value. */
+static void point_rmw(const volatile void *p, size_t size, const struct explore_site *site)
+{
+	point(p, size, true, site);
+	delay_write(p);
+}
+
 uintptr_t explore_load(const volatile void *p, size_t size, const struct explore_site *site)
 {
 	point(p, size, false, site);
@@ -46,6 +54,7 @@ uintptr_t explore_load(const volatile void *p, size_t size, const struct explore
 void explore_store(volatile void *p, size_t size, uintptr_t v, const struct explore_site *site)
 {
 	point(p, size, true, site);
+	delay_store(p, look(p, size));
 	put(p, size, v);
 	ledger_stored(p, v);
 }
@@ -54,7 +63,7 @@ uintptr_t explore_add(volatile void *p, size_t size, uintptr_t v, const struct e
 {
 	uintptr_t old;
 
-	point(p, size, true, site);
+	point_rmw(p, size, site);
 	old = get(p, size);
 	put(p, size, old + v);
 	return old;
@@ -65,7 +74,7 @@ uintptr_t explore_exchange(volatile void *p, size_t size, uintptr_t v,
 {
 	uintptr_t old;
 
-	point(p, size, true, site);
+	point_rmw(p, size, site);
 	old = get(p, size);
 	put(p, size, v);
 	return old;
@@ -76,7 +85,7 @@ bool explore_cas(volatile void *p, size_t size, uintptr_t *old, uintptr_t v,
 {
 	uintptr_t seen;
 
-	point(p, size, true, site);
+	point_rmw(p, size, site);
 	seen = get(p, size);
 	if (seen == (size == 4 ? (uint32_t)*old : *old)) {
 		put(p, size, v);
@@ -96,7 +105,7 @@ uintptr_t explore_lock(volatile void *p, size_t size, const struct explore_site 
 {
 	uintptr_t seen;
 
-	point(p, size, true, site);
+	point_rmw(p, size, site);
 	current->waits_for = p;
 	current->size = size;
 	if (!lock_free(current))
@@ -110,5 +119,11 @@ void explore_unlock(volatile void *p, size_t size, uintptr_t leave, const struct
 {
 	point(p, size, true, site);
 	explore_check(look(p, size) & LOCKED, "%s: nobody holds it", site->what);
+	delay_store(p, look(p, size));
 	put(p, size, leave & ~(uintptr_t)LOCKED);
+}
+
+void explore_release(void)
+{
+	delay_release();
 }

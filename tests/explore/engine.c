@@ -4,6 +4,7 @@
 
 #include "behaviour.h"
 #include "conflict.h"
+#include "delay.h"
 #include "memory.h"
 #include "readers.h"
 #include "search.h"
@@ -111,6 +112,7 @@ void engine_run(void *(*body)(void *))
 	readers_reset();
 	trace_begin();
 	behaviour_begin();
+	delay_reset();
 	for (int i = 0; i < THREADS_MAX; i++)
 		thread_reset(&threads[i]);
 	concurrent = library_last = false;
@@ -185,7 +187,7 @@ static void leave_before(const volatile void *address, bool write)
 
 	self->address = address;
 	self->write = write;
-	self->met = false;
+	self->met = delay_pending(); /* others see it when these are seen */
 	preempted |= BIT(self->id);
 	left = switch_among(runnable() | BIT(self->id), LEAVE_COSTS);
 	preempted &= ~BIT(self->id);
@@ -193,7 +195,7 @@ static void leave_before(const volatile void *address, bool write)
 		_longjmp(outside, 1);
 }
 
-static void meet(const volatile void *address, bool write)
+void engine_meet(const volatile void *address, bool write)
 {
 	for (unsigned int mask = preempted; mask; mask &= mask - 1) {
 		struct thread *t = &threads[__builtin_ctz(mask)];
@@ -207,10 +209,10 @@ void engine_point(const volatile void *address, bool write, const struct explore
 {
 	count_step();
 	if (concurrent) {
-		if (search_everywhere() || conflict_at(address, write))
+		if (search_everywhere() || conflict_at(address, write) || delay_pending())
 			leave_before(address, write);
 		conflict_note(address, write);
-		meet(address, write);
+		engine_meet(address, write);
 	}
 	trace_add(site);
 }

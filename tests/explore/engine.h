@@ -90,6 +90,8 @@ struct thread *engine_spawn(const char *name, int first, void *(*main)(void *), 
 
 /* Before an operation on @address, which other threads may use too. */
 void engine_point(const volatile void *address, bool write, const struct explore_site *site);
+/* Threads that stand before an operation there learn that it was used. */
+void engine_meet(const volatile void *address, bool write);
 /* The same before use of what the explorer itself keeps, to judge by. */
 #define engine_judge(address, write)                                                       \
 	do {                                                                               \

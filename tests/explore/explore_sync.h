@@ -60,15 +60,16 @@
 #define sctx__store_release(p, v)    EXPLORE_STORE(p, v, "store " #p)
 #define sctx__add(p, v)              EXPLORE_RMW(explore_add, p, v, "add " #p)
 #define sctx__add_acquire(p, v)      EXPLORE_RMW(explore_add, p, v, "add " #p)
-#define sctx__add_acq_rel(p, v)      EXPLORE_RMW(explore_add, p, v, "add " #p)
+#define sctx__add_acq_rel(p, v)      (explore_release(), EXPLORE_RMW(explore_add, p, v, "add " #p))
 #define sctx__sub(p, v)              EXPLORE_RMW(explore_add, p, -(v), "sub " #p)
-#define sctx__sub_acq_rel(p, v)      EXPLORE_RMW(explore_add, p, -(v), "sub " #p)
-#define sctx__exchange_acq_rel(p, v) EXPLORE_RMW(explore_exchange, p, v, "exchange " #p)
+#define sctx__sub_acq_rel(p, v)      (explore_release(), EXPLORE_RMW(explore_add, p, -(v), "sub " #p))
+#define sctx__exchange_acq_rel(p, v) (explore_release(), EXPLORE_RMW(explore_exchange, p, v, "exchange " #p))
 #define sctx__cas_acquire(p, old, v) EXPLORE_CAS(p, old, v, "cas " #p)
-#define sctx__cas_acq_rel(p, old, v) EXPLORE_CAS(p, old, v, "cas " #p)
+#define sctx__cas_acq_rel(p, old, v) (explore_release(), EXPLORE_CAS(p, old, v, "cas " #p))
 
 static inline void sctx__fence(void)
 {
+	explore_release();
 }
 
 static inline void sctx__pause(void)

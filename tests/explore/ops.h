@@ -7,7 +7,8 @@
  * Threads stand between bars.  KIND says what they meet on and which
  * operations there are (stream.c, registry.c), START how it looks before.
  * The reclaimer's thread runs when no other can, unless it is named:
- * "reclaimer" takes part and is awake, "sleeper" takes part and sleeps.
+ * "reclaimer" takes part and is awake, "sleeper" takes part and sleeps.  With
+ * "delay" a store may be seen late (delay.h).
  *
  * A new operation is a line in a kind's table; all pairs of a kind's
  * operations are explored.  More threads, or more operations to a thread, are
@@ -58,6 +59,7 @@ struct program {
 	int threads;
 	const struct op *op[PROGRAM_MAX][OPS_MAX]; /* NULL after the last */
 	enum reclaimer reclaimer;
+	bool delays;        /* delay.h */
 	unsigned int flags; /* of all operations */
 };
 

@@ -2,6 +2,7 @@
 /* A program's text to threads, and one execution of it.  See ops.h. */
 #include "ops.h"
 
+#include "delay.h"
 #include "ledger.h"
 #include "memory.h"
 #include "search.h"
@@ -52,6 +53,8 @@ static bool parse_thread(char *text)
 		program.reclaimer = *text == 'r' ? RECLAIMER_AWAKE : RECLAIMER_ASLEEP;
 		return true;
 	}
+	if (strcmp(text, "delay") == 0)
+		return program.delays = true;
 	if (program.threads == PROGRAM_MAX)
 		return false;
 	for (name = strtok_r(text, ",", &save); name; name = strtok_r(NULL, ",", &save))
@@ -197,6 +200,7 @@ static void *program_main(void *unused)
 	if (program.reclaimer == RECLAIMER_AWAKE)
 		ledger_put(ledger_new(&owner_b, NULL));
 	library_last = program.reclaimer == RECLAIMER_LAST;
+	delays = program.delays;
 	go = concurrent = true;
 	engine_wait(all_ran, "the program");
 	concurrent = library_last = false;

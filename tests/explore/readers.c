@@ -2,6 +2,8 @@
 /* See readers.h. */
 #include "readers.h"
 
+#include "delay.h"
+
 #include <string.h>
 
 /* In the library. */
@@ -67,6 +69,7 @@ void sctx__rcu_read_unlock(void)
 	explore_check(current->nesting, "the end of a section that has not begun");
 	if (current->nesting == 1) {
 		engine_point(&state, false, &site_unlock);
+		delay_release();
 		current->section = 0;
 	}
 	current->nesting--;
@@ -118,6 +121,7 @@ void sctx__rcu_synchronize(void)
 {
 	explore_check(!current->nesting, "a grace period is waited for inside a section");
 	engine_point(&state, true, &site_begin);
+	delay_release();
 	for (int i = 0; i < THREADS_MAX; i++)
 		current->waits[i] = threads[i].section;
 	engine_wait(period_over, "readers");

@@ -29,6 +29,8 @@ uintptr_t explore_exchange(volatile void *p, size_t size, uintptr_t v,
 			   const struct explore_site *site);
 bool explore_cas(volatile void *p, size_t size, uintptr_t *old, uintptr_t v,
 		 const struct explore_site *site);
+/* Ahead of an operation that releases (delay.h). */
+void explore_release(void);
 uintptr_t explore_lock(volatile void *p, size_t size, const struct explore_site *site);
 void explore_unlock(volatile void *p, size_t size, uintptr_t leave,
 		    const struct explore_site *site);

@@ -30,6 +30,7 @@ static uint64_t seed;
 static int priority[THREADS_MAX];
 static uint32_t change[CHANGES_MAX];
 static int changes, lowest;
+static uint64_t delay_state;
 static uint32_t steps_expected;
 
 /* What differs from the default: taken so far, and given. */
@@ -50,10 +51,8 @@ static int choose_by_default(unsigned int mask)
 
 /* ------------------------------------------------------------- depth first */
 
-static int choose_depth_first(unsigned int mask, bool costs)
+static int choose_depth_first(unsigned int mask, int chosen, bool may_leave)
 {
-	int chosen = choose_by_default(mask);
-
 	if (position < depth) {
 		/* A step that is not in the path was no point when it was laid. */
 		explore_check(step <= path[position].step,
@@ -61,15 +60,13 @@ static int choose_depth_first(unsigned int mask, bool costs)
 		if (step == path[position].step)
 			chosen = path[position++].chosen;
 		explore_check(mask & BIT(chosen), "two executions of one schedule differ");
-	} else if (!costs || preemptions < bound) {
+	} else if (may_leave) {
 		explore_check(depth < CHOICES_MAX, "more choices than there is room for");
 		path[depth].step = step;
 		path[depth].chosen = (uint8_t)chosen;
 		path[depth].left = (uint8_t)(mask & ~BIT(chosen));
 		position = ++depth;
 	}
-	if (costs && chosen != current->id)
-		preemptions++;
 	return chosen;
 }
 
@@ -112,6 +109,7 @@ static void begin_priorities(void)
 	for (int i = 0; i < changes; i++)
 		change[i] = (uint32_t)(search_random(&state) % steps_expected);
 	lowest = 0;
+	delay_state = state;
 }
 
 static int choose_by_priority(unsigned int mask)
@@ -131,10 +129,8 @@ static int choose_by_priority(unsigned int mask)
 
 /* ---------------------------------------------------------------- schedule */
 
-static int choose_as_given(unsigned int mask)
+static int choose_as_given(unsigned int mask, int chosen)
 {
-	int chosen = choose_by_default(mask);
-
 	while (position < given_count && given[position].step < step)
 		position++;
 	if (position < given_count && given[position].step == step)
@@ -146,23 +142,44 @@ static int choose_as_given(unsigned int mask)
 
 /* ------------------------------------------------------------------ common */
 
+static void take(int chosen, int by_default)
+{
+	if (chosen == by_default || taken_count == CHOICES_MAX)
+		return;
+	taken[taken_count].step = step;
+	taken[taken_count++].chosen = (uint8_t)chosen;
+}
+
 int search_choose(unsigned int mask, enum leave leave)
 {
 	bool costs = leave == LEAVE_COSTS && mask & BIT(current->id);
-	int chosen;
+	int by_default = choose_by_default(mask), chosen;
 
 	if (!concurrent)
-		return choose_by_default(mask);
+		return by_default;
 	if (mode == DEPTH_FIRST)
-		chosen = choose_depth_first(mask, costs);
+		chosen = choose_depth_first(mask, by_default, !costs || preemptions < bound);
 	else if (mode == PRIORITIES)
 		chosen = choose_by_priority(mask);
 	else
-		chosen = choose_as_given(mask);
-	if (chosen != choose_by_default(mask) && taken_count < CHOICES_MAX) {
-		taken[taken_count].step = step;
-		taken[taken_count++].chosen = (uint8_t)chosen;
-	}
+		chosen = choose_as_given(mask, by_default);
+	preemptions += costs && chosen != current->id;
+	take(chosen, by_default);
+	return chosen;
+}
+
+bool search_delay(void)
+{
+	int chosen = 0;
+
+	if (mode == DEPTH_FIRST)
+		chosen = choose_depth_first(BIT(0) | BIT(1), 0, preemptions < bound);
+	else if (mode == PRIORITIES)
+		chosen = search_random(&delay_state) % 8 == 0;
+	else
+		chosen = choose_as_given(BIT(0) | BIT(1), 0);
+	preemptions += chosen; /* counts as one */
+	take(chosen, 0);
 	return chosen;
 }
 

@@ -24,6 +24,9 @@ enum leave { LEAVE_COSTS, LEAVE_FREE };
 /* One of @mask, which has two or more, or lacks the current thread. */
 int search_choose(unsigned int mask, enum leave leave);
 
+/* Whether a store is delayed (delay.h); "35:1" in a schedule as well. */
+bool search_delay(void);
+
 /* Whether every step is a point, or only those at memory that threads share. */
 bool search_everywhere(void);
 /* Without any reduction, to test the reductions. */

@@ -283,6 +283,19 @@ static void op_get(void)
 	leave();
 }
 
+/* Meanwhile much can happen. */
+static void op_get_hold(void)
+{
+	struct sctx_context *ctx = sctx_get(enter(), &owner_a, NULL);
+
+	leave();
+	if (!ctx)
+		return;
+	ledger_gets(ctx);
+	engine_pause();
+	ledger_put(ctx);
+}
+
 static void op_remove(void)
 {
 	struct sctx_context *ctx = sctx_remove(enter(), &owner_a, NULL);
@@ -435,6 +448,7 @@ static const struct op ops[] = {
 	{ "get_or_create", op_get_or_create, 0 },
 	{ "lookup", op_lookup, 0 },
 	{ "get", op_get, 0 },
+	{ "get_hold", op_get_hold, 0 },
 	{ "remove", op_remove, OP_UNLINKS },
 	{ "delete", op_delete, OP_UNLINKS },
 	{ "detach", op_detach, OP_UNLINKS | OP_HOLDS },

@@ -6,6 +6,8 @@
  */
 #include "system.h"
 
+#include "delay.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -77,6 +79,7 @@ int explore_mutex_unlock(const void *mutex, const struct explore_site *site)
 {
 	engine_point(mutex, true, site);
 	explore_check(mutex_of(mutex)->holder == current, "%s: another one holds it", site->what);
+	delay_release();
 	mutex_of(mutex)->holder = NULL;
 	return 0;
 }
@@ -94,6 +97,7 @@ int explore_cond_wait(const void *cond, const void *mutex, bool timed,
 
 	engine_point(cond, true, site);
 	engine_point(mutex, true, site);
+	delay_release();
 	mutex_of(mutex)->holder = NULL;
 	current->waits_for = cond;
 	current->woken = false;
