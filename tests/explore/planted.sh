@@ -27,7 +27,7 @@ mistakes()
 		plant magazine.c 's/give(magazine, &magazine->waiting)/give(magazine, closed)/
 			s/sctx__nodes_move(surplus, &magazine->waiting)/sctx__nodes_move(surplus, closed)/
 			/magazine->waiting = \*closed;/d' \
-			'registry/closed: close_a, open_b | find_a | reclaimer' ;;
+			'registry/closed: close_a, open_b | find_a | reclaimer | delay' ;;
 	teardown-unlocked)
 		plant context.c '/^int sctx__stream_teardown/,/^}/{
 			s/stream_lock(stream)/sctx__load(\&stream->state)/
@@ -49,7 +49,7 @@ mistakes()
 			'stream/one: get | delete | reclaimer' ;;
 	put-outside) # retiring without a section
 		plant context.c '/^int sctx_put/,/^}/{/sctx__update_/d}' \
-			'stream/one: get | delete | reclaimer' ;;
+			--bound=1 'stream/one: insert, insert, delete, delete, delete | reclaimer' ;;
 	close-unchecked) # the last close does not look whether someone opened
 		plant registry.c 's/last = sctx__cas_acq_rel(&node->stream.opens, &one, DEAD)/sctx__store(\&node->stream.opens, DEAD); last = true/' \
 			pairs-registry ;;
@@ -75,12 +75,7 @@ mistakes()
 		plant callbacks.c '/^bool sctx__callbacks_turn/,/^}/{
 			/sctx__limbo_take_closed/d
 			s/bool ripe = any_closed();/bool ripe; sctx__limbo_take_closed(closed_of, \&runners[0].ripe.nodes); ripe = any_closed();/}' \
-			'stream/one: lookup | delete | reclaimer' ;;
-	phase-outside) # what is added belongs to a phase read before the section
-		plant context.c '/^int sctx_put/,/^}/{
-			s/sctx__update_begin();/uint32_t old = sctx__load(\&sctx__shared.phase); &/
-			s/error = put_last(ctx);/uint32_t now = sctx__shared.phase; sctx__shared.phase = old; error = put_last(ctx); sctx__shared.phase = now;/}' \
-			'stream/one: get | delete | reclaimer' ;;
+			'stream/one: lookup | teardown | reclaimer | delay' ;;
 	sleep-early) # asleep without the cycle after saying so
 		plant reclaim.c '/^static void \*reclaimer_main/,/^}/s/sctx__store(&sctx__shared.sleeping, 1);/& sleep_until_work();/' \
 			reclaim ;;
@@ -90,7 +85,7 @@ mistakes()
 			s/insert_locked(ins, state/insert_locked(ins, early/}' \
 			pairs-stream ;;
 	replace-gap) # neither the old nor the new for a moment
-		plant context.c 's/sctx__store_release(entry_context(entry), ins->ctx);/sctx__store(entry_context(entry), NULL); &/' \
+		plant context.c 's/sctx__store_release(entry_context(entry), ins->ctx);/{ sctx__store(entry_context(entry), NULL); & }/' \
 			pairs-stream ;;
 	put-lost) # two puts at once count as one
 		plant context.c 's/if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))/sctx__store(\&ctx->refs, refs - 1); if (1)/' \
@@ -105,13 +100,13 @@ mistakes()
 		plant callbacks.c '/^static void context_drop/,/^}/{
 			/sctx__store(&ctx->in_limbo, 0);/d
 			s/ctx->free_callback(ctx);/& else sctx__store(\&ctx->in_limbo, 0);/}' \
-			'stream/one: get | delete | reclaimer' ;;
+			'stream/one: get_hold | delete | reclaimer' ;;
 	esac
 }
 
 names='moved-late magazine-early teardown-unlocked claim-unchecked remove-keeps-stream detach-outside
 get-outside put-outside close-unchecked open-unchecked find-stays table-freed overflow-freed array-freed
-no-grace-period ripe-early phase-outside sleep-early torn-early replace-gap put-lost exists-late limbo-late'
+no-grace-period ripe-early sleep-early torn-early replace-gap put-lost exists-late limbo-late'
 
 # The mistake's library in $at.  A header is compiled into all.
 build() # file, sed script
