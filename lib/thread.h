@@ -15,6 +15,7 @@
 
 #include "rcu.h"
 
+#include <pthread.h>
 #include <stddef.h>
 
 /* Parallel lists of contexts, so that the reclaimer can fetch that many at once. */
@@ -53,11 +54,25 @@ struct sctx__magazine {
 	struct sctx_stream *returned __attribute__((aligned(64)));
 };
 
+/* See lib/counter.h. */
+enum sctx__event {
+	SCTX__OPENS,
+	SCTX__CREATES,
+	SCTX__CLOSES,
+	SCTX__LAST_CLOSES,
+	SCTX__INSERTS,
+	SCTX__REMOVES,
+	SCTX__EVENTS
+};
+
 struct sctx__thread {
 	struct sctx__limbo limbo[2]; /* by phase */
 	struct sctx__magazine magazine;
 	size_t pending_callbacks; /* in limbo, not yet in the account */
 	size_t pending_bytes;
+	int64_t event[SCTX__EVENTS];
+	int64_t *counter;
+	uint32_t counters;
 	void *reader; /* for sctx__rcu_forget(), if the library registered it */
 	bool attached;
 	bool registered; /* by the library, not by the host */
@@ -83,6 +98,10 @@ struct sctx__shared {
 
 extern SCTX__TLS struct sctx__thread sctx__self;
 extern struct sctx__shared sctx__shared;
+
+/* All attached threads, and the lock of that list and of what lib/counter.c has. */
+extern pthread_mutex_t sctx__threads_lock;
+extern struct sctx__thread *sctx__threads;
 
 /* Limbo's account: what threads have told of so far, minus what was freed. */
 struct sctx__account {
