@@ -77,6 +77,7 @@ struct sctx__thread {
 	bool attached;
 	bool registered; /* by the library, not by the host */
 	bool in_callback;
+	uint16_t attaching; /* calls of owners' attach under way */
 	struct sctx__thread *next;
 	struct sctx__thread **link;
 };
