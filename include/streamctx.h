@@ -762,10 +762,18 @@ enum sctx_pool {
 	SCTX_POOL_LOCKED /* never swapped out: mlock(2), within RLIMIT_MEMLOCK */
 };
 
+#define SCTX_TAGS_MAX 1024 /* of the process, ever */
+
 /*
  * Memory by tag (SCTX_TAG), 16-byte aligned, not zeroed.  NULL with errno
  * ENOMEM if there is none, or no more may be locked; EINVAL for an unknown
- * pool or a tag of 0.  A size of 0 gives memory that can be freed.
+ * pool or a tag of 0; ENOSPC for a new tag after SCTX_TAGS_MAX others.  A size
+ * of 0 gives memory that can be freed.
+ *
+ * Locks are not inherited by fork(2): in the child, what was allocated before
+ * is ordinary memory, and what the child allocates is locked.  In the parent
+ * the first write to each page after a fork copies it.
+ *
  * Mirrors ExAllocatePoolWithTag.
  * Progress: the allocator's.  In section, in callback: yes.
  */
@@ -773,8 +781,10 @@ SCTX_API void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag);
 
 /*
  * Free what sctx_alloc() returned under the same @tag; NULL is no error.
- * Errors, as far as the memory still shows them (always in DEBUG builds):
- * -EINVAL, @tag is not the one it was allocated with; -EBADF, freed before.
+ * Errors, as far as the memory still shows them: -EINVAL, @tag is not the one
+ * it was allocated with; -EBADF, freed before.  DEBUG builds stop there, keep
+ * the last few hundred blocks that were freed so as to know them, and stop at
+ * one that was written to meanwhile.
  * Mirrors ExFreePoolWithTag.
  * Progress: the allocator's.  In section, in callback: yes.
  */
@@ -784,10 +794,15 @@ struct sctx_tag_stats {
 	uint32_t tag;
 	uint64_t bytes;   /* as asked for, in use */
 	uint64_t objects; /* in use */
-	uint64_t peak;    /* most bytes in use, seen each time that a thread told its share */
+	uint64_t peak;    /* most bytes in use, as far as it was seen */
 };
 
 /*
+ * The peak is seen whenever a thread has allocated or freed 64 KiB more than
+ * it has told of, at its exit, and by this call: below the true one by less
+ * than 64 KiB for each thread.  Bytes and objects are exact when no other
+ * thread is at work.
+ *
  * Fill @stats with the first @n tags that were ever used, in order of first
  * use, and return how many there are.
  * Progress: blocks (briefly).  In section, in callback: yes.

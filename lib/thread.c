@@ -11,6 +11,8 @@
  */
 #include "counter.h"
 #include "magazine.h"
+#include "pool.h"
+#include "tag.h"
 
 #include <errno.h>
 
@@ -138,7 +140,9 @@ static void thread_unlink(struct sctx__thread *t)
 	sctx__add(&sctx__account.bytes, (int64_t)t->pending_bytes);
 	t->pending_callbacks = 0;
 	t->pending_bytes = 0;
+	sctx__tags_fold(t);
 	sctx__counters_fold(t);
+	sctx__locked_cache_drop(&t->locked_cache);
 	*t->link = t->next;
 	if (t->next)
 		t->next->link = t->link;
@@ -363,8 +367,10 @@ void sctx__threads_after_fork_child(void)
 
 	if (gate_held)
 		sctx__rcu_after_fork_child();
+	sctx__locked_after_fork();
 	for (struct sctx__thread *t = sctx__threads; t; t = next) {
 		next = t->next;
+		t->locked_cache = 0;
 		if (t == &sctx__self)
 			continue;
 		thread_unlink(t);
@@ -384,4 +390,5 @@ void sctx__threads_fini(void)
 		pthread_key_delete(exit_key);
 	key_made = false;
 	sctx__counters_fini();
+	sctx__locked_fini();
 }

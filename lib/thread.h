@@ -73,6 +73,7 @@ struct sctx__thread {
 	int64_t event[SCTX__EVENTS];
 	int64_t *counter;
 	uint32_t counters;
+	uint32_t locked_cache; /* see lib/pool.h */
 	void *reader; /* for sctx__rcu_forget(), if the library registered it */
 	bool attached;
 	bool registered; /* by the library, not by the host */
