@@ -142,7 +142,7 @@ static void a_teardown_can_report_what_was_left(void **state)
 {
 	struct seen seen = { .count = 0 };
 	struct sctx_stream s;
-	struct item *a, *b;
+	struct item *a, *b, *late = item_new(OWNER(3), NULL);
 
 	(void)state;
 	assert_rc(sctx_teardown_report(NULL, see_last, &seen), -EINVAL);
@@ -153,7 +153,7 @@ static void a_teardown_can_report_what_was_left(void **state)
 	assert_ptr_equal(seen.ctx[0], &b->ctx);
 	assert_ptr_equal(seen.ctx[1], &a->ctx);
 	assert_rc(sctx_teardown_report(&s, see_last, &seen), 0);
-	assert_rc(sctx_insert(&s, &item_churn(OWNER(3), NULL)->ctx), -ESHUTDOWN);
+	assert_rc(sctx_insert(&s, &late->ctx), -ESHUTDOWN);
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 1);
 	assert_int_equal(item_called(b), 1);
@@ -162,7 +162,7 @@ static void a_teardown_can_report_what_was_left(void **state)
 	assert_rc(sctx_teardown_report(&s, NULL, NULL), 0);
 	item_free(a);
 	item_free(b);
-	items_reset();
+	item_free(late);
 }
 
 /* ------------------------------------------------------- behind a pointer */
