@@ -780,7 +780,8 @@ enum sctx_pool {
 SCTX_API void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag);
 
 /*
- * Free what sctx_alloc() returned under the same @tag; NULL is no error.
+ * Free what sctx_alloc() returned under the same @tag (0: whatever it was);
+ * NULL is no error.
  * Errors, as far as the memory still shows them: -EINVAL, @tag is not the one
  * it was allocated with; -EBADF, freed before.  DEBUG builds stop there, keep
  * the last few hundred blocks that were freed so as to know them, and stop at

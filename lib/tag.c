@@ -294,7 +294,7 @@ int sctx_free(void *memory, uint32_t tag)
 	if ((check & STATE) != LIVE)
 		return sctx__misuse(-EBADF, "free of memory that is not allocated", memory);
 	account = tag_find(block->tag, &unused);
-	if (block->tag != tag || !account)
+	if ((tag && block->tag != tag) || !account)
 		return sctx__misuse(-EINVAL, "free with another tag than at allocation", memory);
 	if (!block_claim(block, check))
 		return sctx__misuse(-EBADF, "free by two threads at once", memory);

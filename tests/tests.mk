@@ -18,7 +18,7 @@ T := $(B)/tests
 MINUTES ?= 10
 
 TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races \
-	      unit/owner unit/unload unit/stream conformance/cases conformance/mistakes conformance/races
+	      unit/owner unit/unload unit/stream fsrtl/spy fsrtl/mini conformance/cases conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
 TEST_DLOPEN := unit/dlopen
@@ -77,6 +77,11 @@ $(T)/unit/fault: $(T)/unit/fault.o $(T)/test.o $(B)/libstreamctx.a
 $(T)/unit/dlopen: $(T)/unit/dlopen.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ -ldl
+
+# The clients of fsrtl.h, whose tags are written as Windows code writes them.
+$(T)/fsrtl/%.o: TEST_CFLAGS += -Wno-multichar
+$(T)/fsrtl/spy: $(T)/fsrtl/spy_filter.o
+$(T)/fsrtl/mini: $(T)/fsrtl/mini_filter.o
 
 # A staged installation, for the scripts: one to use, and one as a packager's.
 $(T)/stage/done: lib
@@ -179,4 +184,4 @@ check-long: check-build-default check-build-flavours check-build-asan check-buil
 	check-build-asan check-build-tsan test-programs-default test-programs-flavour \
 	test-programs-asan test-programs-tsan
 
--include $(patsubst %,$(T)/%.d,$(TEST_ALL) test module)
+-include $(patsubst %,$(T)/%.d,$(TEST_ALL) test module fsrtl/spy_filter fsrtl/mini_filter)
