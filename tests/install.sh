@@ -215,6 +215,47 @@ int main(void)
 }
 END
 
+# Nothing but a pool, and a fork: the library's handlers are there all the same.
+cat >"$tmp/forks.c" <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+#include <streamctx.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TAG SCTX_TAG('F', 'o', 'r', 'k')
+
+static long locked_kib(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[256];
+	long kib = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "VmLck: %ld", &kib);
+	return kib;
+}
+
+int main(void)
+{
+	void *p = sctx_alloc(SCTX_POOL_LOCKED, 1000, TAG);
+	int status;
+
+	if (!p || locked_kib() <= 0)
+		return 1;
+	if (fork() == 0) {
+		if (sctx_free(p, TAG) || locked_kib() != 0)
+			_exit(2);
+		if (!sctx_alloc(SCTX_POOL_LOCKED, 1000, TAG) || locked_kib() <= 0)
+			_exit(3);
+		_exit(0);
+	}
+	wait(&status);
+	printf("child: status %#x\n", status);
+	return status || sctx_free(p, TAG);
+}
+END
+
 export PKG_CONFIG_PATH="$here/lib/pkgconfig"
 check "pkg-config knows it" pkg-config --exists streamctx
 check "pkg-config's version is the header's" \
@@ -231,8 +272,8 @@ build() # name flags...
 	check "build $name" $cc -std=gnu11 -Wall -Werror -O1 $cflags "$tmp/user.c" -o "$tmp/$name" "$@"
 }
 
-# With libc's malloc and with one of its own.
-whose_malloc() # name flags...
+# With libc's malloc and with one of its own; and forking.
+pools() # name flags...
 {
 	name=$1
 	shift
@@ -241,6 +282,8 @@ whose_malloc() # name flags...
 		$cc -std=gnu11 -O1 -fno-builtin -DOWN_MALLOC $cflags "$tmp/host.c" -o "$tmp/$name-own" "$@"
 	runs "$name-host"
 	runs "$name-own"
+	check "build $name, which forks" $cc -std=gnu11 -O1 $cflags "$tmp/forks.c" -o "$tmp/$name-forks" "$@"
+	runs "$name-forks"
 }
 
 runs() # name
@@ -256,12 +299,12 @@ needs() # name library: whether the program asks for it
 # As pkg-config says.
 build shared $libs
 runs shared
-whose_malloc shared $libs
+pools shared $libs
 check "shared: needs libstreamctx.so" needs shared libstreamctx.so
 # The library and nothing else: it knows what it needs itself, and takes libc's memory.
 build alone -L"$here/lib" -lstreamctx
 runs alone
-whose_malloc alone -L"$here/lib" -lstreamctx
+pools alone -L"$here/lib" -lstreamctx
 check "alone: the library did not bring in jemalloc" \
 	sh -c '! LD_LIBRARY_PATH="$1" ldd "$2" | grep -q jemalloc' sh "$here/lib" "$tmp/alone"
 # The archive in the place of the library.
@@ -269,10 +312,10 @@ static=$(pkg-config --static --libs streamctx | sed 's/-lstreamctx\( \|$\)/-l:li
 echo "static: $static"
 build static $static
 runs static
-whose_malloc static $static
+pools static $static
 check "static: needs no libstreamctx.so" sh -c '! readelf -dW "$1" | grep -q "NEEDED.*libstreamctx.so"' \
 	sh "$tmp/static"
-whose_malloc static_alone -L"$here/lib" -l:libstreamctx.a $(pkg-config --static --libs streamctx |
+pools static_alone -L"$here/lib" -l:libstreamctx.a $(pkg-config --static --libs streamctx |
 	grep -o -e '-lurcu-[a-z]*') -pthread
 # And inlined.
 check "build inlined" $cc -std=gnu11 -Wall -O1 -DSCTX_INLINE $cflags "$tmp/user.c" -o "$tmp/inlined" $libs
