@@ -12,6 +12,7 @@
 #include "counter.h"
 #include "magazine.h"
 #include "pool.h"
+#include "reclaim.h"
 #include "tag.h"
 
 #include <errno.h>
@@ -30,6 +31,12 @@ static bool library_registered;
 
 static pthread_key_t exit_key;
 static bool key_made;
+
+/*
+ * Whoever links the archive and uses threads has lib/reclaim.c linked as well:
+ * its handlers of the start, of forks and of the end are for us, too.
+ */
+__attribute__((used)) static void (*const with_handlers)(void) = sctx__wake_reclaimer_slow;
 
 /* ------------------------------------------------------------------- limbo */
 
