@@ -56,9 +56,13 @@ check "the soname is installed" test -e "$here/lib/$soname"
 
 # Every function of the header, and what inline.h says it needs; nothing else.
 # A function's name follows SCTX_API or the * or blank of its type.
-sed -n '/^SCTX_API/,/;/p' "$here/include/streamctx.h" | grep -o '\bsctx_[a-z_]*(' | tr -d '(' |
+declarations()
+{
+	sed -n -e '/^SCTX_API.*;/{p;d}' -e '/^SCTX_API/,/;/p' "$1"
+}
+declarations "$here/include/streamctx.h" | grep -o '\bsctx_[a-z_]*(' | tr -d '(' |
 	grep -v '^sctx_[a-z]*_fn$' | sort -u >"$tmp/header"
-sed -n '/^SCTX_API/,/;/p' "$here/include/streamctx/inline.h" | grep -o '\bsctx__[a-z_]*' |
+declarations "$here/include/streamctx/inline.h" | grep -o '\bsctx__[a-z_]*' |
 	sort -u >"$tmp/inline"
 nm -D --defined-only "$here/lib/libstreamctx.so" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
 	sort -u >"$tmp/exported"
