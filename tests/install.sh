@@ -260,6 +260,32 @@ int main(void)
 }
 END
 
+# In a static program a destructor may come after the library's.
+cat >"$tmp/late.c" <<'END'
+#include <stdlib.h>
+#include <streamctx.h>
+#include <unistd.h>
+
+static void *early;
+
+__attribute__((destructor(101))) static void late(void)
+{
+	struct sctx_tag_stats stats;
+
+	for (int i = 0; i < 1000; i++)
+		if (sctx_free(sctx_alloc(i % 2, i, 'a'), 'a'))
+			_exit(2);
+	if (sctx_free(early, 'a') || sctx_tag_stats_get(&stats, 1) != 1)
+		_exit(3);
+}
+
+int main(void)
+{
+	early = sctx_alloc(SCTX_POOL_LOCKED, 1000, 'a');
+	return early ? 0 : 1;
+}
+END
+
 export PKG_CONFIG_PATH="$here/lib/pkgconfig"
 check "pkg-config knows it" pkg-config --exists streamctx
 check "pkg-config's version is the header's" \
@@ -317,6 +343,8 @@ echo "static: $static"
 build static $static
 runs static
 pools static $static
+check "build late" $cc -std=gnu11 -O1 $cflags "$tmp/late.c" -o "$tmp/late" $static
+runs late
 check "static: needs no libstreamctx.so" sh -c '! readelf -dW "$1" | grep -q "NEEDED.*libstreamctx.so"' \
 	sh "$tmp/static"
 pools static_alone -L"$here/lib" -l:libstreamctx.a $(pkg-config --static --libs streamctx |
