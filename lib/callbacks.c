@@ -97,6 +97,8 @@ static void account(struct sctx__limbo *ripe, size_t callbacks)
 						    : ripe->bytes / ripe->callbacks * callbacks;
 
 	ripe->callbacks -= callbacks;
+	if (!ripe->callbacks)
+		sctx__store(&ripe->since, 0);
 	ripe->bytes -= bytes;
 	sctx__add(&callbacks_run, callbacks);
 	sctx__account_freed(callbacks, bytes);
@@ -245,6 +247,21 @@ bool sctx__callbacks_turn(void)
 	return ripe || any_closed();
 }
 
+uint64_t sctx__callbacks_since(void)
+{
+	uint64_t oldest = 0;
+	int n = sctx__load_acquire(&count); /* pairs with the release in sctx__callbacks_init() */
+
+	for (int i = 0; i < 2 * n; i++) {
+		struct runner *runner = &runners[i / 2];
+		uint64_t since = sctx__load(i % 2 ? &runner->ripe.since : &runner->closed.since);
+
+		if (since && (!oldest || since < oldest))
+			oldest = since;
+	}
+	return oldest;
+}
+
 uint64_t sctx__callbacks_count(void)
 {
 	return sctx__load(&callbacks_run);
@@ -266,9 +283,10 @@ int sctx__callbacks_init(void)
 	if (!runners)
 		return -ENOMEM;
 	memset(runners, 0, size);
-	count = (int)cpus + 1;
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < (int)cpus + 1; i++)
 		pthread_cond_init(&runners[i].work, NULL);
+	/* Pairs with the acquire in sctx__callbacks_since(). */
+	sctx__store_release(&count, (int)cpus + 1);
 	return 0;
 }
 

@@ -37,6 +37,9 @@ void sctx__callbacks_after_fork(bool child);
 
 uint64_t sctx__callbacks_count(void);
 
+/* Since when something is collected and not yet called back, or 0. */
+uint64_t sctx__callbacks_since(void);
+
 /* In reclaim.c: take what was called back out of the account. */
 void sctx__account_freed(size_t callbacks, size_t bytes);
 

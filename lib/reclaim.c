@@ -19,6 +19,7 @@
 #include "reclaim.h"
 
 #include "callbacks.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -50,6 +51,8 @@ static struct {
 	int64_t limit_callbacks;
 	int64_t limit_bytes;
 	uint64_t grace_periods;
+	uint64_t grace_period_ns;
+	uint64_t latency[SCTX_LATENCY_BUCKETS];
 } reclaimer = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.work = PTHREAD_COND_INITIALIZER,
@@ -159,15 +162,43 @@ static void wait_for_lull(void)
 		nanosleep(&nap, NULL);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Bucket i: less than 1 us << i.  The last takes the rest. */
+static void count_grace_period(uint64_t ns)
+{
+	int bucket = 0;
+
+	while (bucket < SCTX_LATENCY_BUCKETS - 1 && ns >= (uint64_t)1000 << bucket)
+		bucket++;
+	sctx__store(&reclaimer.latency[bucket], reclaimer.latency[bucket] + 1);
+	sctx__store(&reclaimer.grace_period_ns, reclaimer.grace_period_ns + ns);
+	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
+}
+
+static void grace_period(void)
+{
+	uint64_t begin;
+
+	wait_for_lull();
+	begin = now_ns();
+	sctx__synchronize();
+	count_grace_period(now_ns() - begin);
+}
+
 /* True if there was anything to do. */
 static bool cycle(void)
 {
 	bool any;
 
 	sctx__limbo_turn_phase();
-	wait_for_lull();
-	sctx__synchronize();
-	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
+	grace_period();
 	any = sctx__callbacks_turn();
 	sctx__callbacks_run();
 	sctx__rcu_offline();
@@ -351,20 +382,24 @@ int sctx_synchronize(void)
 	return 0;
 }
 
-int sctx_stats_get(struct sctx_stats *stats)
+void sctx__reclaim_stats(struct sctx_stats *stats)
 {
 	struct sctx__account sum = { 0, 0 };
+	uint64_t since = sctx__callbacks_since(), threads = sctx__limbo_pending(&sum);
+	uint64_t now = sctx__now_coarse();
 
-	if (!stats || stats->size != sizeof(*stats))
-		return -EINVAL;
-	sctx__limbo_pending(&sum);
 	sum.callbacks += sctx__load(&sctx__account.callbacks);
 	sum.bytes += sctx__load(&sctx__account.bytes);
+	if (threads && (!since || threads < since))
+		since = threads;
 	stats->limbo_callbacks = sum.callbacks > 0 ? (uint64_t)sum.callbacks : 0;
 	stats->limbo_bytes = sum.bytes > 0 ? (uint64_t)sum.bytes : 0;
+	stats->limbo_age_ns = since && since < now && sum.callbacks > 0 ? now - since : 0;
 	stats->callbacks_run = sctx__callbacks_count();
 	stats->grace_periods = sctx__load(&reclaimer.grace_periods);
-	return 0;
+	stats->grace_period_ns = sctx__load(&reclaimer.grace_period_ns);
+	for (int i = 0; i < SCTX_LATENCY_BUCKETS; i++)
+		stats->grace_period_latency[i] = sctx__load(&reclaimer.latency[i]);
 }
 
 void sctx_no_free(struct sctx_context *ctx)
