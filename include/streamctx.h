@@ -745,10 +745,11 @@ struct sctx_reclaim_options {
 SCTX_API int sctx_reclaim_configure(const struct sctx_reclaim_options *options);
 
 /*
- * In poll mode: wait for a grace period if anything was retired, and run at
- * most @max of the callbacks that are due (0: all of them).  What is retired
- * now is due at the second call from now, at the latest.  Returns how many
- * callbacks were run; 0 when there is nothing more to do at present.
+ * In poll mode, now and then, from a timer or when idle: wait for a grace
+ * period and run at most @max of the callbacks that are due (0: all of them).
+ * What is retired now is due at the second call from now, unless an earlier
+ * one reached its @max.  Returns how many were run, those that free the
+ * library's own memory included.
  * Errors: -EDEADLK inside a read section or a callback; -EOPNOTSUPP in
  * another mode; -ENOMEM.
  * Progress: blocks (for readers in their sections).

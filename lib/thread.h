@@ -89,6 +89,7 @@ struct sctx__thread {
 	bool attached;
 	bool registered; /* by the library, not by the host */
 	bool in_callback;
+	bool reclaim_due;   /* inline mode: a cycle, at the end of the update */
 	uint16_t attaching; /* calls of owners' attach under way */
 	struct sctx__thread *next;
 	struct sctx__thread **link;
@@ -104,7 +105,7 @@ struct sctx__shared {
 	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
 	uint32_t full;     /* limbo is at its limit */
 	uint32_t paused;   /* the reclaimer is, between two grace periods */
-	uint32_t worker;   /* the reclaimer's thread exists */
+	uint32_t worker;   /* the reclaimer's thread exists, or the mode has none */
 	uint32_t batch_callbacks;
 	size_t batch_bytes;
 } __attribute__((aligned(64)));
@@ -129,6 +130,7 @@ int sctx__thread_attach(bool register_always);
 void sctx__thread_attach_slow(void);
 void sctx__thread_detach(void);
 void sctx__gate_wait_slow(void);
+void sctx__reclaim_due_slow(void);
 
 /* The calling thread, attached if it was not. */
 static inline struct sctx__thread *sctx__thread_self(void)
@@ -156,6 +158,8 @@ static inline struct sctx__thread *sctx__update_begin(void)
 static inline void sctx__update_end(void)
 {
 	sctx__rcu_read_unlock();
+	if (sctx__unlikely(sctx__self.reclaim_due))
+		sctx__reclaim_due_slow();
 }
 
 /* Whether the calling thread must not wait: in a read section or a callback. */
