@@ -472,6 +472,33 @@ static void locked_memory_does_not_fault(void **state)
 	munmap(p, size);
 }
 
+static void *fill_a_cache(void *unused)
+{
+	void *p[100];
+
+	(void)unused;
+	for (unsigned int i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = must_alloc(SCTX_POOL_LOCKED, 8000, TAG('c'));
+	for (unsigned int i = 0; i < ARRAY_SIZE(p); i++)
+		CHECK_EQ(sctx_free(p[i], TAG('c')), 0);
+	return NULL;
+}
+
+/* Their caches are taken apart. */
+static void threads_that_exit_keep_no_locked_memory(void **state)
+{
+	size_t before;
+
+	(void)state;
+	if (NO_LOCKS)
+		skip();
+	thread_join(thread_start(fill_a_cache, NULL));
+	before = locked_bytes();
+	for (unsigned int i = 0; i < 50; i++)
+		thread_join(thread_start(fill_a_cache, NULL));
+	assert_u64(locked_bytes(), <=, before + (1 << 20));
+}
+
 #define MANY 60000
 
 /* Allocates until there is no more; how many. */
@@ -667,6 +694,7 @@ int main(void)
 		cmocka_unit_test(the_same_new_tags),
 		cmocka_unit_test(locked_memory_is_locked),
 		cmocka_unit_test(locked_memory_does_not_fault),
+		cmocka_unit_test(threads_that_exit_keep_no_locked_memory),
 		cmocka_unit_test(the_limit_is_reached),
 		cmocka_unit_test(locked_memory_and_fork),
 		cmocka_unit_test(forks_and_exits_of_a_busy_process),
