@@ -17,7 +17,7 @@
 T := $(B)/tests
 MINUTES ?= 10
 
-TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races unit/pool \
+TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races unit/pool unit/locked \
 	      unit/owner unit/unload unit/stream conformance/cases conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
@@ -28,7 +28,7 @@ TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
 TEST_RACES := unit/races unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork
-TEST_JEMALLOC := unit/context unit/registry unit/pool unit/reclaim unit/threads unit/fork unit/races
+TEST_JEMALLOC := unit/context unit/registry unit/pool unit/locked unit/reclaim unit/threads unit/fork unit/races
 # Not fork: ThreadSanitizer does not follow threads into a child.
 TEST_TSAN := $(filter-out unit/fork,$(TEST_PLAIN)) unit/inline
 
