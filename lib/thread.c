@@ -257,6 +257,9 @@ int sctx__thread_attach(bool register_always)
 	pthread_mutex_unlock(&sctx__threads_lock);
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = true;
+	/* qsbr: online at its first section, not for counting or pools alone. */
+	if (self->registered)
+		sctx__rcu_offline();
 	return 0;
 }
 
