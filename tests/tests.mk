@@ -17,7 +17,7 @@
 T := $(B)/tests
 MINUTES ?= 10
 
-TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races \
+TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races unit/found \
 	      conformance/cases conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
