@@ -63,25 +63,10 @@ static int put_last(struct sctx_context *ctx)
 	return 0;
 }
 
-/*
- * A count of one is the caller's own: others can only add to it, through a
- * borrowed pointer, and limbo waits for those who could.  So the last put
- * writes no count.  The acquire pairs with the release of the puts before.
- */
-static bool put_if_others_hold(struct sctx_context *ctx)
-{
-	uint32_t refs = sctx__load_acquire(&ctx->refs);
-
-	while (refs > 1)
-		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
-			return true;
-	return false;
-}
-
 /* sctx_put() inside an update. */
 static int put_inside(struct sctx_context *ctx)
 {
-	return put_if_others_hold(ctx) ? 0 : put_last(ctx);
+	return sctx__put_if_others_hold(ctx) ? 0 : put_last(ctx);
 }
 
 int sctx_put(struct sctx_context *ctx)
@@ -90,7 +75,7 @@ int sctx_put(struct sctx_context *ctx)
 
 	if (!ctx)
 		return -EINVAL;
-	if (put_if_others_hold(ctx))
+	if (sctx__put_if_others_hold(ctx))
 		return 0;
 	sctx__update_begin();
 	error = put_last(ctx);
@@ -102,14 +87,20 @@ int sctx_put(struct sctx_context *ctx)
  * Say that @ctx hangs on @stream.  A holder who is not alone may meet another
  * who inserts it elsewhere; one who is alone needs no atomic operation, nor
  * does one who has just taken a second reference for himself (@ours of them).
+ *
+ * What limbo still holds is refused, though a borrower has taken a reference:
+ * limbo's ends with a grace period that has begun, and so must not be the last
+ * one of what later readers find.
  */
 static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
 	struct sctx_stream *nowhere = NULL;
 
-	if (sctx__load_acquire(&ctx->refs) == ours) {
-		if (sctx__load(&ctx->in_limbo))
-			return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
+	bool alone = sctx__load_acquire(&ctx->refs) == ours;
+
+	if (sctx__load(&ctx->in_limbo))
+		return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
+	if (alone) {
 		if (sctx__load(&ctx->stream))
 			return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream",
 					    ctx);
