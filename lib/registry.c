@@ -26,8 +26,10 @@
 #define DEAD      (UINT32_C(1) << 31)
 #define OPENS_MAX (UINT32_C(1) << 30)
 
-/* 64 KiB of buckets, of which only what is touched takes memory. */
+/* 64 KiB of buckets, of which only what is touched takes memory; fewer in tests. */
+#ifndef FIRST_BUCKETS
 #define FIRST_BUCKETS 1024
+#endif
 
 struct sctx_registry {
 	struct sctx__table *table;
