@@ -14,7 +14,8 @@ BENCH_PLAIN    := $(BENCH_B)/sctx-bench
 BENCH_PROGRAMS := $(BENCH_GBENCH) $(BENCH_PLAIN)
 
 BENCH_BACKENDS := $(wildcard bench/backends/*.c)
-BENCH_OBJS     := $(patsubst bench/%.c,$(BENCH_B)/%.o,bench/harness.c bench/plan.c bench/trace.c \
+BENCH_OBJS     := $(patsubst bench/%.c,$(BENCH_B)/%.o,bench/harness.c bench/options.c bench/plan.c \
+			bench/trace.c \
 			$(BENCH_BACKENDS))
 BENCH_ALL_OBJS := $(BENCH_OBJS) $(BENCH_B)/sctx-bench.o $(BENCH_B)/gbench.o
 

@@ -387,8 +387,9 @@ SCTX_API int sctx_put_many(size_t n, struct sctx_context *const *ctx);
  * Hang @ctx on @stream as its newest.  The caller's reference moves to the
  * stream; on failure it stays with the caller.  Duplicates are not checked.
  * Errors: -EBUSY, @ctx hangs on a stream already; -EBADF, its last reference
- * was put; -EOPNOTSUPP, the stream is disabled or was never initialised
- * (zeroed); -ESHUTDOWN, it was torn down; -ENOMEM;
+ * was put (though the caller has taken one on the borrowed context since: wait
+ * with sctx_barrier()); -EOPNOTSUPP, the stream is disabled or was never
+ * initialised (zeroed); -ESHUTDOWN, it was torn down; -ENOMEM;
  * -EAGAIN, limbo is at its limit and the caller cannot wait (in a read
  * section or callback, or SCTX_RECLAIM_NOWAIT), or the reclaimer's thread
  * could not be started.  A registered owner that is leaving: -ESHUTDOWN.

@@ -13,6 +13,7 @@
 
 #include "magazine.h"
 #include "pool.h"
+#include "reclaim.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -46,17 +47,35 @@ static uint64_t callbacks_run;
 /* ----------------------------------------------------------- calling back */
 
 /*
+ * Others hold the context, and may from now on hang it up again.  If they have
+ * all let go before our reference is dropped, readers may have found it since,
+ * whom no grace period of ours has waited for: it goes round once more.
+ */
+static void context_drop_held(struct sctx_context *ctx)
+{
+	sctx__store(&ctx->in_limbo, 0);
+	if (sctx__put_if_others_hold(ctx))
+		return;
+	sctx__rcu_read_lock(); /* no update: a fork waits for this thread to park */
+	sctx__store(&ctx->in_limbo, 1);
+	sctx__retire_context(ctx);
+	sctx__rcu_read_unlock();
+}
+
+/*
  * Drop limbo's reference.  A grace period has passed since the context was
- * unlinked, so that only holders can still reach it: one reference is ours
- * alone.  The acquires pair with the release in other holders' puts, whose
- * use of the context is over.  @in_limbo is cleared before the reference is
- * dropped, for the holder that then puts the last one.
+ * unlinked, and nothing is hung up while limbo has it, so that only holders
+ * can still reach it: one reference is ours alone.  The acquire pairs with the
+ * release in other holders' puts, whose use of the context is over.
  */
 static void context_drop(struct sctx_context *ctx)
 {
+	if (sctx__unlikely(sctx__load_acquire(&ctx->refs) != 1)) {
+		context_drop_held(ctx);
+		return;
+	}
 	sctx__store(&ctx->in_limbo, 0);
-	if (sctx__load_acquire(&ctx->refs) == 1 || sctx__sub_acq_rel(&ctx->refs, 1) == 1)
-		ctx->free_callback(ctx);
+	ctx->free_callback(ctx);
 }
 
 /* By the time that a lane's turn comes again, its next context is fetched. */

@@ -71,14 +71,20 @@ int sctx_put(struct sctx_context *ctx)
  * Say that @ctx hangs on @stream.  A holder who is not alone may meet another
  * who inserts it elsewhere; one who is alone needs no atomic operation, nor
  * does one who has just taken a second reference for himself (@ours of them).
+ *
+ * What limbo still holds is refused, though a borrower has taken a reference:
+ * limbo's ends with a grace period that has begun, and so must not be the last
+ * one of what later readers find.
  */
 static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
 	struct sctx_stream *nowhere = NULL;
 
-	if (sctx__load_acquire(&ctx->refs) == ours) {
-		if (sctx__load(&ctx->in_limbo))
-			return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
+	bool alone = sctx__load_acquire(&ctx->refs) == ours;
+
+	if (sctx__load(&ctx->in_limbo))
+		return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
+	if (alone) {
 		if (sctx__load(&ctx->stream))
 			return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream",
 					    ctx);

@@ -60,6 +60,22 @@ static inline struct sctx__limbo *sctx__limbo_of(struct sctx__thread *self)
 	return &self->limbo[sctx__load_acquire(&sctx__shared.phase)];
 }
 
+/*
+ * Drop a reference unless it is the only one.  A count of one is the caller's
+ * own: others can only add to it, through a borrowed pointer, and limbo waits
+ * for those who could.  So the last put writes no count.  The acquire pairs
+ * with the release of the puts before.
+ */
+static inline bool sctx__put_if_others_hold(struct sctx_context *ctx)
+{
+	uint32_t refs = sctx__load_acquire(&ctx->refs);
+
+	while (refs > 1)
+		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
+			return true;
+	return false;
+}
+
 /* All of these inside an update. */
 
 /* The caller's reference goes to limbo, which drops it after a grace period. */

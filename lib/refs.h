@@ -29,21 +29,6 @@ static inline int sctx__put_last(struct sctx_context *ctx)
 	return 0;
 }
 
-/*
- * A count of one is the caller's own: others can only add to it, through a
- * borrowed pointer, and limbo waits for those who could.  So the last put
- * writes no count.  The acquire pairs with the release of the puts before.
- */
-static inline bool sctx__put_if_others_hold(struct sctx_context *ctx)
-{
-	uint32_t refs = sctx__load_acquire(&ctx->refs);
-
-	while (refs > 1)
-		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
-			return true;
-	return false;
-}
-
 /* sctx_put() inside an update. */
 static inline int sctx__put_inside(struct sctx_context *ctx)
 {

@@ -29,8 +29,10 @@
 #define DEAD      (UINT32_C(1) << 31)
 #define OPENS_MAX (UINT32_C(1) << 30)
 
-/* 64 KiB of buckets, of which only what is touched takes memory. */
+/* 64 KiB of buckets, of which only what is touched takes memory; fewer in tests. */
+#ifndef FIRST_BUCKETS
 #define FIRST_BUCKETS 1024
+#endif
 
 static uint64_t hash_id(const struct sctx_registry *registry, const struct sctx_id *id)
 {
