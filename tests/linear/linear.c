@@ -8,6 +8,7 @@
  *
  *   SCTX_LINEAR_SEED=n      the programs of that seed
  *   SCTX_LINEAR_ROUND=n     that round's program alone, again and again
+ *   SCTX_LINEAR_PROFILE=x   programs of that kind only (program.c)
  *   SCTX_LINEAR_SAVE=DIR    where a history that is wrong goes; here by default
  *
  * A seed gives the programs, not what the scheduler makes of them.

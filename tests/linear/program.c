@@ -28,6 +28,9 @@ static const struct profile profiles[] = {
 	{ "moves", 2, 0, 2, 1, 3, {
 		[INSERT] = 6, [UNIQUE] = 2, [REPLACE] = 3, [LOOKUP] = 4, [GET] = 4, [REMOVE] = 5,
 		[DETACH] = 4, [PUT] = 2, [GRAB] = 2 } },
+	{ "shared", 2, 0, 1, 0, 2, {
+		[INSERT] = 7, [REPLACE] = 1, [GET] = 5, [REMOVE] = 4, [DELETE] = 2, [DETACH] = 4,
+		[PUT] = 5, [GRAB] = 8 } },
 	{ "teardown", 1, 0, 2, 1, 3, {
 		[INSERT] = 6, [UNIQUE] = 3, [REPLACE] = 2, [CREATE] = 3, [LOOKUP] = 4, [GET] = 2,
 		[REMOVE] = 4, [DETACH] = 2, [TEARDOWN] = 3, [DISABLE] = 1, [SUPPORTS] = 2 } },
@@ -275,6 +278,17 @@ static uint64_t mix(uint64_t seed, uint64_t number)
 	return test_random(&state);
 }
 
+static const struct profile *some_profile(struct worker *w)
+{
+	const char *only = getenv("SCTX_LINEAR_PROFILE");
+	const struct profile *p = &profiles[roll(w, ARRAY_SIZE(profiles))];
+
+	for (size_t i = 0; only && i < ARRAY_SIZE(profiles); i++)
+		if (strcmp(profiles[i].name, only) == 0)
+			p = &profiles[i];
+	return p;
+}
+
 struct round *round_new(uint64_t seed, unsigned long number, unsigned int threads,
 			struct sctx_registry *registry)
 {
@@ -288,7 +302,7 @@ struct round *round_new(uint64_t seed, unsigned long number, unsigned int thread
 		round->worker[t].round = round;
 		round->worker[t].seed = mix(mix(seed, number), t);
 	}
-	round->profile = &profiles[roll(&round->worker[0], ARRAY_SIZE(profiles))];
+	round->profile = some_profile(&round->worker[0]);
 	round->length = 4 + roll(&round->worker[0], 3);
 	for (unsigned int i = 0; i < round->profile->plain; i++)
 		CHECK_EQ(sctx_stream_init(&round->plain[i]), 0);
