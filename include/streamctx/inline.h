@@ -287,7 +287,7 @@ SCTX__INLINE const struct sctx_entry *sctx__view_match(struct sctx__view view, c
 
 /* The newest of all. */
 SCTX__INLINE const struct sctx_entry *sctx__view_newest(struct sctx__view view,
-							 struct sctx_context **ctx)
+							struct sctx_context **ctx)
 {
 	while (view.count-- > 0) {
 		*ctx = sctx__load_acquire(&view.entry[view.count].context);
@@ -299,8 +299,8 @@ SCTX__INLINE const struct sctx_entry *sctx__view_newest(struct sctx__view view,
 
 /* The entry that (owner, instance) matches, with its context in *@ctx. */
 SCTX__INLINE const struct sctx_entry *sctx__view_find(struct sctx__view view, const void *owner,
-						       const void *instance,
-						       struct sctx_context **ctx)
+						      const void *instance,
+						      struct sctx_context **ctx)
 {
 	if (sctx__likely(owner != NULL))
 		return sctx__view_match(view, owner, instance, ctx);
