@@ -56,8 +56,6 @@ static int put_last(struct sctx_context *ctx)
 {
 	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
 		return sctx__misuse(-EBADF, "put of a context whose last reference was put", ctx);
-	if (sctx__load(&ctx->stream))
-		return sctx__misuse(-EBUSY, "put of a context that only its stream holds", ctx);
 	sctx__store(&ctx->in_limbo, 1);
 	sctx__retire_context(ctx);
 	return 0;
@@ -78,10 +76,34 @@ static bool put_if_others_hold(struct sctx_context *ctx)
 	return false;
 }
 
-/* sctx_put() inside an update. */
+/* @stream's own reference stays while it is locked: is it the only one? */
+static bool only_stream_holds(struct sctx_stream *stream, struct sctx_context *ctx)
+{
+	uint32_t state = stream_lock(stream);
+	bool only = sctx__load(&ctx->stream) == stream && sctx__load(&ctx->refs) == 1;
+
+	stream_unlock(stream, state);
+	return only;
+}
+
+/*
+ * sctx_put() inside an update, which keeps the stream valid.  One who borrowed
+ * the context may have taken a reference since the count was read, and have
+ * inserted it; so that it hangs somewhere does not make the put a misuse.
+ */
 static int put_inside(struct sctx_context *ctx)
 {
-	return put_if_others_hold(ctx) ? 0 : put_last(ctx);
+	while (!put_if_others_hold(ctx)) {
+		/* Pairs with the releases in context_claim(). */
+		struct sctx_stream *stream = sctx__load_acquire(&ctx->stream);
+
+		if (!stream)
+			return put_last(ctx);
+		if (only_stream_holds(stream, ctx))
+			return sctx__misuse(-EBUSY, "put of a context that only its stream holds",
+					    ctx);
+	}
+	return 0;
 }
 
 int sctx_put(struct sctx_context *ctx)
@@ -93,7 +115,7 @@ int sctx_put(struct sctx_context *ctx)
 	if (put_if_others_hold(ctx))
 		return 0;
 	sctx__update_begin();
-	error = put_last(ctx);
+	error = put_inside(ctx);
 	sctx__update_end();
 	return error;
 }
