@@ -62,7 +62,7 @@ int sctx_put(struct sctx_context *ctx)
 	if (sctx__put_if_others_hold(ctx))
 		return 0;
 	sctx__update_begin();
-	error = sctx__put_last(ctx);
+	error = sctx__put_inside(ctx);
 	sctx__update_end();
 	return error;
 }
@@ -431,10 +431,14 @@ int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void
 
 /* ------------------------------------------------------------------ remove */
 
-/* Stream locked.  Readers that have the context already keep it. */
+/*
+ * Stream locked.  Readers that have the context already keep it.  Pairs with
+ * the acquire in sctx__entry_match(): who sees it gone sees what was inserted
+ * before.
+ */
 static void entry_unlink(const struct sctx_entry *entry, struct sctx_context *ctx)
 {
-	sctx__store(entry_context(entry), NULL);
+	sctx__store_release(entry_context(entry), NULL);
 	sctx__store_release(&ctx->stream, NULL); /* pairs with context_claim() */
 }
 
