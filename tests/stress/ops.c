@@ -177,18 +177,16 @@ static enum outcome op_insert_unique(struct worker *w)
 	enum outcome outcome;
 	struct record *r;
 	struct place p;
+	bool ask;
 	int rc;
 
 	if (!place_enter(w, &p))
 		return NOTHING;
 	r = record_for(w, &p);
-	/* Who asks for what is there gets a reference on it. */
-	if (r->owner >= UNIQUE)
-		rc = sctx_insert_unique(p.stream, &r->ctx, &existing);
-	else
-		rc = sctx_insert_unique(p.stream, &r->ctx, NULL);
+	ask = r->owner >= UNIQUE; /* who asks for what is there gets a reference */
+	rc = sctx_insert_unique(p.stream, &r->ctx, ask ? &existing : NULL);
 	outcome = inserted(w, &p, r, rc);
-	if (r->owner >= UNIQUE) {
+	if (ask) {
 		MUST(w, r, (existing != NULL) == (rc == -EEXIST));
 		if (existing)
 			hold_add(w, record_of(existing), false);
@@ -238,9 +236,8 @@ static enum outcome op_insert_again(struct worker *w)
 	record_unhold(hold.record);
 	record_move(hold.record, p.number);
 	record_note(w, hold.record, w->now, 0);
-	rc = hold.record->owner == UNIQUE
-		     ? sctx_insert_unique(p.stream, &hold.record->ctx, NULL)
-		     : sctx_insert(p.stream, &hold.record->ctx);
+	rc = hold.record->owner == UNIQUE ? sctx_insert_unique(p.stream, &hold.record->ctx, NULL)
+					  : sctx_insert(p.stream, &hold.record->ctx);
 	inserted(w, &p, NULL, rc);
 	if (rc)
 		hold_add(w, hold.record, true);

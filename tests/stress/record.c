@@ -89,7 +89,7 @@ static void end(struct worker *w, struct record *r, enum record_state how)
 
 	if (before != ALIVE)
 		wrong(w, r, "%s after it was %s", how == CALLED ? "called back" : "handed back",
-		      before == CALLED	 ? "called back"
+		      before == CALLED   ? "called back"
 		      : before == HANDED ? "handed back"
 					 : "who knows what");
 	check_canaries(w, r, how == CALLED ? "in the callback" : "when handed back");
@@ -163,8 +163,7 @@ static void check_borrowed(struct worker *w, struct record *r, const char *when)
 	enum record_state state = GET(r->state);
 
 	if (state != ALIVE)
-		wrong(w, r, "%s: it was %s", when,
-		      state == CALLED ? "called back" : "handed back");
+		wrong(w, r, "%s: it was %s", when, state == CALLED ? "called back" : "handed back");
 	check_canaries(w, r, when);
 	if (GET(r->stage) == AGED)
 		wrong(w, r, "%s: unlinked a grace period ago", when);
@@ -226,8 +225,8 @@ static const char *name_of(enum record_state state)
 static void print_event(const char *label, const struct event *e)
 {
 	if (e->what)
-		fprintf(stderr, "  %s: %s by worker %d, result %lld, place %#llx\n", label,
-			e->what, e->worker, e->result, (unsigned long long)e->place);
+		fprintf(stderr, "  %s: %s by worker %d, result %lld, place %#llx\n", label, e->what,
+			e->worker, e->result, (unsigned long long)e->place);
 }
 
 static void print_record(const struct record *r)
@@ -237,10 +236,9 @@ static void print_record(const struct record *r)
 	fprintf(stderr,
 		"  record %p: number %llu, owner %d, %s, stage %d, readers %d, holds %d%s\n"
 		"  context: owner %p instance %p stream %p next %p refs %u in_limbo %u\n",
-		(const void *)r, (unsigned long long)r->serial, r->owner,
-		name_of(GET(r->state)), GET(r->stage), GET(r->readers), GET(r->holds),
-		GET(r->moved) ? ", moved" : "", c->owner, c->instance, (void *)c->stream,
-		(void *)c->next, c->refs, c->in_limbo);
+		(const void *)r, (unsigned long long)r->serial, r->owner, name_of(GET(r->state)),
+		GET(r->stage), GET(r->readers), GET(r->holds), GET(r->moved) ? ", moved" : "",
+		c->owner, c->instance, (void *)c->stream, (void *)c->next, c->refs, c->in_limbo);
 	print_event("born", &r->born);
 	print_event("last", &r->last);
 }

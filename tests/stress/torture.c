@@ -230,8 +230,8 @@ static void check_ledger(void)
 	printf("streams: %lu opened, %lu closed; embedded: %lu made, %lu ended; %" PRIu64
 	       " registries\n",
 	       streams_opened(), streams_closed(), h.made, h.freed, registries_made());
-	printf("threads: %lu started; %" PRIu64 " grace periods, %" PRIu64 " callbacks run; limbo %"
-	       PRIu64 " bytes\n",
+	printf("threads: %lu started; %" PRIu64 " grace periods, %" PRIu64
+	       " callbacks run; limbo %" PRIu64 " bytes\n",
 	       threads_started, stats.grace_periods, stats.callbacks_run, stats.limbo_bytes);
 	if (l.created != l.called + l.handed)
 		wrong(NULL, NULL, "%ld contexts are lost", (long)(l.created - l.called - l.handed));

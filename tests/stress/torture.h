@@ -244,17 +244,17 @@ __attribute__((noreturn, format(printf, 3, 4))) void wrong(struct worker *w, str
 							   const char *format, ...);
 void dump(void);
 
-#define MUST(w, record, cond)                                                                \
-	do {                                                                                 \
-		if (!(cond))                                                                 \
+#define MUST(w, record, cond)                                                                  \
+	do {                                                                                   \
+		if (!(cond))                                                                   \
 			wrong((w), (record), "%s:%d: %s is false", __FILE__, __LINE__, #cond); \
 	} while (0)
 
 /* A result is one of those given (up to four; 0 for none). */
-#define ALLOW(w, record, rc, a, b, c, d)                                                        \
-	do {                                                                                    \
-		long long rc_ = (rc);                                                           \
-		if (rc_ != (a) && rc_ != (b) && rc_ != (c) && rc_ != (d))                       \
+#define ALLOW(w, record, rc, a, b, c, d)                                                         \
+	do {                                                                                     \
+		long long rc_ = (rc);                                                            \
+		if (rc_ != (a) && rc_ != (b) && rc_ != (c) && rc_ != (d))                        \
 			wrong((w), (record), "%s:%d: %s is %lld", __FILE__, __LINE__, #rc, rc_); \
 	} while (0)
 

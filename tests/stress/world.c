@@ -136,8 +136,7 @@ static enum outcome op_for_each(struct worker *w)
 		return NOTHING;
 	h = &w->handle[roll(w, w->n_handles)];
 	v.mine = h->stream;
-	MUST(w, NULL,
-	     sctx_registry_for_each(h->cold ? w->cold : registry_hot(), visit, &v) == 0);
+	MUST(w, NULL, sctx_registry_for_each(h->cold ? w->cold : registry_hot(), visit, &v) == 0);
 	if (v.seen != 1)
 		wrong(w, NULL, "for_each visits %u times what is open", v.seen);
 	return DONE;
