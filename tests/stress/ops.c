@@ -313,7 +313,7 @@ static void any_query(struct worker *w, enum owner least, bool wild, const void 
 static void linger(struct worker *w)
 {
 	for (uint64_t turns = roll(w, 64); turns; turns--)
-		atomic_thread_fence(memory_order_acquire);
+		atomic_signal_fence(memory_order_acq_rel);
 	if (one_in(w, 32))
 		sched_yield();
 	if (one_in(w, 2048))

@@ -206,6 +206,7 @@ static void release_all(void)
 	struct worker *w = workers[0];
 
 	w->now = "release";
+	alarm(90); /* nothing here takes long */
 	set_limits(0, 0, 0);
 	for (unsigned int i = 0; i < n_workers; i++) {
 		while (workers[i]->n_handles)
@@ -345,6 +346,7 @@ int main(int argc, char **argv)
 	release_all();
 	check_counts();
 	check_ledger();
+	alarm(0);
 	quarantine_empty();
 	for (unsigned int i = 0; i < ARRAY_SIZE(workers); i++)
 		free(workers[i]);

@@ -111,34 +111,39 @@ static enum outcome op_find(struct worker *w)
 	return DONE;
 }
 
-struct visit {
+struct visits {
 	struct worker *w;
-	const struct sctx_stream *mine;
-	unsigned int seen;
+	bool slow; /* so that the table grows meanwhile */
+	uint8_t seen[COLD_IDS];
 };
 
 static int visit(struct sctx_stream *stream, void *arg)
 {
-	struct visit *v = arg;
+	struct visits *v = arg;
+	uint64_t id = id_number(sctx_stream_id(stream));
 
-	v->seen += stream == v->mine;
-	MUST(v->w, NULL, sctx_stream_id(stream));
+	MUST(v->w, NULL, id < COLD_IDS);
+	v->seen[id] += v->seen[id] < 255;
+	if (v->slow && one_in(v->w, 512))
+		nap_us(100);
 	return 0;
 }
 
 /* A stream that is open throughout is visited once. */
 static enum outcome op_for_each(struct worker *w)
 {
-	struct visit v = { .w = w };
-	const struct handle *h;
+	struct visits *v = calloc(1, sizeof(*v));
+	bool cold = !one_in(w, 8);
 
-	if (w->n_handles == 0)
-		return NOTHING;
-	h = &w->handle[roll(w, w->n_handles)];
-	v.mine = h->stream;
-	MUST(w, NULL, sctx_registry_for_each(h->cold ? w->cold : registry_hot(), visit, &v) == 0);
-	if (v.seen != 1)
-		wrong(w, NULL, "for_each visits %u times what is open", v.seen);
+	CHECK(v);
+	v->w = w;
+	v->slow = one_in(w, 4);
+	MUST(w, NULL, sctx_registry_for_each(cold ? w->cold : registry_hot(), visit, v) == 0);
+	for (unsigned int i = 0; i < w->n_handles; i++)
+		if (w->handle[i].cold == cold && v->seen[w->handle[i].id] != 1)
+			wrong(w, NULL, "for_each visits %d times what is open",
+			      v->seen[w->handle[i].id]);
+	free(v);
 	return DONE;
 }
 
@@ -304,6 +309,15 @@ static enum outcome op_idle(struct worker *w)
 
 /* --------------------------------------------------------------------- fork */
 
+/* No lock is held in the child, of a bucket or of a stream. */
+static int lock_it(struct sctx_stream *stream, void *arg)
+{
+	struct worker *w = arg;
+
+	MUST(w, NULL, sctx_delete(stream, w, NULL) == -ENOENT);
+	return 0;
+}
+
 /* The child has one thread and what the parent had open. */
 static void child_work(struct worker *w)
 {
@@ -320,6 +334,8 @@ static void child_work(struct worker *w)
 		op_brief(w);
 		holds_drop(w);
 	}
+	MUST(w, NULL, sctx_registry_for_each(registry_hot(), lock_it, w) == 0);
+	MUST(w, NULL, sctx_registry_for_each(w->cold, lock_it, w) == 0);
 	CHECK_EQ(sctx_stream_init(&own), 0);
 	r = record_new(w, COUNTED, NULL, 0);
 	rc = sctx_insert(&own, &r->ctx);
@@ -347,7 +363,7 @@ static enum outcome op_fork(struct worker *w)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		alarm(30);
+		alarm(15);
 		child_work(w);
 		_exit(0);
 	}

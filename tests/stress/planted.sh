@@ -1,0 +1,138 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Whether torture finds bugs: plants them, one at a time, in copies of the
+# library's sources below $B/planted, and runs torture with each.  All must be
+# found, and the copy without a bug must pass.
+#
+#   make torture-planted [PLANTED="name name..."]
+#
+# SECONDS_EACH  how long a bug may hide, in each of three runs (10)
+
+set -u
+B=${B:-build}
+CC=${CC:-gcc}
+CFLAGS=${CFLAGS:--O2 -g}
+SECONDS_EACH=${SECONDS_EACH:-10}
+PLANTED=${PLANTED:-}
+out=$B/planted
+missed=0 found=0
+
+build() # name
+{
+	for source in "$out/$1"/lib/*.c; do
+		$CC -std=gnu11 -pthread -Iinclude -D_GNU_SOURCE -fvisibility=hidden $CFLAGS -w \
+			-c -o "${source%.c}.o" "$source" || exit 1
+	done
+	$CC -pthread $CFLAGS -o "$out/$1/torture" "$B"/tests/stress/*.o "$B/tests/test.o" \
+		"$out/$1"/lib/*.o -lurcu-memb -lcmocka || exit 1
+}
+
+copy() # name
+{
+	mkdir -p "$out/$1/lib" && rm -f "$out/$1"/lib/*.[cho] && cp lib/*.[ch] "$out/$1/lib"
+}
+
+# What the first line of a failure says; nothing if it passed.
+run() # name seed
+{
+	timeout -k 5 $((SECONDS_EACH + 130)) "$out/$1/torture" --seconds="$SECONDS_EACH" \
+		--seed="$2" >"$out/$1/log.$2" 2>&1
+	status=$?
+	[ $status = 0 ] && return 1
+	line=$(grep -a -m1 -e WRONG -e ': .* is ' "$out/$1/log.$2")
+	echo "${line:-exit status $status}"
+}
+
+# plant NAME FILE SED-EXPRESSION
+plant()
+{
+	name=$1 file=$2 edit=$3
+	if [ -n "$PLANTED" ]; then
+		case " $PLANTED " in *" $name "*) ;; *) return ;; esac
+	fi
+	copy "$name"
+	sed -i "$edit" "$out/$name/lib/$file"
+	if cmp -s "lib/$file" "$out/$name/lib/$file"; then
+		echo "MISSED $name: the source has changed, nothing was planted"
+		missed=$((missed + 1))
+		return
+	fi
+	build "$name"
+	for seed in 1 2 3; do
+		begin=$(date +%s)
+		if line=$(run "$name" $seed); then
+			echo "found  $name ($(($(date +%s) - begin)) s): $line"
+			found=$((found + 1))
+			return
+		fi
+	done
+	echo "MISSED $name"
+	missed=$((missed + 1))
+}
+
+in_function() # its beginning, command
+{
+	printf '%s\n' "/^$1/,/^}/$2"
+}
+
+copy sound
+build sound
+if line=$(run sound 1); then
+	echo "FAIL   without a bug: $line"
+	exit 1
+fi
+echo "ok     without a bug"
+
+# Grace periods and limbo
+plant no_grace_period reclaim.c "$(in_function 'static bool cycle' 's/^\tsctx__synchronize();//')"
+plant open_set_taken thread.c \
+	"$(in_function 'void sctx__limbo_take_closed' 's/sctx__shared.phase ^ 1/sctx__shared.phase/')"
+plant barrier_too_short reclaim.c 's/reclaimer.started + 2/reclaimer.started + 1/'
+plant node_reused_at_once registry.c \
+	's/sctx__retire_node(&node->stream, sizeof(\*node));/sctx__node_free(node);/'
+plant array_freed_at_once list.h 's/sctx__retire_block(&array->block, .*/array_free(\&array->block);/'
+plant bytes_not_accounted callbacks.c \
+	's/sctx__account_freed(callbacks, bytes);/sctx__account_freed(callbacks, bytes - bytes \/ 1024);/'
+
+# References
+plant get_without_reference context.c \
+	's/ctx = sctx_ref(sctx__lookup(stream, owner, instance));/ctx = sctx__lookup(stream, owner, instance);/'
+plant puts_not_atomic context.c \
+	"$(in_function 'static bool put_if_others_hold' \
+		's/if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))/if ((sctx__store(\&ctx->refs, refs - 1), 1))/')"
+plant called_back_for_holders callbacks.c \
+	's/sctx__sub_acq_rel(&ctx->refs, 1) == 1/sctx__sub_acq_rel(\&ctx->refs, 1) <= 2/'
+plant losers_lost context.c \
+	"$(in_function 'static int insert_created' '{/sctx_put(created);/{N;s/\n.*//}}')"
+
+# The list
+plant remove_without_lock context.c \
+	"$(in_function 'struct sctx_context \*sctx_remove' \
+		'{s/state = stream_lock(stream)/state = 0/;s/stream_unlock(stream, state);/(void)state;/}')"
+plant teardown_without_lock context.c \
+	"$(in_function 'int sctx__stream_teardown' \
+		's/= stream_lock(stream)/= sctx__load(\&stream->state) \& ~1u/')"
+plant teardown_keeps_stream context.c \
+	"$(in_function 'int sctx__stream_teardown' 's/sctx__store_release(&ctx->stream, NULL);//')"
+plant insert_after_teardown context.c \
+	's/return state & SCTX__TORN ? -ESHUTDOWN : -EOPNOTSUPP;/return state \& SCTX__TORN ? 0 : -EOPNOTSUPP;/'
+plant unique_without_match context.c \
+	"$(in_function 'static enum step insert_locked' 's/if (ins->mode != INSERT)/if (ins->mode == REPLACE)/')"
+
+# The table
+plant cleared_before_moved table.c \
+	's/sctx__store_release(&head->chain, chain | SCTX__MOVED | SCTX__LOCKED);//'
+plant walk_in_order registry.c \
+	's/index = next_index(index, table->mask);/index = (index + 1) \& table->mask;/'
+plant open_of_a_dead_one registry.c \
+	"$(in_function 'static int node_open' 's/return -ESTALE;/return 0;/')"
+
+# Forks
+plant updates_during_fork thread.h \
+	"$(in_function 'static inline struct sctx__thread \*sctx__update_begin' \
+		's/sctx__load(&sctx__shared.gate)/0/')"
+plant child_waits_for_the_dead thread.c 's/sctx__rcu_forget(t->reader);/continue;/'
+
+echo "$found found, $missed missed"
+[ $missed = 0 ]
