@@ -8,6 +8,9 @@
 #   make torture-planted [PLANTED="name name..."]
 #
 # SECONDS_EACH  how long a bug may hide, in each of three runs (10)
+#
+# ASAN=1 before plant: what only a sanitizer sees.  ASAN_CFLAGS has its flags,
+# and the test's objects are then those below $B/asan.
 
 set -u
 B=${B:-build}
@@ -16,15 +19,17 @@ CFLAGS=${CFLAGS:--O2 -g}
 SECONDS_EACH=${SECONDS_EACH:-10}
 PLANTED=${PLANTED:-}
 out=$B/planted
-missed=0 found=0
+missed=0 found=0 ASAN=
 
 build() # name
 {
+	objects=$B/tests flags=$CFLAGS
+	[ -z "$ASAN" ] || objects=$B/asan/tests flags=$ASAN_CFLAGS
 	for source in "$out/$1"/lib/*.c; do
-		$CC -std=gnu11 -pthread -Iinclude -D_GNU_SOURCE -fvisibility=hidden $CFLAGS -w \
+		$CC -std=gnu11 -pthread -Iinclude -D_GNU_SOURCE -fvisibility=hidden $flags -w \
 			-c -o "${source%.c}.o" "$source" || exit 1
 	done
-	$CC -pthread $CFLAGS -o "$out/$1/torture" "$B"/tests/stress/*.o "$B/tests/test.o" \
+	$CC -pthread $flags -o "$out/$1/torture" "$objects"/stress/*.o "$objects/test.o" \
 		"$out/$1"/lib/*.o -lurcu-memb -lcmocka || exit 1
 }
 
@@ -40,7 +45,7 @@ run() # name seed
 		--seed="$2" >"$out/$1/log.$2" 2>&1
 	status=$?
 	[ $status = 0 ] && return 1
-	line=$(grep -a -m1 -e WRONG -e ': .* is ' "$out/$1/log.$2")
+	line=$(grep -a -m1 -e WRONG -e ERROR: -e ': .* is ' "$out/$1/log.$2")
 	echo "${line:-exit status $status}"
 }
 
@@ -91,7 +96,9 @@ plant open_set_taken thread.c \
 plant barrier_too_short reclaim.c 's/reclaimer.started + 2/reclaimer.started + 1/'
 plant node_reused_at_once registry.c \
 	's/sctx__retire_node(&node->stream, sizeof(\*node));/sctx__node_free(node);/'
+ASAN=1
 plant array_freed_at_once list.h 's/sctx__retire_block(&array->block, .*/array_free(\&array->block);/'
+ASAN=
 plant bytes_not_accounted callbacks.c \
 	's/sctx__account_freed(callbacks, bytes);/sctx__account_freed(callbacks, bytes - bytes \/ 1024);/'
 
@@ -121,8 +128,11 @@ plant unique_without_match context.c \
 	"$(in_function 'static enum step insert_locked' 's/if (ins->mode != INSERT)/if (ins->mode == REPLACE)/')"
 
 # The table
-plant cleared_before_moved table.c \
-	's/sctx__store_release(&head->chain, chain | SCTX__MOVED | SCTX__LOCKED);//'
+plant readers_do_not_follow table.h \
+	"$(in_function 'static inline struct sctx__node \*sctx__table_find' \
+		's/if (sctx__likely(!(sctx__load_acquire(&head->chain) & SCTX__MOVED)))//')"
+plant chains_left_behind table.c \
+	"$(in_function 'static int copy_chain' 's/\&\& !error; bucket = chain_next(bucket)/\&\& !error; bucket = NULL/')"
 plant walk_in_order registry.c \
 	's/index = next_index(index, table->mask);/index = (index + 1) \& table->mask;/'
 plant open_of_a_dead_one registry.c \

@@ -42,7 +42,7 @@ torture-long: torture-build-long test-logs
 	@tests/run.sh summary $(LOGS)
 
 torture-planted: check-build-torture
-	@CC="$(CC)" CFLAGS="$(CFLAGS)" B=$(B) tests/stress/planted.sh
+	@CC="$(CC)" CFLAGS="$(CFLAGS)" ASAN_CFLAGS="$(ASAN)" B=$(B) tests/stress/planted.sh
 
 .PHONY: torture-program torture-build-long torture-long torture-planted
 
