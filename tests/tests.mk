@@ -42,8 +42,8 @@ $(T)/unit/cxx.o: TEST_CXXFLAGS += -Wpedantic
 TEST_LIBRARY := $(if $(SAN),$(B)/libstreamctx.a,$(SO))
 TEST_LIBS := $(if $(SAN),$(B)/libstreamctx.a,-L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)))
 
-# What unit/fault.c stands in for.
-FAULT_WRAPS := malloc calloc realloc aligned_alloc posix_memalign free mmap munmap \
+# What faults/inject.c stands in for.
+FAULT_WRAPS := malloc calloc realloc aligned_alloc posix_memalign free mmap munmap mlock \
 	       pthread_create pthread_setspecific pthread_key_create getrandom
 
 TEST_ALL := $(TEST_ANY) $(TEST_FLAVOUR)
@@ -70,7 +70,7 @@ $(T)/unit/cxx $(T)/unit/cxx_inline: $(T)/%: $(T)/%.o $(TEST_LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LIBS) $(RCU_LIB)
 
-$(T)/unit/fault: $(T)/unit/fault.o $(T)/test.o $(B)/libstreamctx.a
+$(T)/unit/fault: $(T)/unit/fault.o $(T)/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka
 
