@@ -190,4 +190,3 @@ void books_compare(struct books before)
 	CHECK_EQ(now.blocks, before.blocks);
 	CHECK_EQ(now.maps, before.maps);
 }
-

@@ -4,6 +4,7 @@
  * hot streams and many cold ones, for a time.
  *
  *   torture --seconds=60 --threads=8 --seed=7
+ *   torture --signals=200      a signal to each thread every 200 us
  *   torture --list             the operations and their bits in --ops-mask
  *
  * Some threads are pinned to a processor, some sleep between operations, some
@@ -16,6 +17,9 @@
 
 #include <argp.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 struct worker *workers[WORKERS_MAX + GUESTS_MAX];
 unsigned int n_workers;
@@ -25,7 +29,8 @@ bool in_child;
 static struct {
 	unsigned int seconds;
 	uint64_t seed, mask;
-	bool quiet;
+	unsigned int signals; /* microseconds between two */
+	bool restart;
 } options = { .mask = UINT64_MAX };
 
 static const struct op *ops[OPS_MAX];
@@ -119,9 +124,48 @@ static void pin(const struct worker *w)
 	pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* or not */
 }
 
+/* ------------------------------------------------------------------- signals */
+
+static atomic_ulong signals_taken;
+
+static void take_signal(int number)
+{
+	(void)number;
+	atomic_fetch_add_explicit(&signals_taken, 1, RELAXED);
+}
+
+static void signals_prepare(void)
+{
+	struct sigaction action = { .sa_handler = take_signal,
+				    .sa_flags = options.restart ? SA_RESTART : 0 };
+
+	CHECK_EQ(sigaction(SIGRTMIN, &action, NULL), 0);
+}
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+/* To the calling thread, from now until it deletes the timer. */
+static timer_t signals_begin(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN };
+	const struct timespec every = { .tv_nsec = (long)options.signals * 1000 };
+	const struct itimerspec when = { every, every };
+	timer_t timer;
+
+	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+	CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	CHECK_EQ(timer_settime(timer, 0, &when, NULL), 0);
+	return timer;
+}
+
+/* ------------------------------------------------------------------- threads */
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
+	timer_t timer = options.signals ? signals_begin() : NULL;
 	uint64_t life = w->mortal ? 1000 + roll(w, 20000) : UINT64_MAX;
 
 	if (w->pinned)
@@ -132,6 +176,8 @@ static void *worker_main(void *arg)
 		if (w->sleepy && one_in(w, 64))
 			nap_us((unsigned int)roll(w, 300));
 	}
+	if (options.signals)
+		timer_delete(timer);
 	atomic_store(&w->exited, true);
 	return NULL;
 }
@@ -234,6 +280,10 @@ static void check_ledger(void)
 	printf("threads: %lu started; %" PRIu64 " grace periods, %" PRIu64
 	       " callbacks run; limbo %" PRIu64 " bytes\n",
 	       threads_started, stats.grace_periods, stats.callbacks_run, stats.limbo_bytes);
+	if (options.signals) {
+		printf("signals: %lu\n", atomic_load(&signals_taken));
+		CHECK(atomic_load(&signals_taken) > 0);
+	}
 	if (l.created != l.called + l.handed)
 		wrong(NULL, NULL, "%ld contexts are lost", (long)(l.created - l.called - l.handed));
 	if (streams_opened() != streams_closed() || h.made != h.freed)
@@ -268,7 +318,7 @@ static void check_counts(void)
 
 /* ------------------------------------------------------------------- options */
 
-enum { LIST = 'l', MASK = 'm' };
+enum { LIST = 'l', MASK = 'm', SIGNALS = 'i', RESTART = 'a' };
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
@@ -292,6 +342,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	case MASK:
 		options.mask = n;
 		return 0;
+	case SIGNALS:
+		options.signals = (unsigned int)n;
+		return 0;
+	case RESTART:
+		options.restart = true;
+		return 0;
 	case LIST:
 		for (unsigned int i = 0; i < n_context_ops + n_world_ops; i++)
 			printf("%#14" PRIx64 " %s\n", (uint64_t)1 << i,
@@ -310,6 +366,8 @@ static void parse_options(int argc, char **argv)
 		{ "seconds", 's', "N", 0, "how long; 6 times SCTX_TEST_SCALE", 0 },
 		{ "seed", 'r', "N", 0, "of the dice; by the clock", 0 },
 		{ "ops-mask", MASK, "BITS", 0, "only these operations", 0 },
+		{ "signals", SIGNALS, "US", 0, "a signal to each worker so often", 0 },
+		{ "restart", RESTART, NULL, 0, "its handler has SA_RESTART", 0 },
 		{ "list", LIST, NULL, 0, "the operations and their bits", 0 },
 		{ 0 },
 	};
@@ -332,6 +390,7 @@ int main(int argc, char **argv)
 	printf("%s: %u threads, %u s, --seed=%" PRIu64 " --ops-mask=%#" PRIx64 "\n", sctx_version(),
 	       n_workers, options.seconds, options.seed, options.mask);
 	ops_choose();
+	signals_prepare();
 	registries_start();
 	for (unsigned int i = 0; i < n_workers; i++) {
 		struct worker *w = worker_new((int)i);
