@@ -7,7 +7,8 @@
  */
 #include "inject.h"
 
-#define FLOOD 100000
+/* Whichever way a turn of the phase parts it, half is more than one keeps up with. */
+#define FLOOD 200000
 
 #define IN_CHILD(fn)                                    \
 	static void in_child_##fn(void **state)         \
@@ -16,21 +17,23 @@
 		assert_child_ok(child_start(fn, NULL)); \
 	}
 
-/* More than one thread keeps up with, so that others are asked for. */
-static void flood(void)
+/* More than one thread keeps up with: others are asked for, @refused in vain. */
+static void flood(unsigned int refused)
 {
 	static struct sctx_context contexts[FLOOD];
-	struct sctx_stats before = stats_now(), after;
 	struct reader *reader = reader_park(NULL, NULL, NULL);
+	uint64_t before = stats_now().callbacks_run;
+	struct sctx_stats after;
 
 	for (unsigned int i = 0; i < FLOOD; i++) {
 		CHECK_EQ(sctx_context_init(&contexts[i], OWNER(1), NULL, SCTX_NO_FREE), 0);
 		CHECK_EQ(sctx_put(&contexts[i]), 0);
 	}
+	atomic_store(&no_threads, refused);
 	reader_leave(reader);
 	CHECK_EQ(sctx_barrier(), 0);
 	after = stats_now();
-	CHECK_EQ(after.callbacks_run - before.callbacks_run, FLOOD);
+	CHECK_EQ(after.callbacks_run - before, FLOOD);
 	CHECK_EQ(after.limbo_callbacks, 0);
 	CHECK_EQ(after.limbo_bytes, 0);
 }
@@ -40,22 +43,13 @@ static void no_other_threads(void *unused)
 {
 	(void)unused;
 	CHECK_EQ(sctx_barrier(), 0);
-	/* The reader's own comes first: pinned ones alone are refused. */
 	atomic_store(&no_pinned_threads, 1000);
-	atomic_store(&no_threads, 0);
-	flood();
+	flood(0);
 	CHECK(atomic_load(&no_pinned_threads) < 1000);
 	atomic_store(&no_pinned_threads, 0);
-	flood();
+	flood(0);
 }
 IN_CHILD(no_other_threads)
-
-static void *refused_later(void *unused)
-{
-	(void)unused;
-	flood();
-	return NULL;
-}
 
 /* The first, then the first two ... of the threads that a flood asks for. */
 static void the_nth_thread(void *unused)
@@ -63,25 +57,12 @@ static void the_nth_thread(void *unused)
 	(void)unused;
 	CHECK_EQ(sctx_barrier(), 0);
 	for (unsigned int n = 1; n <= 4; n++) {
-		static struct sctx_context contexts[4][FLOOD];
-		struct reader *reader = reader_park(NULL, NULL, NULL);
-		uint64_t before = stats_now().callbacks_run;
-
-		for (unsigned int i = 0; i < FLOOD; i++) {
-			CHECK_EQ(sctx_context_init(&contexts[n - 1][i], OWNER(1), NULL,
-						   SCTX_NO_FREE),
-				 0);
-			CHECK_EQ(sctx_put(&contexts[n - 1][i]), 0);
-		}
-		atomic_store(&no_threads, n);
-		reader_leave(reader);
-		CHECK_EQ(sctx_barrier(), 0);
-		CHECK_EQ(stats_now().callbacks_run - before, FLOOD);
+		flood(n);
 		if (n == 1)
-			CHECK(atomic_load(&no_threads) < n);
+			CHECK_EQ(atomic_load(&no_threads), 0);
 		atomic_store(&no_threads, 0);
 	}
-	thread_join(thread_start(refused_later, NULL));
+	flood(0);
 }
 IN_CHILD(the_nth_thread)
 
