@@ -115,7 +115,7 @@ static void take_back(struct worker *w, struct record *r, const struct place *p)
 	if (r->owner == BORROWED)
 		MUST(w, NULL, sctx_put(&r->ctx) == 0);
 	else
-		hold_add(w, r, true);
+		hold_add(w, r, r->owner != MODULES);
 }
 
 /* ------------------------------------------------------------------- insert */

@@ -100,7 +100,7 @@ static void end(struct worker *w, struct record *r, enum record_state how)
 		wrong(w, r, "it ends with %d references held", GET(r->holds));
 }
 
-static void callback(struct sctx_context *ctx)
+void record_callback(struct sctx_context *ctx)
 {
 	struct record *r = record_of(ctx);
 	struct worker *w = guest();
@@ -131,7 +131,7 @@ void record_handed_back(struct worker *w, struct record *r)
 	memory_free(r);
 }
 
-struct record *record_new(struct worker *w, enum owner owner, const void *instance, uint64_t home)
+static struct record *record_alloc(struct worker *w, enum owner owner, uint64_t home)
 {
 	struct record *r = calloc(1, sizeof(*r));
 
@@ -144,9 +144,29 @@ struct record *record_new(struct worker *w, enum owner owner, const void *instan
 	r->state = ALIVE;
 	SET(r->home, home);
 	r->born = (struct event){ w->now, w->number, 0, home };
-	CHECK_EQ(sctx_context_init(&r->ctx, OWNER(owner), instance, callback), 0);
+	return r;
+}
+
+struct record *record_new(struct worker *w, enum owner owner, const void *instance, uint64_t home)
+{
+	struct record *r = record_alloc(w, owner, home);
+
+	CHECK_EQ(sctx_context_init(&r->ctx, OWNER(owner), instance, record_callback), 0);
 	ADD(created, 1);
 	return r;
+}
+
+int record_new_of(struct worker *w, struct sctx_owner *owner, uint64_t home, struct record **out)
+{
+	struct record *r = record_alloc(w, MODULES, home);
+	int rc = sctx_owner_context_init(owner, &r->ctx, NULL);
+
+	*out = rc ? NULL : r;
+	if (rc)
+		free(r);
+	else
+		ADD(created, 1);
+	return rc;
 }
 
 void record_move(struct record *r, uint64_t home)

@@ -70,9 +70,10 @@ static struct worker *worker_new(int number)
 	return w;
 }
 
+static __thread struct worker *mine;
+
 struct worker *guest(void)
 {
-	static __thread struct worker *mine;
 	static atomic_int guests;
 
 	if (!mine) {
@@ -168,6 +169,7 @@ static void *worker_main(void *arg)
 	timer_t timer = options.signals ? signals_begin() : NULL;
 	uint64_t life = w->mortal ? 1000 + roll(w, 20000) : UINT64_MAX;
 
+	mine = w;
 	if (w->pinned)
 		pin(w);
 	while (!atomic_load_explicit(&stop, RELAXED) && life-- > 0) {
@@ -251,6 +253,7 @@ static void release_all(void)
 {
 	struct worker *w = workers[0];
 
+	mine = w;
 	w->now = "release";
 	alarm(90); /* nothing here takes long */
 	set_limits(0, 0, 0);
@@ -262,6 +265,9 @@ static void release_all(void)
 	settle();
 	hosts_stop(w);
 	settle();
+	for (unsigned int i = 0; i < n_workers; i++)
+		if (workers[i]->module && !module_leave(workers[i]))
+			wrong(workers[i], NULL, "all was put, and its module cannot leave");
 	registries_stop();
 	CHECK_EQ(sctx_barrier(), 0);
 }
@@ -275,8 +281,9 @@ static void check_ledger(void)
 	printf("contexts: %lu created = %lu called back + %lu handed back\n", l.created, l.called,
 	       l.handed);
 	printf("streams: %lu opened, %lu closed; embedded: %lu made, %lu ended; %" PRIu64
-	       " registries\n",
-	       streams_opened(), streams_closed(), h.made, h.freed, registries_made());
+	       " registries, %lu modules\n",
+	       streams_opened(), streams_closed(), h.made, h.freed, registries_made(),
+	       modules_left());
 	printf("threads: %lu started; %" PRIu64 " grace periods, %" PRIu64
 	       " callbacks run; limbo %" PRIu64 " bytes\n",
 	       threads_started, stats.grace_periods, stats.callbacks_run, stats.limbo_bytes);

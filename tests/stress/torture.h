@@ -6,6 +6,7 @@
  *   ops.c      the operations on contexts          (tables: who does what,
  *   world.c    the operations on streams and all    how often, see struct op)
  *              else
+ *   modules.c  owners that register, attach at open and leave
  *   places.c   where contexts hang: registries that are replaced, embedded
  *              streams that are torn down and made again
  *   record.c   the contexts' owner: canaries, states, ledger; what is wrong
@@ -41,7 +42,8 @@ enum owner {
 	BORROWED, /* after sctx_synchronize(): nobody takes a reference */
 	UNIQUE,   /* through sctx_put(); one of an instance on a stream */
 	COUNTED,  /* through sctx_put(), and so all from here on */
-	OWNERS = 6
+	OWNERS = 6,
+	MODULES = OWNERS /* a registered owner's; found by those who look for any */
 };
 #define INSTANCES 3 /* and NULL */
 
@@ -66,9 +68,10 @@ struct record {
 	enum owner owner;
 	_Atomic(enum record_state) state;
 	_Atomic(enum stage) stage;
-	atomic_int readers; /* inside, with it borrowed */
-	atomic_int holds;   /* references in workers' hands */
-	atomic_bool moved;  /* was on more than one stream */
+	atomic_int readers;        /* inside, with it borrowed */
+	atomic_int holds;          /* references in workers' hands */
+	atomic_bool moved;         /* was on more than one stream */
+	atomic_int links, unlinks; /* MODULES: that its module knows of */
 	_Atomic uint64_t home;
 	atomic_bool *told; /* set by the callback */
 	struct event born, last;
@@ -80,6 +83,9 @@ struct worker;
 #define RELAXED memory_order_relaxed
 
 struct record *record_new(struct worker *w, enum owner owner, const void *instance, uint64_t home);
+/* Of a registered owner, whose ops.free is record_callback(). */
+int record_new_of(struct worker *w, struct sctx_owner *owner, uint64_t home, struct record **out);
+void record_callback(struct sctx_context *ctx);
 /* It goes elsewhere, its holder having got it back. */
 void record_move(struct record *record, uint64_t home);
 /* It came back: free it without a callback. */
@@ -181,6 +187,14 @@ struct op {
 extern const struct op context_ops[], world_ops[];
 extern const size_t n_context_ops, n_world_ops;
 
+/* Modules: see modules.c. */
+enum outcome op_module_enter(struct worker *w);
+enum outcome op_module_use(struct worker *w);
+enum outcome op_module_leave(struct worker *w);
+/* True if it is gone. */
+bool module_leave(struct worker *w);
+unsigned long modules_left(void);
+
 /* A reference held; @back: the stream's, got back by a remove. */
 struct hold {
 	struct record *record;
@@ -198,6 +212,7 @@ struct worker {
 	uint64_t cold_seen; /* generation of the cold registry */
 	_Atomic uint64_t cold_left;
 	struct sctx_registry *cold;
+	struct module *module; /* registered, or about to leave */
 	unsigned int n_handles, n_holds;
 	struct hold hold[HOLDS_MAX];
 	unsigned long count[OPS_MAX][3];
@@ -215,7 +230,7 @@ static inline bool one_in(struct worker *w, uint64_t n)
 /* For the dump. */
 void trace(struct worker *w, const char *what, uint64_t place, long long result);
 
-/* The worker of a thread that runs callbacks. */
+/* The calling thread's worker; of one that runs callbacks, a guest. */
 struct worker *guest(void);
 static inline bool is_guest(const struct worker *w)
 {

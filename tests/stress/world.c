@@ -398,6 +398,9 @@ const struct op world_ops[] = {
 	{ "stats", op_stats, 1000, false },
 	{ "thread_detach", op_detach_thread, 300, false },
 	{ "idle", op_idle, 400, false },
+	{ "module_enter", op_module_enter, 2000, false },
+	{ "module_use", op_module_use, 30000, false },
+	{ "module_leave", op_module_leave, 400, true },
 	{ "fork", op_fork, 400, true },
 };
 const size_t n_world_ops = ARRAY_SIZE(world_ops);
