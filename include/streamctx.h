@@ -745,10 +745,11 @@ struct sctx_reclaim_options {
 SCTX_API int sctx_reclaim_configure(const struct sctx_reclaim_options *options);
 
 /*
- * In poll mode: wait for a grace period if anything was retired, and run at
- * most @max of the callbacks that are due (0: all of them).  What is retired
- * now is due at the second call from now, at the latest.  Returns how many
- * callbacks were run; 0 when there is nothing more to do at present.
+ * In poll mode, now and then, from a timer or when idle: wait for a grace
+ * period and run at most @max of the callbacks that are due (0: all of them).
+ * What is retired now is due at the second call from now, unless an earlier
+ * one reached its @max.  Returns how many were run, those that free the
+ * library's own memory included.
  * Errors: -EDEADLK inside a read section or a callback; -EOPNOTSUPP in
  * another mode; -ENOMEM.
  * Progress: blocks (for readers in their sections).
@@ -780,7 +781,8 @@ enum sctx_pool {
 SCTX_API void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag);
 
 /*
- * Free what sctx_alloc() returned under the same @tag; NULL is no error.
+ * Free what sctx_alloc() returned under the same @tag (0: whatever it was);
+ * NULL is no error.
  * Errors, as far as the memory still shows them: -EINVAL, @tag is not the one
  * it was allocated with; -EBADF, freed before.  DEBUG builds stop there, keep
  * the last few hundred blocks that were freed so as to know them, and stop at

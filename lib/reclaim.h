@@ -39,8 +39,10 @@ static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t bytes)
 	struct sctx__thread *self = &sctx__self;
 	size_t callbacks = self->pending_callbacks + 1;
 
-	if (limbo->callbacks++ == 0)
+	if (limbo->callbacks++ == 0) {
 		limbo->cpu = sched_getcpu();
+		sctx__store(&limbo->since, sctx__now_coarse());
+	}
 	limbo->bytes += bytes;
 	bytes += self->pending_bytes;
 	sctx__store(&self->pending_callbacks, callbacks);

@@ -394,6 +394,23 @@ int sctx__registry_sweep(struct sctx_registry *registry,
 	return walk(registry, &each, true);
 }
 
+/* As walk(): each stream once. */
+void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats)
+{
+	size_t index = 0;
+
+	do {
+		struct sctx__table *table;
+
+		sctx__update_begin();
+		table = sctx__load_acquire(&registry->table);
+		sctx__table_stats(table, index, stats);
+		stats->buckets = table->mask + 1;
+		index = next_index(index, table->mask);
+		sctx__update_end();
+	} while (index);
+}
+
 /* ----------------------------------------------------------------- version */
 
 const char *sctx_version(void)

@@ -282,7 +282,7 @@ void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag)
 
 int sctx_free(void *memory, uint32_t tag)
 {
-	struct block *block = (struct block *)memory - 1;
+	struct block *block;
 	struct tag *account;
 	uint32_t check, unused;
 
@@ -290,11 +290,12 @@ int sctx_free(void *memory, uint32_t tag)
 		return 0;
 	if ((uintptr_t)memory % sizeof(*block))
 		return sctx__misuse(-EINVAL, "free of what sctx_alloc() cannot return", memory);
+	block = (struct block *)memory - 1;
 	check = sctx__load(&block->check);
 	if ((check & STATE) != LIVE)
 		return sctx__misuse(-EBADF, "free of memory that is not allocated", memory);
 	account = tag_find(block->tag, &unused);
-	if (block->tag != tag || !account)
+	if ((tag && block->tag != tag) || !account)
 		return sctx__misuse(-EINVAL, "free with another tag than at allocation", memory);
 	if (!block_claim(block, check))
 		return sctx__misuse(-EBADF, "free by two threads at once", memory);
