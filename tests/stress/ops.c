@@ -316,8 +316,8 @@ static void linger(struct worker *w)
 		atomic_signal_fence(memory_order_acq_rel);
 	if (one_in(w, 32))
 		sched_yield();
-	if (one_in(w, 2048))
-		nap_us((unsigned int)roll(w, 2000));
+	if (one_in(w, 512))
+		nap_us((unsigned int)roll(w, 4000));
 }
 
 /* A reader who has borrowed it makes it his own, or throws it out. */

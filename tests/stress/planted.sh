@@ -49,17 +49,19 @@ run() # name seed
 	echo "${line:-exit status $status}"
 }
 
-# plant NAME FILE SED-EXPRESSION
+# plant NAME SED-EXPRESSION: on all of the sources, wherever its function is
 plant()
 {
-	name=$1 file=$2 edit=$3
+	name=$1 edit=$2
 	if [ -n "$PLANTED" ]; then
 		case " $PLANTED " in *" $name "*) ;; *) return ;; esac
 	fi
 	copy "$name"
-	sed -i "$edit" "$out/$name/lib/$file"
-	if cmp -s "lib/$file" "$out/$name/lib/$file"; then
-		echo "MISSED $name: the source has changed, nothing was planted"
+	sed -i "$edit" "$out/$name"/lib/*.[ch]
+	if diff -q lib "$out/$name/lib" | grep -q differ; then
+		diff -u lib "$out/$name/lib" >"$out/$name/planted.diff"
+	else
+		echo "MISSED $name: the sources have changed, nothing was planted"
 		missed=$((missed + 1))
 		return
 	fi
@@ -90,59 +92,65 @@ fi
 echo "ok     without a bug"
 
 # Grace periods and limbo
-plant no_grace_period reclaim.c "$(in_function 'static bool cycle' 's/^\tsctx__synchronize();//')"
-plant open_set_taken thread.c \
+plant no_grace_period "$(in_function 'static void grace_period' 's/^\tsctx__synchronize();//')"
+plant open_set_taken \
 	"$(in_function 'void sctx__limbo_take_closed' 's/sctx__shared.phase ^ 1/sctx__shared.phase/')"
-plant barrier_too_short reclaim.c 's/reclaimer.started + 2/reclaimer.started + 1/'
-plant node_reused_at_once registry.c \
+plant barrier_too_short 's/reclaimer.started + 2/reclaimer.started + 1/'
+plant node_reused_at_once \
 	's/sctx__retire_node(&node->stream, sizeof(\*node));/sctx__node_free(node);/'
 ASAN=1
-plant array_freed_at_once list.h 's/sctx__retire_block(&array->block, .*/array_free(\&array->block);/'
+plant array_freed_at_once 's/sctx__retire_block(&array->block, .*/array_free(\&array->block);/'
 ASAN=
-plant bytes_not_accounted callbacks.c \
+plant bytes_not_accounted \
 	's/sctx__account_freed(callbacks, bytes);/sctx__account_freed(callbacks, bytes - bytes \/ 1024);/'
 
 # References
-plant get_without_reference context.c \
-	's/ctx = sctx_ref(sctx__lookup(stream, owner, instance));/ctx = sctx__lookup(stream, owner, instance);/'
-plant puts_not_atomic context.c \
-	"$(in_function 'static bool put_if_others_hold' \
+plant get_without_reference \
+	's/ctx = ref(sctx__lookup(stream, owner, instance));/ctx = sctx__lookup(stream, owner, instance);/'
+plant puts_not_atomic \
+	"$(in_function 'static inline bool sctx__put_if_others_hold' \
 		's/if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))/if ((sctx__store(\&ctx->refs, refs - 1), 1))/')"
-plant called_back_for_holders callbacks.c \
+plant called_back_for_holders \
 	's/sctx__sub_acq_rel(&ctx->refs, 1) == 1/sctx__sub_acq_rel(\&ctx->refs, 1) <= 2/'
-plant losers_lost context.c \
+plant losers_lost \
 	"$(in_function 'static int insert_created' '{/sctx_put(created);/{N;s/\n.*//}}')"
 
 # The list
-plant remove_without_lock context.c \
-	"$(in_function 'struct sctx_context \*sctx_remove' \
+plant remove_without_lock \
+	"$(in_function 'static struct sctx_context \*unlink_match' \
 		'{s/state = stream_lock(stream)/state = 0/;s/stream_unlock(stream, state);/(void)state;/}')"
-plant teardown_without_lock context.c \
-	"$(in_function 'int sctx__stream_teardown' \
+plant teardown_without_lock \
+	"$(in_function 'static int teardown' \
 		's/= stream_lock(stream)/= sctx__load(\&stream->state) \& ~1u/')"
-plant teardown_keeps_stream context.c \
-	"$(in_function 'int sctx__stream_teardown' 's/sctx__store_release(&ctx->stream, NULL);//')"
-plant insert_after_teardown context.c \
+plant teardown_keeps_stream \
+	"$(in_function 'static void drop_all' 's/sctx__store_release(&ctx->stream, NULL);//')"
+plant insert_after_teardown \
 	's/return state & SCTX__TORN ? -ESHUTDOWN : -EOPNOTSUPP;/return state \& SCTX__TORN ? 0 : -EOPNOTSUPP;/'
-plant unique_without_match context.c \
+plant unique_without_match \
 	"$(in_function 'static enum step insert_locked' 's/if (ins->mode != INSERT)/if (ins->mode == REPLACE)/')"
 
 # The table
-plant readers_do_not_follow table.h \
+plant readers_do_not_follow \
 	"$(in_function 'static inline struct sctx__node \*sctx__table_find' \
 		's/if (sctx__likely(!(sctx__load_acquire(&head->chain) & SCTX__MOVED)))//')"
-plant chains_left_behind table.c \
+plant chains_left_behind \
 	"$(in_function 'static int copy_chain' 's/\&\& !error; bucket = chain_next(bucket)/\&\& !error; bucket = NULL/')"
-plant walk_in_order registry.c \
+plant walk_in_order \
 	's/index = next_index(index, table->mask);/index = (index + 1) \& table->mask;/'
-plant open_of_a_dead_one registry.c \
+plant open_of_a_dead_one \
 	"$(in_function 'static int node_open' 's/return -ESTALE;/return 0;/')"
 
+# Modules
+plant module_gone_before_its_callbacks \
+	"$(in_function 'static int leave' 's/error = wait_for_callbacks(owner, &left);/left = 0;/')"
+plant module_not_told_of_teardown \
+	"$(in_function 'static void drop_all' 's/sctx__owned_unlinked(ctx, stream);//')"
+
 # Forks
-plant updates_during_fork thread.h \
+plant updates_during_fork \
 	"$(in_function 'static inline struct sctx__thread \*sctx__update_begin' \
 		's/sctx__load(&sctx__shared.gate)/0/')"
-plant child_waits_for_the_dead thread.c 's/sctx__rcu_forget(t->reader);/continue;/'
+plant child_waits_for_the_dead 's/sctx__rcu_forget(t->reader);/continue;/'
 
 echo "$found found, $missed missed"
 [ $missed = 0 ]

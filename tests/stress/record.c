@@ -118,7 +118,8 @@ void record_callback(struct sctx_context *ctx)
 		atomic_store(r->told, true);
 	ADD(called, 1);
 	memory_free(r);
-	if (!in_child && !GET(ending))
+	/* Not in the middle of a worker's own operation. */
+	if (!in_child && !GET(ending) && is_guest(w))
 		work_in_callback(w);
 }
 

@@ -230,6 +230,7 @@ static void supervise(void)
 		if (one_in(w, 4))
 			set_limits(0, 0, 0);
 	}
+	alarm(STALL_S);
 	atomic_store(&stop, true);
 	for (unsigned int i = 0; i < n_workers; i++)
 		thread_join(workers[i]->thread);

@@ -253,20 +253,35 @@ static enum outcome op_synchronize(struct worker *w)
 	return DONE;
 }
 
+/* Who frees changes with the limits. */
 void limits_change(struct worker *w, bool usual)
 {
 	const size_t callbacks[] = { 1, 16, 300, 5000 };
 	const size_t bytes[] = { 1, 4096, 65536, 1 << 20 };
-	unsigned int flags = one_in(w, 2) ? SCTX_RECLAIM_NOWAIT : 0;
+	struct sctx_reclaim_options o = {
+		.size = sizeof(o),
+		.limit_bytes = bytes[roll(w, ARRAY_SIZE(bytes))],
+		.limit_callbacks = callbacks[roll(w, ARRAY_SIZE(callbacks))],
+		.flags = one_in(w, 2) ? SCTX_RECLAIM_NOWAIT : 0,
+		.mode = (enum sctx_reclaim_mode)roll(w, 3),
+	};
 
 	if (usual) {
 		set_limits(0, 0, 0);
 		return;
 	}
-	if (flags)
+	if (o.flags || o.mode == SCTX_RECLAIM_POLL)
 		atomic_store(&nowait_used, true);
-	set_limits(bytes[roll(w, ARRAY_SIZE(bytes))], callbacks[roll(w, ARRAY_SIZE(callbacks))],
-		   flags);
+	MUST(w, NULL, sctx_reclaim_configure(&o) == 0);
+}
+
+static enum outcome op_poll(struct worker *w)
+{
+	int rc = sctx_reclaim_poll((unsigned int)roll(w, 100));
+
+	if (rc < 0)
+		ALLOW(w, NULL, rc, -EOPNOTSUPP, -EOPNOTSUPP, -EOPNOTSUPP, -EOPNOTSUPP);
+	return rc < 0 ? REFUSED : rc > 0 ? DONE : NOTHING;
 }
 
 static enum outcome op_configure(struct worker *w)
@@ -395,6 +410,7 @@ const struct op world_ops[] = {
 	{ "barrier", op_barrier, 150, false },
 	{ "synchronize", op_synchronize, 300, false },
 	{ "configure", op_configure, 100, true },
+	{ "poll", op_poll, 1000, true },
 	{ "stats", op_stats, 1000, false },
 	{ "thread_detach", op_detach_thread, 300, false },
 	{ "idle", op_idle, 400, false },
