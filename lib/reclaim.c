@@ -332,7 +332,7 @@ void sctx__wake_reclaimer_slow(void)
 /* With the lock held: have the cycles to oneself.  False if the thread is to run them. */
 static bool cycle_claim(void)
 {
-	while (reclaimer.cycling || reclaimer.running)
+	while (reclaimer.mode != SCTX_RECLAIM_THREAD && (reclaimer.cycling || reclaimer.running))
 		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_THREAD)
 		return false;

@@ -89,7 +89,7 @@ static bool counters_create(struct tag *tag)
 }
 
 /* The first use of a tag.  The lock is taken within an update, which forks wait for. */
-static struct tag *tag_add_slow(uint32_t name)
+__attribute__((noinline)) static struct tag *tag_add_slow(uint32_t name)
 {
 	struct tag new = { .name = name }, *tag, *found;
 	uint32_t at;
@@ -216,9 +216,11 @@ _Static_assert(sizeof(struct block) == 16, "what follows must be aligned");
 #define GENERATION 0x0000fffeu
 #define POOL       0x00000001u
 
-static uint32_t generation_bits(void)
+static uint32_t live_block(enum sctx_pool pool)
 {
-	return sctx__locked_generation() << 1 & GENERATION;
+	if (pool == SCTX_POOL_PAGED)
+		return LIVE;
+	return LIVE | (sctx__locked_generation() << 1 & GENERATION) | POOL;
 }
 
 static struct block *block_alloc(enum sctx_pool pool, size_t size)
@@ -235,12 +237,14 @@ static void block_free(void *memory)
 {
 	struct block *block = memory;
 	size_t size = sizeof(*block) + block->size;
-	bool inherited = (block->check & GENERATION) != generation_bits();
+	bool inherited;
 
-	if ((block->check & POOL) == SCTX_POOL_PAGED)
+	if (!(block->check & POOL)) {
 		sctx__pool_free(block, size);
-	else
-		sctx__locked_free(&sctx__thread_self()->locked_cache, block, size, inherited);
+		return;
+	}
+	inherited = (block->check ^ live_block(SCTX_POOL_LOCKED)) & GENERATION;
+	sctx__locked_free(&sctx__thread_self()->locked_cache, block, size, inherited);
 }
 
 /* False if another thread has freed it just now: only DEBUG builds pay to see that. */
@@ -275,7 +279,7 @@ void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag)
 		errno = ENOMEM;
 		return NULL;
 	}
-	*block = (struct block){ size, tag, LIVE | generation_bits() | pool };
+	*block = (struct block){ size, tag, live_block(pool) };
 	count(account, (int64_t)size, 1);
 	return block + 1;
 }

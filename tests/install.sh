@@ -286,6 +286,48 @@ int main(void)
 }
 END
 
+# Unloaded, the library leaves nothing of its own with jemalloc.
+cat >"$tmp/unloads.c" <<'END'
+#include <dlfcn.h>
+#include <jemalloc/jemalloc.h>
+#include <stdio.h>
+#include <streamctx.h>
+
+static void *hooks_of(unsigned arena)
+{
+	char name[64];
+	void *hooks = NULL;
+	size_t size = sizeof(hooks);
+
+	snprintf(name, sizeof(name), "arena.%u.extent_hooks", arena);
+	return mallctl(name, &hooks, &size, NULL, 0) ? NULL : hooks;
+}
+
+static unsigned arenas(void)
+{
+	unsigned n;
+	size_t size = sizeof(n);
+
+	return mallctl("arenas.narenas", &n, &size, NULL, 0) ? 0 : n;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned before = arenas();
+	void *library = dlopen(argv[argc - 1], RTLD_NOW);
+	void *(*alloc)(enum sctx_pool, size_t, uint32_t) = dlsym(library, "sctx_alloc");
+	int (*release)(void *, uint32_t) = dlsym(library, "sctx_free");
+
+	if (release(alloc(SCTX_POOL_LOCKED, 1 << 20, 1), 1) || !alloc(SCTX_POOL_LOCKED, 100, 1))
+		return 1;
+	if (arenas() != before + 1 || hooks_of(before) == hooks_of(0))
+		return 2;
+	if (dlclose(library) || dlopen(argv[argc - 1], RTLD_NOW | RTLD_NOLOAD))
+		return 3;
+	return hooks_of(before) == hooks_of(0) ? 0 : 4;
+}
+END
+
 export PKG_CONFIG_PATH="$here/lib/pkgconfig"
 check "pkg-config knows it" pkg-config --exists streamctx
 check "pkg-config's version is the header's" \
@@ -343,6 +385,8 @@ echo "static: $static"
 build static $static
 runs static
 pools static $static
+check "build unloads" $cc -std=gnu11 -O1 $cflags "$tmp/unloads.c" -o "$tmp/unloads" -ljemalloc
+check "run unloads" "$tmp/unloads" "$here/lib/libstreamctx.so"
 check "build late" $cc -std=gnu11 -O1 $cflags "$tmp/late.c" -o "$tmp/late" $static
 runs late
 check "static: needs no libstreamctx.so" sh -c '! readelf -dW "$1" | grep -q "NEEDED.*libstreamctx.so"' \

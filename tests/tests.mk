@@ -17,19 +17,21 @@
 T := $(B)/tests
 MINUTES ?= 10
 
-TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races unit/pool \
+TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races unit/pool unit/locked \
 	      unit/owner unit/unload unit/stream unit/stats unit/modes fsrtl/spy fsrtl/mini \
 	      conformance/cases conformance/modules conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
 TEST_DLOPEN := unit/dlopen
 TEST_POOL := unit/fault_pool unit/fault_pool_jemalloc
+# Complete programs for readers; each passes if it exits with 0.
+TEST_EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
 TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh tests/stats.sh
 
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
 TEST_RACES := unit/races unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork
-TEST_JEMALLOC := unit/context unit/registry unit/pool unit/reclaim unit/threads unit/fork unit/races
+TEST_JEMALLOC := unit/context unit/registry unit/pool unit/locked unit/reclaim unit/threads unit/fork unit/races
 # Not fork: ThreadSanitizer does not follow threads into a child.
 TEST_TSAN := $(filter-out unit/fork,$(TEST_PLAIN)) unit/inline
 
@@ -74,6 +76,10 @@ $(T)/unit/cxx $(T)/unit/cxx_inline: $(T)/%: $(T)/%.o $(TEST_LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LIBS) $(RCU_LIB)
 
+$(TEST_EXAMPLES:%=$(T)/%): $(T)/%: $(T)/%.o $(SO)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)) $(RCU_LIB)
+
 $(T)/unit/fault: $(T)/unit/fault.o $(T)/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka
@@ -117,7 +123,7 @@ include $(wildcard tests/*/*.mk)
 # Build in parallel even where make was not asked to.
 sub_make = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-test-programs-default: $(patsubst %,$(T)/%,$(TEST_ALL) $(TEST_POOL)) $(T)/stage/done
+test-programs-default: $(patsubst %,$(T)/%,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(T)/stage/done
 test-programs-flavour: $(SO) $(TEST_FLAVOUR:%=$(T)/%)
 test-programs-asan: $(patsubst %,$(T)/%,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
 test-programs-tsan: $(TEST_TSAN:%=$(T)/%)
@@ -155,11 +161,11 @@ run_flavour = SCTX_TEST_RCU=$(3) SCTX_TEST_SO=$(abspath $(B)/$(3)/libstreamctx.s
 	$(patsubst %,$(B)/$(3)/tests/%,$(filter $(TEST_FLAVOUR),$(2)))
 
 check-unit: check-build-default test-logs
-	@$(call run_default,,$(TEST_ALL) $(TEST_POOL)) $(TEST_SCRIPTS)
+	@$(call run_default,,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(TEST_SCRIPTS)
 	@tests/run.sh summary $(LOGS)
 
 check: check-build-default check-build-flavours check-build-asan $(CHECK_PARTS:%=check-build-%) test-logs
-	@$(call run_default,,$(TEST_ALL) $(TEST_POOL)) $(TEST_SCRIPTS)
+	@$(call run_default,,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(TEST_SCRIPTS)
 	@$(call run_asan,,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
 	@$(foreach f,$(FLAVOURS),$(call run_flavour,,$(TEST_ALL),$(f));)
 	@$(call run_jemalloc,,$(TEST_JEMALLOC))
@@ -193,4 +199,4 @@ check-long: check-build-default check-build-flavours check-build-asan check-buil
 	check-build-asan check-build-tsan test-programs-default test-programs-flavour \
 	test-programs-asan test-programs-tsan
 
--include $(patsubst %,$(T)/%.d,$(TEST_ALL) unit/fault_pool test module fsrtl/spy_filter fsrtl/mini_filter)
+-include $(patsubst %,$(T)/%.d,$(TEST_ALL) $(TEST_EXAMPLES) unit/fault_pool test module fsrtl/spy_filter fsrtl/mini_filter)

@@ -16,6 +16,7 @@
 static unsigned int fail_in;
 static bool fail_all; /* and all after it */
 static unsigned int failed;
+static bool no_locks;              /* every mlock fails, and nothing else */
 static atomic_long mapped, locked; /* bytes, by the library */
 
 static bool must_fail(int error)
@@ -70,7 +71,7 @@ int __wrap_munmap(void *p, size_t size)
 
 int __wrap_mlock(const void *p, size_t size)
 {
-	if (must_fail(failed % 2 ? EAGAIN : EPERM))
+	if (no_locks || must_fail(failed % 2 ? EAGAIN : EPERM))
 		return -1;
 	atomic_fetch_add(&locked, (long)size);
 	return __real_mlock(p, size);
@@ -152,6 +153,23 @@ static void a_single_call_fails(void **state)
 	assert_true(atomic_load(&locked) > 0);
 }
 
+static void nothing_can_be_locked(void **state)
+{
+	void *p = alloc(1);
+	long before = atomic_load(&mapped);
+
+	(void)state;
+	no_locks = true;
+	/* Larger than what others have left unused. */
+	for (size_t size = 64 << 20; size <= 512 << 20; size *= 2) {
+		assert_null(alloc(size));
+		/* Less, where something unused was given back. */
+		assert_true(atomic_load(&mapped) <= before);
+	}
+	no_locks = false;
+	assert_rc(sctx_free(p, TAG), 0);
+}
+
 /* Ordinary memory needs none of it, nor does freeing. */
 static void the_other_pool(void **state)
 {
@@ -172,6 +190,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_can_be_had),
 		cmocka_unit_test(a_single_call_fails),
+		cmocka_unit_test(nothing_can_be_locked),
 		cmocka_unit_test(the_other_pool),
 	};
 

@@ -403,12 +403,13 @@ static void fork_in_callback(struct item *item)
 
 static void a_callback_may_fork(void **state)
 {
-	struct item *item = item_new(OWNER(1), NULL);
+	struct item *item;
 	pid_t pid = 0;
 
 	(void)state;
 	if (TEST_TSAN || TEST_ASAN)
 		skip();
+	item = item_new(OWNER(1), NULL);
 	set_mode(SCTX_RECLAIM_INLINE);
 	item->hook = fork_in_callback;
 	item->arg = &pid;
