@@ -282,7 +282,7 @@ void dump(void)
 	struct sctx_stats stats = { .size = sizeof(stats) };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(workers); i++)
-		if (workers[i])
+		if (workers[i] && workers[i]->n_trace)
 			print_trace(workers[i]);
 	if (sctx_stats_get(&stats) == 0)
 		fprintf(stderr, "limbo: %llu callbacks, %llu bytes; %llu run, %llu grace periods\n",

@@ -70,17 +70,34 @@ static struct worker *worker_new(int number)
 	return w;
 }
 
+/* ------------------------------------------------------------------- guests */
+
 static __thread struct worker *mine;
+static pthread_key_t guest_key;
+
+/* A thread that ran callbacks has ended: another goes on with what it holds. */
+static void guest_left(void *w)
+{
+	atomic_store(&((struct worker *)w)->taken, false);
+}
+
+static void guests_make(void)
+{
+	CHECK_EQ(pthread_key_create(&guest_key, guest_left), 0);
+	for (int i = 0; i < GUESTS_MAX; i++)
+		worker_new(WORKERS_MAX + i);
+}
 
 struct worker *guest(void)
 {
-	static atomic_int guests;
+	/* In a child those of the parent's threads stay taken. */
+	for (int i = 0; !mine; i = (i + 1) % GUESTS_MAX) {
+		struct worker *w = workers[WORKERS_MAX + i];
 
-	if (!mine) {
-		int n = atomic_fetch_add(&guests, 1);
-
-		/* A child's reclaimer is another thread, again and again. */
-		mine = worker_new(WORKERS_MAX + n % GUESTS_MAX);
+		if (atomic_exchange(&w->taken, true) && !in_child)
+			continue;
+		mine = w;
+		CHECK_EQ(pthread_setspecific(guest_key, w), 0);
 	}
 	return mine;
 }
@@ -398,6 +415,7 @@ int main(int argc, char **argv)
 	printf("%s: %u threads, %u s, --seed=%" PRIu64 " --ops-mask=%#" PRIx64 "\n", sctx_version(),
 	       n_workers, options.seconds, options.seed, options.mask);
 	ops_choose();
+	guests_make();
 	signals_prepare();
 	registries_start();
 	for (unsigned int i = 0; i < n_workers; i++) {

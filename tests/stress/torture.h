@@ -20,7 +20,7 @@
 #include "test.h"
 
 #define WORKERS_MAX  64
-#define GUESTS_MAX   16 /* threads that run callbacks */
+#define GUESTS_MAX   128 /* threads that run callbacks */
 #define HANDLES_MAX  3000
 #define HOLDS_MAX    64
 #define HOSTS        12
@@ -205,7 +205,8 @@ struct worker {
 	int number; /* from WORKERS_MAX on: guests, in callbacks */
 	uint64_t seed;
 	bool pinned, sleepy, mortal;
-	const char *now; /* the operation under way */
+	atomic_bool taken; /* a guest, by a thread */
+	const char *now;   /* the operation under way */
 	atomic_ulong progress;
 	pthread_t thread;
 	atomic_bool exited;
