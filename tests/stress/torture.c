@@ -433,8 +433,6 @@ int main(int argc, char **argv)
 	check_ledger();
 	alarm(0);
 	quarantine_empty();
-	for (unsigned int i = 0; i < ARRAY_SIZE(workers); i++)
-		free(workers[i]);
 	puts("ok");
 	return 0;
 }
