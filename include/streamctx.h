@@ -129,6 +129,7 @@ struct sctx_context {
  * short: what others retire waits for them.
  *
  * A thread attaches itself at its first section and detaches when it exits.
+ * An exit inside a section ends the section with it.
  * The first call in a thread may need a little memory for the exit hook and
  * retries until it gets it; call sctx_thread_attach() first to get an error
  * instead.  After that, wait-free.

@@ -161,6 +161,7 @@ struct insertion {
 	struct sctx_context *ctx;
 	enum mode mode;
 	uint32_t ours;              /* references on ctx that are the caller's */
+	bool blind;                 /* nobody asks for what exists */
 	struct sctx_context *found; /* existing (referenced), or replaced */
 	struct sctx__array *spare;  /* allocated for the list to grow into */
 	size_t need;                /* entries that a spare must hold */
@@ -292,8 +293,9 @@ static void insert_admitted(struct insertion *ins)
 		sctx__update_begin();
 		state = stream_lock(ins->stream);
 		step = insert_locked(ins, state, &old);
+		/* Unasked, not even for a moment: its remover may free it at once. */
 		if (ins->error == -EEXIST)
-			ins->found = ref(ins->found);
+			ins->found = ins->blind ? NULL : ref(ins->found);
 		stream_unlock(ins->stream, state);
 		array_retire(old);
 		if (step == DONE && !ins->error)
@@ -343,7 +345,9 @@ int sctx_insert(struct sctx_stream *stream, struct sctx_context *ctx)
 int sctx_insert_unique(struct sctx_stream *stream, struct sctx_context *ctx,
 		       struct sctx_context **existing)
 {
-	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE, .ours = 1 };
+	struct insertion ins = {
+		.stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE, .ours = 1, .blind = !existing
+	};
 	int error = insert(&ins);
 
 	hand_out(existing, ins.found);

@@ -46,8 +46,8 @@ $(T)/unit/cxx.o: TEST_CXXFLAGS += -Wpedantic
 TEST_LIBRARY := $(if $(SAN),$(B)/libstreamctx.a,$(SO))
 TEST_LIBS := $(if $(SAN),$(B)/libstreamctx.a,-L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)))
 
-# What unit/fault.c stands in for.
-FAULT_WRAPS := malloc calloc realloc aligned_alloc posix_memalign free mmap munmap \
+# What faults/inject.c stands in for.
+FAULT_WRAPS := malloc calloc realloc aligned_alloc posix_memalign free mmap munmap mlock \
 	       pthread_create pthread_setspecific pthread_key_create getrandom
 
 FAULT_POOL_WRAPS := mmap munmap mlock
@@ -80,7 +80,7 @@ $(TEST_EXAMPLES:%=$(T)/%): $(T)/%: $(T)/%.o $(SO)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)) $(RCU_LIB)
 
-$(T)/unit/fault: $(T)/unit/fault.o $(T)/test.o $(B)/libstreamctx.a
+$(T)/unit/fault: $(T)/unit/fault.o $(T)/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka
 
