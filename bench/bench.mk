@@ -14,13 +14,13 @@ BENCH_PLAIN    := $(BENCH_B)/sctx-bench
 BENCH_PROGRAMS := $(BENCH_GBENCH) $(BENCH_PLAIN)
 
 BENCH_BACKENDS := $(wildcard bench/backends/*.c)
-BENCH_OBJS     := $(patsubst bench/%.c,$(BENCH_B)/%.o,bench/harness.c bench/plan.c bench/trace.c \
-			$(BENCH_BACKENDS))
+BENCH_HARNESS  := catalogue harness machine plan runner samples site tally trace unload zipf
+BENCH_OBJS     := $(patsubst %,$(BENCH_B)/%.o,$(BENCH_HARNESS) $(BENCH_BACKENDS:bench/%.c=%))
 BENCH_ALL_OBJS := $(BENCH_OBJS) $(BENCH_B)/sctx-bench.o $(BENCH_B)/gbench.o
 
 # jemalloc comes first, so that malloc() is its own in every backend.  The
 # shared library is found beside the programs, wherever the tree is moved to.
-BENCH_LIBS := -L$(B) -lstreamctx -Wl,-rpath,'$$ORIGIN/..' -lurcu-memb -lurcu-cds $(RCU_LIB)
+BENCH_LIBS := -L$(B) -lstreamctx -Wl,-rpath,'$$ORIGIN/..' -lurcu-memb -lurcu-cds $(RCU_LIB) -lm
 
 BENCH_DEFINES = -DBENCH_RCU='"$(RCU)"' -DBENCH_FLAGS='"$(CFLAGS)"' \
 	-DBENCH_COMPILER='"$(shell $(CC) --version 2>/dev/null | head -n 1)"' \

@@ -12,7 +12,7 @@
 //
 // Options beside Google Benchmark's own:
 //   --traces=DIR     recorded traces, DIR/*.trace  (bench/traces)
-//   --streams=N      of lookup_cold and open_warm  (1000000)
+//   --streams=N      where that is a parameter     (1000000)
 //   --threads=T,...  numbers of threads            (1,2)
 
 #include <benchmark/benchmark.h>
@@ -81,6 +81,9 @@ void run_case(benchmark::State &state, const bench_case &c)
 		state.SetIterationTime(result.seconds);
 	}
 	state.counters["ops"] = static_cast<double>(result.ops) / result.seconds;
+	if (c.workload->unloads)
+		state.counters["meanwhile"] =
+			static_cast<double>(result.meanwhile) / result.seconds;
 }
 
 // Passes everything on to the JSON reporter under the stable names, without
@@ -287,10 +290,8 @@ Group make_group(bench_case c, const std::regex &filter)
 	group.name = case_name(c);
 	for (size_t i = 0; i < count; i++) {
 		c.backend = backends[i];
-		if (c.workload->param == PARAM_NS &&
-		    std::string(bench_backend_name(c.backend)) != "floor")
-			continue;
-		if (std::regex_search(case_name(c), filter))
+		if (bench_supports(c.backend, c.workload) &&
+		    std::regex_search(case_name(c), filter))
 			group.cases.push_back(c);
 	}
 	return group;
@@ -304,6 +305,8 @@ std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &trace
 	const workload_info *workloads = bench_workloads(&count);
 
 	for (size_t i = 0; i < count; i++) {
+		if (workloads[i].only_paced)
+			continue;
 		for (bench_case c : parameters(workloads[i], o, traces)) {
 			for (unsigned int threads : o.threads) {
 				c.threads = threads;

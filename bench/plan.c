@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "backend.h"
+#include "internal.h"
 #include "trace.h"
 
 struct plan {
