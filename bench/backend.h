@@ -144,6 +144,21 @@ static inline void *bench_alloc_lines(size_t size)
 
 #include "workloads.h"
 
+/*
+ * A backend's table of functions, ahead of its definition, for a header that
+ * is included before.  C++ has no such thing for a constant of one file,
+ * except in a namespace without a name, where the definition then stands too.
+ */
+#ifdef __cplusplus
+#define OPS_DECLARE                          \
+	namespace {                          \
+	extern const struct backend_ops ops; \
+	}                                    \
+	static_assert(true, "")
+#else
+#define OPS_DECLARE static const struct backend_ops ops
+#endif
+
 /* flatten: the backend's functions are inlined, whatever their size. */
 #define BENCH_RUN(workload, ops)                                                        \
 	static __attribute__((flatten)) void run_##workload(struct worker *w, uint64_t n) \

@@ -56,7 +56,7 @@ struct replay_event {
 	bool close;
 };
 
-struct replay {
+struct replay_share {
 	struct replay_event *event;
 	size_t events;
 	struct bench_stream **slot;
@@ -70,7 +70,7 @@ struct worker {
 	unsigned int index;		/* among the threads of this run */
 	uint64_t random;		/* state of bench_random() */
 	uint64_t serial;		/* ids that this worker has made up, or calls made */
-	struct replay *replay;
+	struct replay_share *replay;
 	const uint32_t *zipf;		/* ZIPF_DRAWS numbers of streams, and where we are */
 	uint64_t zipf_at;
 	const void *leaver;		/* the owner that is about to leave */

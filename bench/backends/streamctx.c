@@ -5,7 +5,7 @@
 
 #include "../backend.h"
 
-static const struct backend_ops ops;
+OPS_DECLARE;
 
 struct user_context {
 	struct sctx_context ctx;

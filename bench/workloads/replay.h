@@ -7,7 +7,7 @@
  */
 WORKLOAD replay(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {
-	struct replay *r = w->replay;
+	struct replay_share *r = w->replay;
 	const struct replay_event *end = r->event + r->events;
 
 	(void)timed;
