@@ -137,7 +137,8 @@ static void *site_close_main(void *arg)
 		}
 		bench_drain(ops);
 		if (ops->table_count(site->table[t]) != 0)
-			bench_die("streams are left open at the end");
+			bench_die("%lu streams are left open at the end",
+				  ops->table_count(site->table[t]));
 		ops->table_destroy(site->table[t]);
 	}
 	bench_drain(ops);

@@ -37,7 +37,7 @@ struct bench_context {
 	uint64_t word;
 };
 
-/* Owners first, then instances. */
+/* Owners first, then instances; number 0 is the caller's. */
 struct graph {
 	glusterfs_graph_t graph;
 	unsigned int owners;
@@ -80,6 +80,9 @@ static int32_t xlator_forget(xlator_t *xlator, inode_t *inode)
 
 static struct xlator_cbks callbacks = { .forget = xlator_forget };
 
+/* THIS in every thread: references to inodes are counted in its slot, 0. */
+static xlator_t caller = { .name = "caller", .type = "bench", .cbks = &callbacks };
+
 static void library_start(void)
 {
 	glusterfs_ctx_t *ctx = glusterfs_ctx_new();
@@ -88,6 +91,15 @@ static void library_start(void)
 		bench_die("libglusterfs does not start");
 	mem_pools_init();
 	THIS->ctx = ctx;
+	caller.ctx = ctx;
+}
+
+static void thread_enter(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, library_start);
+	THIS = &caller;
 }
 
 static struct graph *graph_make(unsigned int owners, unsigned int instances)
@@ -97,17 +109,17 @@ static struct graph *graph_make(unsigned int owners, unsigned int instances)
 
 	g->owners = owners;
 	g->instances = instances;
-	g->graph.xl_count = (int)count;
+	g->graph.xl_count = (int)count + 1;
 	g->graph.first = &g->xlator[0];
 	for (unsigned int i = 0; i < count; i++) {
 		xlator_t *x = &g->xlator[i];
 
 		x->name = "bench";
 		x->type = "bench";
-		x->ctx = THIS->ctx;
+		x->ctx = caller.ctx;
 		x->graph = &g->graph;
 		x->cbks = &callbacks;
-		x->xl_id = i;
+		x->xl_id = i + 1;
 	}
 	return g;
 }
@@ -154,10 +166,8 @@ static inline xlator_t *xlator_of(inode_t *inode, const void *owner, const void 
 
 static struct bench_table *table_create(uint64_t streams)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct bench_table *table = bench_alloc_lines(sizeof(*table));
 
-	pthread_once(&once, library_start);
 	table->graph = streams == 1 ? graph_make(BENCH_OWNERS, INSTANCES_ALL)
 				    : graph_make(OWNERS_FEW, INSTANCES_FEW);
 	table->inodes = inode_table_new(0, &table->graph->xlator[0], 0, INODE_HASH);
@@ -175,10 +185,10 @@ static void table_destroy(struct bench_table *table)
 	free(table);
 }
 
-/* The root is always there. */
+/* Those with a reference; the root, which is always there, is not among them. */
 static uint64_t table_count(struct bench_table *table)
 {
-	return table->inodes->active_size - 1;
+	return table->inodes->active_size;
 }
 
 /*
@@ -333,6 +343,7 @@ static const struct backend_ops ops = {
 	.name = "gluster",
 	.lacks = "frees at once: no grace period, nothing stays valid outside the inode's lock; "
 		 "one context a translator, a slot for each in every inode; ids of 16 bytes",
+	.thread_enter = thread_enter,
 	.table_create = table_create,
 	.table_destroy = table_destroy,
 	.table_count = table_count,
