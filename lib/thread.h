@@ -15,6 +15,7 @@
 
 #include "rcu.h"
 
+#include <pthread.h>
 #include <stddef.h>
 
 /* Parallel lists of contexts, so that the reclaimer can fetch that many at once. */
@@ -53,15 +54,31 @@ struct sctx__magazine {
 	struct sctx_stream *returned __attribute__((aligned(64)));
 };
 
+/* See lib/counter.h. */
+enum sctx__event {
+	SCTX__OPENS,
+	SCTX__CREATES,
+	SCTX__CLOSES,
+	SCTX__LAST_CLOSES,
+	SCTX__INSERTS,
+	SCTX__REMOVES,
+	SCTX__EVENTS
+};
+
 struct sctx__thread {
 	struct sctx__limbo limbo[2]; /* by phase */
 	struct sctx__magazine magazine;
 	size_t pending_callbacks; /* in limbo, not yet in the account */
 	size_t pending_bytes;
+	int64_t event[SCTX__EVENTS];
+	int64_t *counter;
+	uint32_t counters;
+	uint32_t locked_cache; /* see lib/pool.h */
 	void *reader; /* for sctx__rcu_forget(), if the library registered it */
 	bool attached;
 	bool registered; /* by the library, not by the host */
 	bool in_callback;
+	uint16_t attaching; /* calls of owners' attach under way */
 	struct sctx__thread *next;
 	struct sctx__thread **link;
 };
@@ -83,6 +100,10 @@ struct sctx__shared {
 
 extern SCTX__TLS struct sctx__thread sctx__self;
 extern struct sctx__shared sctx__shared;
+
+/* All attached threads, and the lock of that list and of what lib/counter.c has. */
+extern pthread_mutex_t sctx__threads_lock;
+extern struct sctx__thread *sctx__threads;
 
 /* Limbo's account: what threads have told of so far, minus what was freed. */
 struct sctx__account {

@@ -43,15 +43,16 @@ void test_rc(int got, int want, const char *expr, const char *file, int line)
 
 static void readers_leave(void);
 
-/* After each test: what one that failed has left behind. */
+/* After each test: its own teardown, and what one that failed has left behind. */
 static int clean_up(void **state)
 {
-	(void)state;
+	const struct CMUnitTest *test = *state;
+
 	readers_leave();
 	for (unsigned int depth = 0; depth < 8 && sctx_synchronize() == -EDEADLK; depth++)
 		sctx_read_unlock();
 	set_limits(0, 0, 0);
-	return 0;
+	return test->teardown_func ? test->teardown_func(state) : 0;
 }
 
 int test_run(const struct CMUnitTest *tests, size_t n)
@@ -68,8 +69,10 @@ int test_run(const struct CMUnitTest *tests, size_t n)
 		cmocka_set_test_filter(filter);
 	CHECK(n <= ARRAY_SIZE(copy));
 	memcpy(copy, tests, n * sizeof(*tests));
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		copy[i].teardown_func = clean_up;
+		copy[i].initial_state = (void *)&tests[i];
+	}
 	return _cmocka_run_group_tests("tests", copy, n, NULL, NULL) ? 1 : 0;
 }
 

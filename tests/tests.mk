@@ -18,7 +18,7 @@ T := $(B)/tests
 MINUTES ?= 10
 
 TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races \
-	      conformance/cases conformance/mistakes conformance/races
+	      unit/owner unit/unload unit/stream conformance/cases conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
 TEST_DLOPEN := unit/dlopen
@@ -62,7 +62,7 @@ $(T)/%.o: tests/%.cc $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(TEST_CXXFLAGS) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
-$(patsubst %,$(T)/%,$(TEST_PLAIN) unit/by_host unit/inline): $(T)/%: $(T)/%.o $(T)/test.o $(TEST_LIBRARY)
+$(patsubst %,$(T)/%,$(TEST_PLAIN) unit/by_host unit/inline): $(T)/%: $(T)/%.o $(T)/test.o $(T)/module.o $(TEST_LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LIBS) $(RCU_LIB) -lcmocka
 
@@ -179,4 +179,4 @@ check-long: check-build-default check-build-flavours check-build-asan check-buil
 	check-build-asan check-build-tsan test-programs-default test-programs-flavour \
 	test-programs-asan test-programs-tsan
 
--include $(patsubst %,$(T)/%.d,$(TEST_ALL) test)
+-include $(patsubst %,$(T)/%.d,$(TEST_ALL) test module)
