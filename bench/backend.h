@@ -80,12 +80,13 @@ struct backend_ops {
 	void (*open_many)(struct bench_table *table, const struct sctx_id *id,
 			  struct bench_stream **stream, unsigned int n);
 	/*
-	 * A module that comes and goes.  The owner is then good for insert and
-	 * lookup.  Unregister takes its contexts off all streams, while others
-	 * open, look up and close, and returns when all of them are freed; later
-	 * lookups with the pointer must find nothing.
+	 * A module that comes and goes.  The pointer is good for lookup, later
+	 * too, when it must find nothing.  Unregister takes the owner's contexts
+	 * off all streams, while others open, look up and close, and returns
+	 * when all of them are freed.
 	 */
 	const void *(*owner_register)(struct bench_table *table);
+	void (*owner_insert)(struct bench_stream *stream, const void *owner, uint64_t word);
 	void (*owner_unregister)(struct bench_table *table, const void *owner);
 };
 

@@ -30,7 +30,7 @@ static void for_each_resident(struct leaving *l,
 
 static void attach(struct leaving *l, struct bench_stream *stream, uint64_t n)
 {
-	l->run->ops->insert(stream, l->owner, NULL, bench_word(n, 1));
+	l->run->ops->owner_insert(stream, l->owner, bench_word(n, 1));
 }
 
 static void *arrive_main(void *arg)

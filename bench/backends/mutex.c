@@ -136,6 +136,11 @@ static const void *owner_register(struct bench_table *table)
 	return bench_alloc(1);
 }
 
+static void owner_insert(struct bench_stream *stream, const void *owner, uint64_t word)
+{
+	context_insert(stream, owner, NULL, word);
+}
+
 /* With the table locked throughout: what else can be done with one mutex. */
 static void owner_unregister(struct bench_table *table, const void *owner)
 {
@@ -170,6 +175,7 @@ static const struct backend_ops ops = {
 	.del = context_del,
 	.bump = context_bump,
 	.owner_register = owner_register,
+	.owner_insert = owner_insert,
 	.owner_unregister = owner_unregister,
 };
 
