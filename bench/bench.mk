@@ -111,6 +111,8 @@ bench-process: $(BENCH_PLAIN)
 bench-selftest: $(BENCH_PROGRAMS)
 	@B='$(BENCH_B)' bench/run selftest
 
+include bench/cost.mk
+
 -include $(BENCH_ALL_OBJS:.o=.d)
 
 .PHONY: bench bench-process bench-programs bench-selftest
