@@ -5,7 +5,10 @@
 #   BENCH_OUT=FILE                Google Benchmark's JSON goes there
 #   BENCH_QUICK=1                 fewer repetitions and parameters (40 s)
 # make bench-process              whole processes, timed by hyperfine
-# make bench-selftest             the measurement itself, against a known cost
+# make bench-selftest             the measurement itself: known costs, planted bugs
+# make bench-check                the same but for the costs: on a busy machine, too
+# make bench-study-selftest       both with the packaged peers
+# make bench-study-check
 # make bench-programs             build/bench/sctx-bench and sctx-gbench
 # make bench-study                everything, with the packaged peers: hours, not
 #                                 minutes; make deps-study first installs them
@@ -25,7 +28,7 @@ BENCH_HARNESS  := catalogue harness machine plan runner samples site tally trace
 BENCH_CORE     := $(filter-out $(BENCH_STUDY),$(patsubst bench/backends/%.c,%,$(wildcard bench/backends/*.c)))
 BENCH_OBJS     := $(patsubst %,$(BENCH_B)/%.o,$(BENCH_HARNESS) $(BENCH_CORE:%=backends/%))
 BENCH_STUDY_OBJS := $(BENCH_STUDY:%=$(BENCH_B)/backends/%.o)
-BENCH_ALL_OBJS := $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(BENCH_B)/sctx-bench.o $(BENCH_B)/gbench.o
+BENCH_ALL_OBJS := $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(patsubst %,$(BENCH_B)/%.o,sctx-bench gbench selftest broken)
 
 # jemalloc comes first, so that malloc() is its own in every backend.  The
 # shared library is found beside the programs, wherever the tree is moved to.
@@ -108,11 +111,32 @@ bench: $(BENCH_PROGRAMS)
 bench-process: $(BENCH_PLAIN)
 	@B='$(BENCH_B)' bench/run process
 
-bench-selftest: $(BENCH_PROGRAMS)
+# What checks the checks: see bench/selftest.c and bench/broken.c.
+BENCH_SELFTEST := $(BENCH_B)/selftest $(BENCH_B)/sctx-broken
+
+$(BENCH_B)/selftest: $(BENCH_B)/selftest.o $(BENCH_OBJS) $(SO)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS)
+
+$(BENCH_B)/sctx-broken: $(BENCH_B)/sctx-bench.o $(BENCH_HARNESS:%=$(BENCH_B)/%.o) $(BENCH_B)/broken.o $(SO)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS)
+
+bench-selftest: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
 	@B='$(BENCH_B)' bench/run selftest
+
+bench-check: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
+	@B='$(BENCH_B)' bench/run check
+
+bench-study-selftest bench-study-check: bench-study-%: $(BENCH_STUDY_PROGRAMS) $(BENCH_SELFTEST)
+	@B='$(BENCH_B)' P='$(BENCH_B)/study' bench/run $*
+
+bench-study: $(BENCH_STUDY_PROGRAMS)
+	@B='$(BENCH_B)' P='$(BENCH_B)/study' BENCH_FILTER='$(BENCH_FILTER)' \
+		BENCH_OUT='$(BENCH_OUT)' bench/run study
 
 include bench/cost.mk
 
 -include $(BENCH_ALL_OBJS:.o=.d)
 
-.PHONY: bench bench-process bench-programs bench-selftest
+.PHONY: bench bench-process bench-programs bench-selftest bench-check bench-study bench-study-selftest bench-study-check deps-study

@@ -40,7 +40,7 @@ const struct workload_info bench_workload_list[WORKLOADS] = {
 	[WORKLOAD_open_cold] = {
 		.name = "open_cold",
 		.what = "a new stream each time; open, create a context, look up, close; drained",
-		.retires = true, .opens = true, .samples = true,
+		.creates = 1, .retires = true, .opens = true, .samples = true,
 	},
 	[WORKLOAD_mixed] = {
 		.name = "mixed",
@@ -51,7 +51,7 @@ const struct workload_info bench_workload_list[WORKLOADS] = {
 	[WORKLOAD_update_contended] = {
 		.name = "update_contended",
 		.what = "all on one stream; insert a context, look up 8 times, remove it; drained",
-		.streams = 1, .contexts = 2, .retires = true,
+		.streams = 1, .contexts = 2, .creates = 1, .retires = true,
 	},
 	[WORKLOAD_unload] = {
 		.name = "unload",

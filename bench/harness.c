@@ -132,10 +132,29 @@ static void *check_table_main(void *arg)
 	return NULL;
 }
 
-static void check(struct run *run, const struct bench_result *result)
+/* What the workload must have made of contexts, and counted in them. */
+static void check_work(struct run *run, const struct tally *before, struct bench_result *result)
+{
+	const struct tally now = bench_tally_sum(run->ops);
+	const uint64_t counted = now.words_in - before->words_in;
+	uint64_t bumps = 0;
+
+	result->created = now.created - before->created;
+	if (run->info->creates && result->created != run->info->creates * result->ops)
+		bench_die("%lu contexts created in %lu operations", result->created, result->ops);
+	if (!run->thread[0].worker.replay)
+		return;
+	for (unsigned int i = 0; i < run->threads; i++)
+		bumps += run->thread[i].done * run->thread[i].worker.replay->opens * REPLAY_OWNERS;
+	if (counted != bumps)
+		bench_die("the modules counted %lu opens, not %lu", counted, bumps);
+}
+
+static void check(struct run *run, const struct tally *before, struct bench_result *result)
 {
 	if (!result->ops)
 		bench_die("nothing was done");
+	check_work(run, before, result);
 	if ((run->info->retires || run->info->unloads) && !run->ops->private_tables)
 		bench_thread_run(check_table_main, run);
 	bench_check_contexts(run->ops);
@@ -244,8 +263,7 @@ void bench_run(const struct bench_case *c, const struct bench_limit *limit,
 	bench_counts_sub(&result->counts_all, &all);
 
 	collect(&run, probe, result);
-	check(&run, result);
-	result->created = bench_tally_sum(run.ops).created - before.created;
+	check(&run, &before, result);
 	free(run.thread);
 }
 

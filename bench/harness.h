@@ -34,6 +34,7 @@ struct workload_info {
 	enum bench_param param;
 	uint64_t streams;	/* resident, where that is no parameter */
 	unsigned int contexts;	/* on each resident stream, likewise */
+	unsigned int creates;	/* contexts, in each operation, if that is fixed */
 	bool retires;		/* drained inside the timed span */
 	bool opens;		/* can time its opens */
 	bool samples;		/* can time its frees */

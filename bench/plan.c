@@ -104,6 +104,7 @@ static void fill(struct plan *plan, const struct process *process)
 
 		event->slot = (uint32_t)(p->first_slot + e->handle);
 		event->close = e->type == TRACE_CLOSE;
+		share->opens += !event->close;
 		if (!event->close) {
 			const struct trace_file *file = &trace->file[e->file];
 

@@ -45,6 +45,21 @@ static const struct argp_option option_list[] = {
 	{ 0 },
 };
 
+/* Pairs of a workload and a backend. */
+static void list_unsupported(void)
+{
+	size_t workload_count;
+	size_t backend_count;
+	const struct workload_info *workload = bench_workloads(&workload_count);
+	const struct backend *const *backend = bench_backends(&backend_count);
+
+	for (size_t w = 0; w < workload_count; w++)
+		for (size_t b = 0; b < backend_count; b++)
+			if (!bench_supports(backend[b], &workload[w]))
+				printf("  %-18s%s\n", workload[w].name,
+				       bench_backend_name(backend[b]));
+}
+
 static void list(void)
 {
 	size_t count;
@@ -59,6 +74,8 @@ static void list(void)
 	for (size_t i = 0; i < count; i++)
 		printf("  %-18s%s\n", bench_backend_name(backends[i]),
 		       bench_backend_lacks(backends[i]));
+	puts("not supported");
+	list_unsupported();
 }
 
 static uint64_t number(const char *arg, uint64_t max, struct argp_state *state)

@@ -59,6 +59,7 @@ struct replay_event {
 struct replay_share {
 	struct replay_event *event;
 	size_t events;
+	size_t opens;		/* of the events */
 	struct bench_stream **slot;
 	size_t slots;
 };
@@ -116,6 +117,7 @@ static inline struct sctx_id bench_fresh_id(struct worker *w)
 
 #define BENCH_OWNERS 64
 #define MIXED_OWNERS 4
+#define REPLAY_OWNERS 2
 #define KNOWN_COST_NS 1000
 extern const char bench_owner[BENCH_OWNERS];
 
