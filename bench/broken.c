@@ -10,7 +10,7 @@
 #pragma push_macro("BENCH_BACKEND")
 #undef BENCH_BACKEND
 #define BENCH_BACKEND(ops) static const struct backend_ops *const right = &(ops)
-#define ops right_ops
+#define ops                right_ops
 #include "backends/mutex.c"
 #undef ops
 #pragma pop_macro("BENCH_BACKEND")

@@ -50,28 +50,22 @@ static inline struct sctx__counts *sctx__counts_self(void)
 #undef sctx__cas_acquire
 #undef sctx__cas_acq_rel
 
-#define sctx__store(p, v) \
-	SCTX__COUNTED(stores, __atomic_store_n((p), (v), __ATOMIC_RELAXED))
+#define sctx__store(p, v) SCTX__COUNTED(stores, __atomic_store_n((p), (v), __ATOMIC_RELAXED))
 #define sctx__store_release(p, v) \
 	SCTX__COUNTED(stores, __atomic_store_n((p), (v), __ATOMIC_RELEASE))
-#define sctx__add(p, v) \
-	SCTX__COUNTED(rmw, __atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
-#define sctx__add_acquire(p, v) \
-	SCTX__COUNTED(rmw, __atomic_fetch_add((p), (v), __ATOMIC_ACQUIRE))
-#define sctx__sub(p, v) \
-	SCTX__COUNTED(rmw, __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED))
-#define sctx__add_acq_rel(p, v) \
-	SCTX__COUNTED(rmw, __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
-#define sctx__sub_acq_rel(p, v) \
-	SCTX__COUNTED(rmw, __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL))
+#define sctx__add(p, v)         SCTX__COUNTED(rmw, __atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
+#define sctx__add_acquire(p, v) SCTX__COUNTED(rmw, __atomic_fetch_add((p), (v), __ATOMIC_ACQUIRE))
+#define sctx__sub(p, v)         SCTX__COUNTED(rmw, __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED))
+#define sctx__add_acq_rel(p, v) SCTX__COUNTED(rmw, __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
+#define sctx__sub_acq_rel(p, v) SCTX__COUNTED(rmw, __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL))
 #define sctx__exchange_acq_rel(p, v) \
 	SCTX__COUNTED(rmw, __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL))
-#define sctx__cas_acquire(p, old, v)                                                \
-	SCTX__COUNTED(rmw, __atomic_compare_exchange_n((p), (old), (v), false,       \
-						       __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
-#define sctx__cas_acq_rel(p, old, v)                                                \
-	SCTX__COUNTED(rmw, __atomic_compare_exchange_n((p), (old), (v), false,       \
-						       __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+#define sctx__cas_acquire(p, old, v)                                                             \
+	SCTX__COUNTED(rmw, __atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQUIRE, \
+						       __ATOMIC_ACQUIRE))
+#define sctx__cas_acq_rel(p, old, v)                                                             \
+	SCTX__COUNTED(rmw, __atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQ_REL, \
+						       __ATOMIC_ACQUIRE))
 #define sctx__fence() SCTX__COUNTED(fences, sctx__fence())
 
 #endif /* BENCH_COUNT_SYNC_H */

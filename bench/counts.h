@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 struct bench_counts {
-	uint64_t rmw;		/* atomic read-modify-writes */
-	uint64_t fences;	/* full ones */
-	uint64_t stores;	/* plain ones, to what other threads read */
+	uint64_t rmw;    /* atomic read-modify-writes */
+	uint64_t fences; /* full ones */
+	uint64_t stores; /* plain ones, to what other threads read */
 };
 
 #ifdef BENCH_COUNTED

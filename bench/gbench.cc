@@ -310,6 +310,9 @@ std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &trace
 		for (bench_case c : parameters(workloads[i], o, traces)) {
 			for (unsigned int threads : o.threads) {
 				c.threads = threads;
+				// An owner leaves among as many as there are, or not at all.
+				if (workloads[i].unloads && threads != o.threads.back())
+					continue;
 				Group group = make_group(c, filter);
 				if (!group.cases.empty())
 					groups.push_back(std::move(group));

@@ -32,8 +32,8 @@ struct site {
 	unsigned int contexts;
 	unsigned int tables;
 	struct bench_table **table;
-	struct bench_stream **first;	/* stream 0 of each table */
-	uint64_t words;			/* sum over all contexts */
+	struct bench_stream **first; /* stream 0 of each table */
+	uint64_t words;              /* sum over all contexts */
 	struct site *next;
 };
 

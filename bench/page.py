@@ -13,8 +13,8 @@ from results import (BASELINE, FLOOR, MEANWHILE, SUBJECT, backend_order, behind,
 
 COLOURS = {
     "streamctx": "#0b62c4", "floor": "#c9ccd1", "mutex": "#d9822b", "rwlock": "#b5495b",
-    "sharded": "#5d9e4f", "urcu": "#8257a6", "clock": "#9aa3ad", "ck": "#2b8a99", "tbb": "#8c6d31", "cuckoo": "#c94f9b",
-    "cds": "#4a5f1f", "glib": "#d3b53d", "gluster": "#7a4b2a", "openssl": "#6b6f76",
+    "sharded": "#5d9e4f", "urcu": "#8257a6", "clock": "#9aa3ad",
+    "ck": "#2b8a99", "tbb": "#8c6d31", "cuckoo": "#c94f9b", "cds": "#4a5f1f", "glib": "#d3b53d", "gluster": "#7a4b2a", "openssl": "#6b6f76",
 }
 SPARE_COLOURS = ["#3f7f5f", "#a06fd0", "#506070", "#e07070"]
 ABOUT = {
@@ -239,7 +239,7 @@ QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 
 def paced_section(paced):
     plots, rows = [], []
-    for (workload, threads), results in sorted(paced.items()):
+    for (workload, threads), results in paced.items():
         name = f"{workload}, {threads} thread" + ("s" if threads > 1 else "")
         at = rate(next(iter(results.values()))["rate"])
         series = {b: [(ns, share) for ns, share in r["paced_ns"]["ccdf"] if share > 0]
@@ -252,15 +252,15 @@ def paced_section(paced):
             rows.append([E(name), E(b), at] +
                         [f"{results[b]['paced_ns'][q]:,.0f}" for q in QUANTILES] +
                         ["behind" if behind(results[b]) else ""])
-    note = ("<p class=note>Each operation is due at a fixed moment, at half the rate that the mutex "
-            "can keep up, and is timed from then to its end: if those before it took long, it has "
-            "waited. <i>Behind</i>: the rate was too much, and the times are the backlog's. "
-            "<i>clock</i> keeps the same schedule with nothing to do: the machine's own jitter. A "
-            "value is known to 6 %.</p>")
+    note = ("<p class=note>Each operation is due at a fixed moment, at half the rate that the slower "
+            "of streamctx and the mutex can keep up, and is timed from then to its end: if those "
+            "before it took long, it has waited. <i>Behind</i>: the rate was too much, and the times "
+            "are the backlog's. <i>clock</i> keeps the same schedule with nothing to do: the "
+            "machine's own jitter. A value is known to 6 %.</p>")
     backends = set().union(*paced.values())
     return note + figures(plots, backends) + table(
-        ["workload", "backend", "M/s", "median", "90 %", "99 %", "99.9 %", "99.99 %", "longest", ""],
-        rows, "Nanoseconds from when an operation was due to its end.", (0, 1))
+        ["workload", "backend", "M/s", "median", "90 %", "99 %", "99.9 %", "99.99 %", "longest",
+         ""], rows, "Nanoseconds from when an operation was due to its end.", (0, 1))
 
 
 def series_section(found):
@@ -297,8 +297,8 @@ def peer_table(context, paced):
         rows += (f"<tr><td>{E(b)}</td><td>{f'{sizes[b]:,.0f}' if b in sizes else '-'}</td>"
                  f"<td>{free[0]}</td><td>{free[1]}</td>"
                  f"<td class=wrap>{E(lacks[b]) or 'the subject'}</td></tr>")
-    return ("<p class=note>Bytes that a resident stream with one context takes; microseconds from a "
-            "close to its context's free, at a rate that leaves time.</p>"
+    return ("<p class=note>Bytes that a resident stream with one context takes; microseconds from "
+            "a close to its context's free, at a rate that leaves time.</p>"
             "<div class=scroll><table><thead><tr><th>backend</th><th>bytes a stream</th>"
             "<th>free, median</th><th>99 %</th><th class=left>what it leaves out</th></tr></thead>"
             f"<tbody>{rows}</tbody></table></div>")

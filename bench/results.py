@@ -11,8 +11,8 @@ import os
 import re
 import statistics
 
-SUBJECT, BASELINE, FLOOR = "streamctx", "mutex", "floor"
-MEANWHILE = "unload: opens meanwhile"  # a row of its own
+SUBJECT, BASELINE, FLOOR, CLOCK = "streamctx", "mutex", "floor", "clock"
+MEANWHILE = "unload: opens"  # a row of its own
 BUSY = 3  # percent by which a known cost may be missed
 
 
@@ -67,8 +67,9 @@ def load_groups(results):
 
 def backend_order(backends):
     first = [SUBJECT, BASELINE]
+    last = [FLOOR, CLOCK]
     return sorted(backends, key=lambda b: (
-        first.index(b) if b in first else 2 + (b == FLOOR), b))
+        first.index(b) if b in first else 3 + last.index(b) if b in last else 2, b))
 
 
 def short(params):
@@ -109,10 +110,16 @@ def load_json(path):
         return json.load(f)
 
 
+def paced_order(path):
+    """Opens of what is there first."""
+    name = os.path.basename(path)
+    return not name.startswith("open_warm"), not name.startswith("open_cold"), name
+
+
 def load_paced(folder):
     """{(workload, threads): {backend: result}}; the backend "clock" does nothing."""
     found = {}
-    for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
+    for path in sorted(glob.glob(os.path.join(folder, "*.json")), key=paced_order):
         workload, backend, threads = os.path.basename(path)[:-len(".json")].split("-")
         found.setdefault((workload, int(threads)), {})[backend] = load_json(path)
     return found
@@ -141,7 +148,7 @@ def stream_bytes(paced):
         if workload != "open_warm":
             continue
         streams = {b: int(re.search(r"streams:(\d+)", r["name"]).group(1))
-                   for b, r in results.items() if b != "clock"}
+                   for b, r in results.items() if b != CLOCK}
         for b, n in streams.items():
             tables = threads if b == FLOOR else 1
             found.setdefault(b, 1024 * results[b]["site_kb"] / n / tables)

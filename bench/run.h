@@ -10,13 +10,13 @@ struct run {
 	const struct backend_ops *ops;
 	workload_fn work;
 	struct site *site;
-	uint64_t iterations;	/* of each thread, on average; 0: until stopped */
+	uint64_t iterations; /* of each thread, on average; 0: until stopped */
 	uint64_t chunk;
-	uint64_t pool;		/* iterations not yet taken */
-	double period;		/* ticks between a thread's operations; 0: no pause */
-	uint64_t due;		/* operations of each thread, with a period */
+	uint64_t pool; /* iterations not yet taken */
+	double period; /* ticks between a thread's operations; 0: no pause */
+	uint64_t due;  /* operations of each thread, with a period */
 	unsigned int threads;
-	unsigned int arrived;	/* at the start */
+	unsigned int arrived; /* at the start */
 	unsigned int running;
 	bool stop;
 	struct run_thread *thread;
@@ -28,9 +28,9 @@ struct run_thread {
 	pthread_t thread;
 	struct histogram *paced;
 	struct bench_counts counts;
-	uint64_t begin, end;	/* ns */
-	uint64_t done;		/* iterations */
-	uint64_t ops_each;	/* operations an iteration */
+	uint64_t begin, end; /* ns */
+	uint64_t done;       /* iterations */
+	uint64_t ops_each;   /* operations an iteration */
 } __attribute__((aligned(64)));
 
 /* runner.c: start @run's threads, and wait for them. */

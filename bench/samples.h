@@ -17,13 +17,13 @@ extern "C" {
 #define SAMPLE_EVERY 64
 #define SAMPLE_TAG   0xa5ul
 #define SAMPLE_SHIFT 56
-#define SAMPLES	     16384	/* of each thread, on their way at a time */
+#define SAMPLES      16384 /* of each thread, on their way at a time */
 
 struct histogram;
 
 struct sample {
-	uint64_t closed;	/* ticks; 0: not in use */
-	struct histogram *to;	/* several threads add to it */
+	uint64_t closed;      /* ticks; 0: not in use */
+	struct histogram *to; /* several threads add to it */
 };
 
 /* A worker's own. */

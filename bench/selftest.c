@@ -77,8 +77,8 @@ static void test_histogram(void)
 	for (double q = 0.5; q < 0.99999; q = 1 - (1 - q) / 10) {
 		double got = (double)histogram_quantile(&h, q);
 
-		expect(got >= q * 100000 && got <= q * 100000 * 1.07, "quantile of 1 .. 100000", got,
-		       q * 100000);
+		expect(got >= q * 100000 && got <= q * 100000 * 1.07, "quantile of 1 .. 100000",
+		       got, q * 100000);
 	}
 	expect(histogram_quantile(&h, 1) == 100000, "the largest", (double)h.max, 100000);
 }

@@ -11,13 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ZIPF_S	   0.99
-#define ZIPF_DRAWS (1u << 21)	/* made beforehand; then they repeat */
+#define ZIPF_S     0.99
+#define ZIPF_DRAWS (1u << 21) /* made beforehand; then they repeat */
 
 struct zipf {
 	double n, s;
-	double top, bottom;	/* the integral at n + 1/2, and at 3/2 less h(1) */
-	double sure;		/* so near to a whole number needs no test */
+	double top, bottom; /* the integral at n + 1/2, and at 3/2 less h(1) */
+	double sure;        /* so near to a whole number needs no test */
 };
 
 /* s > 0, and not 1. */

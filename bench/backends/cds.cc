@@ -22,7 +22,8 @@
 
 OPS_DECLARE;
 
-namespace {
+namespace
+{
 
 using GC = cds::gc::DHP;
 namespace ci = cds::intrusive;
@@ -41,13 +42,13 @@ struct Entry {
 struct Array {
 	uint32_t capacity;
 	std::atomic<uint32_t> count;
-	Entry entry[2];	// @capacity of them
+	Entry entry[2]; // @capacity of them
 };
 
 struct Stream : ci::michael_list::node<GC> {
 	sctx_id id;
 	std::atomic<uint32_t> opens;
-	cds::sync::spin lock;	// of changes to contexts
+	cds::sync::spin lock; // of changes to contexts
 	std::atomic<Array *> contexts;
 	Array first;
 };
@@ -59,7 +60,7 @@ struct Guards {
 // Of a thread, and of another when it has ended: what was retired and freed,
 // for drain to compare, outlives it.
 struct alignas(64) Thread {
-	std::atomic<uint64_t> retired{0}, freed{0};
+	std::atomic<uint64_t> retired{ 0 }, freed{ 0 };
 	Thread *next = nullptr;
 	bool used = true;
 };
@@ -143,14 +144,29 @@ struct Compare {
 	{
 		return memcmp(&a, &b, sizeof(a));
 	}
-	int operator()(const Stream &a, const Stream &b) const { return ids(a.id, b.id); }
-	int operator()(const Stream &a, const sctx_id &b) const { return ids(a.id, b); }
-	int operator()(const sctx_id &a, const Stream &b) const { return ids(a, b.id); }
+	int operator()(const Stream &a, const Stream &b) const
+	{
+		return ids(a.id, b.id);
+	}
+	int operator()(const Stream &a, const sctx_id &b) const
+	{
+		return ids(a.id, b);
+	}
+	int operator()(const sctx_id &a, const Stream &b) const
+	{
+		return ids(a, b.id);
+	}
 };
 
 struct Hash {
-	size_t operator()(const sctx_id &id) const { return id_hash(id); }
-	size_t operator()(const Stream &stream) const { return id_hash(stream.id); }
+	size_t operator()(const sctx_id &id) const
+	{
+		return id_hash(id);
+	}
+	size_t operator()(const Stream &stream) const
+	{
+		return id_hash(stream.id);
+	}
 };
 
 struct ListTraits : ci::michael_list::traits {
@@ -169,7 +185,9 @@ using List = ci::MichaelList<GC, Stream, ListTraits>;
 struct Set : ci::MichaelHashSet<GC, List, SetTraits> {
 	using Base = ci::MichaelHashSet<GC, List, SetTraits>;
 
-	explicit Set(size_t streams) : Base(streams, 1), next(nullptr) {}
+	explicit Set(size_t streams) : Base(streams, 1), next(nullptr)
+	{
+	}
 
 	// What an unlink only marked, the next search to pass takes out and
 	// retires.  This passes everywhere.
@@ -185,7 +203,7 @@ struct Set : ci::MichaelHashSet<GC, List, SetTraits> {
 	Set *next;
 };
 
-Set *sets;	// under threads_lock
+Set *sets; // under threads_lock
 
 Set *set_of(bench_table *table)
 {

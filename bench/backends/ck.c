@@ -23,8 +23,8 @@
 OPS_DECLARE;
 
 #define SHARD_BITS  6
-#define SHARDS	    (1u << SHARD_BITS)
-#define SHARD_SHIFT 52	/* ck_hs takes bits from both ends of the hash */
+#define SHARDS      (1u << SHARD_BITS)
+#define SHARD_SHIFT 52 /* ck_hs takes bits from both ends of the hash */
 
 /* So many retired, and a thread looks what it may free. */
 #define POLL_EVERY 64
@@ -44,13 +44,13 @@ _Static_assert(sizeof(struct bench_context) <= BENCH_CONTEXT_SIZE, "as in every 
 struct bench_stream {
 	struct sctx_id id;
 	unsigned int opens;
-	ck_spinlock_t lock;	/* of changes to contexts */
-	CK_SLIST_HEAD(, bench_context) contexts;	/* newest first */
+	ck_spinlock_t lock;                      /* of changes to contexts */
+	CK_SLIST_HEAD(, bench_context) contexts; /* newest first */
 	ck_epoch_entry_t epoch;
 };
 
 struct shard {
-	ck_spinlock_t lock;	/* of writers */
+	ck_spinlock_t lock; /* of writers */
 	uint64_t changes;
 	ck_hs_t streams;
 } __attribute__((aligned(64)));
@@ -80,7 +80,7 @@ static void thread_enter(void)
 	self = ck_epoch_recycle(&epoch, NULL);
 	if (self)
 		return;
-	self = bench_alloc_lines(sizeof(*self));	/* never freed: recycled */
+	self = bench_alloc_lines(sizeof(*self)); /* never freed: recycled */
 	ck_epoch_register(&epoch, self, NULL);
 }
 
@@ -170,9 +170,9 @@ static inline struct bench_context *context_find(struct bench_stream *stream, co
 {
 	struct bench_context *ctx;
 
-	CK_SLIST_FOREACH (ctx, &stream->contexts, node)
-		if (ctx->owner == owner && (!instance || ctx->instance == instance))
-			return ctx;
+	CK_SLIST_FOREACH(ctx, &stream->contexts, node)
+	if (ctx->owner == owner && (!instance || ctx->instance == instance))
+		return ctx;
 	return NULL;
 }
 
@@ -194,8 +194,7 @@ static inline void context_insert(struct bench_stream *stream, const void *owner
 	ck_spinlock_unlock(&stream->lock);
 }
 
-static inline void context_del(struct bench_stream *stream, const void *owner,
-			       const void *instance)
+static inline void context_del(struct bench_stream *stream, const void *owner, const void *instance)
 {
 	struct bench_context *ctx;
 
@@ -352,8 +351,8 @@ static void stream_free_later(ck_epoch_entry_t *entry)
 	struct bench_stream *stream = stream_of(entry);
 	struct bench_context *ctx, *next;
 
-	CK_SLIST_FOREACH_SAFE (ctx, &stream->contexts, node, next)
-		ctx->free_callback(ctx);
+	CK_SLIST_FOREACH_SAFE(ctx, &stream->contexts, node, next)
+	ctx->free_callback(ctx);
 	free(stream);
 }
 

@@ -9,7 +9,8 @@
 
 #include "stream-lock.h"
 
-namespace {
+namespace
+{
 
 struct Hash {
 	std::size_t operator()(const sctx_id &id) const

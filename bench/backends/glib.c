@@ -27,13 +27,13 @@ struct bench_stream {
 	struct sctx_id id;
 	uint64_t hash;
 	struct bench_table *table;
-	gatomicrefcount opens;	/* from 1 to 0 only under the table's lock */
+	gatomicrefcount opens; /* from 1 to 0 only under the table's lock */
 	GData *contexts;
 };
 
 struct bench_table {
 	GMutex lock;
-	GHashTable *streams;	/* of struct bench_stream, its own key */
+	GHashTable *streams; /* of struct bench_stream, its own key */
 };
 
 /* What the thread's section holds. */
@@ -147,8 +147,7 @@ static inline void context_insert(struct bench_stream *stream, const void *owner
 				    context_unref);
 }
 
-static inline void context_del(struct bench_stream *stream, const void *owner,
-			       const void *instance)
+static inline void context_del(struct bench_stream *stream, const void *owner, const void *instance)
 {
 	g_datalist_id_remove_data(&stream->contexts, quark_of(owner, instance));
 }

@@ -12,10 +12,10 @@
  * translator of its own, one for each of 4 or 8 threads.
  */
 /* What the headers want of a configure script: Debian's, for the same layouts. */
-#define GF_LINUX_HOST_OS 1
+#define GF_LINUX_HOST_OS     1
 #define HAVE_ATOMIC_BUILTINS 1
-#define SIZEOF_LONG 8
-#define UNIX_PATH_MAX 108
+#define SIZEOF_LONG          8
+#define UNIX_PATH_MAX        108
 
 #include <glusterfs/glusterfs.h>
 #include <glusterfs/globals.h>
@@ -30,7 +30,7 @@ OPS_DECLARE;
 #define OWNERS_FEW    8
 #define INSTANCES_FEW 4
 #define INSTANCES_ALL 8
-#define INODE_HASH    65536	/* all that the library's hash of a gfid tells apart */
+#define INODE_HASH    65536 /* all that the library's hash of a gfid tells apart */
 
 struct bench_context {
 	void (*free_callback)(struct bench_context *ctx);
@@ -314,8 +314,7 @@ static inline void context_insert(struct bench_stream *stream, const void *owner
 	UNLOCK(&inode->lock);
 }
 
-static inline void context_del(struct bench_stream *stream, const void *owner,
-			       const void *instance)
+static inline void context_del(struct bench_stream *stream, const void *owner, const void *instance)
 {
 	inode_t *inode = inode_of(stream);
 

@@ -41,8 +41,7 @@ static inline void context_insert(struct bench_stream *stream, const void *owner
 	stream_leave(stream);
 }
 
-static inline void context_del(struct bench_stream *stream, const void *owner,
-			       const void *instance)
+static inline void context_del(struct bench_stream *stream, const void *owner, const void *instance)
 {
 	struct bench_context *ctx;
 

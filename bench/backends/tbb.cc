@@ -11,7 +11,8 @@
 
 #include "stream-lock.h"
 
-namespace {
+namespace
+{
 
 struct HashCompare {
 	static std::size_t hash(const sctx_id &id)

@@ -3,8 +3,8 @@
 #define MIXED_COLD_EVERY 20
 
 /* Each of the owners looks up its own context. */
-static inline __attribute__((always_inline)) uint64_t
-mixed_lookups(const struct backend_ops *b, struct bench_stream *stream)
+static inline __attribute__((always_inline)) uint64_t mixed_lookups(const struct backend_ops *b,
+								    struct bench_stream *stream)
 {
 	uint64_t seen = 0;
 
