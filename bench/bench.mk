@@ -24,6 +24,8 @@ BENCH_STUDY    := ck cds cuckoo glib gluster openssl tbb
 DEPS_STUDY     := libck-dev libcds-dev libcuckoo-dev libglib2.0-dev libglusterfs-dev libssl-dev \
 		  libtbb-dev
 
+DEPS_BENCH     += valgrind	# bench-cost
+
 BENCH_HARNESS  := catalogue harness machine plan runner samples site tally trace unload zipf
 BENCH_CORE     := $(filter-out $(BENCH_STUDY),$(patsubst bench/backends/%.c,%,$(wildcard bench/backends/*.c)))
 BENCH_OBJS     := $(patsubst %,$(BENCH_B)/%.o,$(BENCH_HARNESS) $(BENCH_CORE:%=backends/%))
@@ -133,7 +135,7 @@ bench-study-selftest bench-study-check: bench-study-%: $(BENCH_STUDY_PROGRAMS) $
 
 bench-study: $(BENCH_STUDY_PROGRAMS)
 	@B='$(BENCH_B)' P='$(BENCH_B)/study' BENCH_FILTER='$(BENCH_FILTER)' \
-		BENCH_OUT='$(BENCH_OUT)' bench/run study
+		BENCH_OUT='$(BENCH_OUT)' BENCH_QUICK='$(BENCH_QUICK)' bench/run study
 
 include bench/cost.mk
 
