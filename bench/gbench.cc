@@ -12,7 +12,7 @@
 //
 // Options beside Google Benchmark's own:
 //   --traces=DIR     recorded traces, DIR/*.trace  (bench/traces)
-//   --streams=N      of lookup_cold and open_warm  (1000000)
+//   --streams=N      where that is a parameter     (1000000)
 //   --threads=T,...  numbers of threads            (1,2)
 
 #include <benchmark/benchmark.h>
@@ -33,7 +33,6 @@
 
 extern "C" {
 #include "harness.h"
-#include "options.h"
 #include "trace.h"
 }
 
@@ -82,6 +81,9 @@ void run_case(benchmark::State &state, const bench_case &c)
 		state.SetIterationTime(result.seconds);
 	}
 	state.counters["ops"] = static_cast<double>(result.ops) / result.seconds;
+	if (c.workload->unloads)
+		state.counters["meanwhile"] =
+			static_cast<double>(result.meanwhile) / result.seconds;
 }
 
 // Passes everything on to the JSON reporter under the stable names, without
@@ -174,18 +176,19 @@ bool take(const std::string &arg, const char *option, std::string *value)
 std::vector<unsigned int> parse_threads(const std::string &value)
 {
 	std::vector<unsigned int> threads;
-	std::size_t at = 0, comma;
+	const char *at = value.c_str();
 
-	do {
-		std::uint64_t n;
+	for (;;) {
+		char *end;
+		const unsigned long n = std::strtoul(at, &end, 10);
 
-		comma = value.find(',', at);
-		if (!option_number(value.substr(at, comma - at).c_str(), 1024, &n))
+		if (end == at || n == 0 || n > 1024 || (*end && *end != ','))
 			usage("--threads=" + value);
 		threads.push_back(static_cast<unsigned int>(n));
-		at = comma + 1;
-	} while (comma != std::string::npos);
-	return threads;
+		if (!*end)
+			return threads;
+		at = end + 1;
+	}
 }
 
 // Takes our own options, and those of Google Benchmark's that concern files
@@ -204,14 +207,14 @@ Options parse_options(int *argc, char **argv)
 		if (arg == "--benchmark_list_tests" || arg == "--benchmark_list_tests=true") {
 			o.list = true;
 		} else if (take(arg, "--streams", &value)) {
-			if (!option_number(value.c_str(), 1ul << 30, &o.streams))
+			o.streams = std::strtoull(value.c_str(), nullptr, 10);
+			if (o.streams == 0)
 				usage(arg);
 		} else if (take(arg, "--threads", &value)) {
 			o.threads = parse_threads(value);
 		} else {
-			if (take(arg, "--benchmark_min_time", &value) &&
-			    !option_seconds(value.c_str(), &o.min_time))
-				usage(arg);
+			if (take(arg, "--benchmark_min_time", &value))
+				o.min_time = std::strtod(value.c_str(), nullptr);
 			argv[kept++] = argv[i];
 		}
 	}
@@ -287,10 +290,8 @@ Group make_group(bench_case c, const std::regex &filter)
 	group.name = case_name(c);
 	for (size_t i = 0; i < count; i++) {
 		c.backend = backends[i];
-		if (c.workload->param == PARAM_NS &&
-		    std::string(bench_backend_name(c.backend)) != "floor")
-			continue;
-		if (std::regex_search(case_name(c), filter))
+		if (bench_supports(c.backend, c.workload) &&
+		    std::regex_search(case_name(c), filter))
 			group.cases.push_back(c);
 	}
 	return group;
@@ -304,9 +305,14 @@ std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &trace
 	const workload_info *workloads = bench_workloads(&count);
 
 	for (size_t i = 0; i < count; i++) {
+		if (workloads[i].only_paced)
+			continue;
 		for (bench_case c : parameters(workloads[i], o, traces)) {
 			for (unsigned int threads : o.threads) {
 				c.threads = threads;
+				// An owner leaves among as many as there are, or not at all.
+				if (workloads[i].unloads && threads != o.threads.back())
+					continue;
 				Group group = make_group(c, filter);
 				if (!group.cases.empty())
 					groups.push_back(std::move(group));

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What the threads do while an owner leaves: open a resident at random, look
+ * up the leaver's context, which may be there or not, and another one, close.
+ */
+WORKLOAD unload(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
+{
+	uint64_t random = w->random;
+
+	(void)timed;
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t which = bench_random(&random, w->streams);
+		struct sctx_id id = bench_id(which);
+		struct bench_stream *stream = b->open(w->table, &id);
+
+		b->enter(stream);
+		bench_look(b->lookup(stream, w->leaver, NULL));
+		b->leave(stream);
+		w->seen += lookup_once(b, stream);
+		w->expected += bench_word(which, 0);
+		b->close(w->table, stream);
+	}
+	w->random = random;
+}
