@@ -281,6 +281,7 @@ void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag)
 	}
 	*block = (struct block){ size, tag, live_block(pool) };
 	count(account, (int64_t)size, 1);
+	sctx__rcu_quiescent(sctx__self.reader);
 	return block + 1;
 }
 
@@ -304,6 +305,7 @@ int sctx_free(void *memory, uint32_t tag)
 	if (!block_claim(block, check))
 		return sctx__misuse(-EBADF, "free by two threads at once", memory);
 	count(account, -(int64_t)block->size, -1);
+	sctx__rcu_quiescent(sctx__self.reader);
 	sctx__quarantine_add(block, sizeof(*block), block->size, block_free);
 	return 0;
 }
