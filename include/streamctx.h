@@ -162,8 +162,8 @@ SCTX_API int sctx_thread_detach(void);
 /*
  * The qsbr flavour only (elsewhere a no-op): tell the reclaimer that this
  * thread is about to sleep or idle outside any section.  It comes back by
- * itself at its next section or update.  Between those a qsbr thread that has
- * not called this holds up every grace period (pools do not count).
+ * itself at its next section or update.  Between those a qsbr thread that
+ * neither uses the library nor has called this holds up every grace period.
  * Does nothing inside a read section.
  * Progress: wait-free.
  */
