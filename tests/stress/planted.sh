@@ -7,7 +7,7 @@
 #
 #   make torture-planted [PLANTED="name name..."]
 #
-# SECONDS_EACH  how long a bug may hide, in each of three runs (10)
+# SECONDS_EACH  how long a bug may hide, in each of five runs (12)
 #
 # ASAN=1 before plant: what only a sanitizer sees.  ASAN_CFLAGS has its flags,
 # and the test's objects are then those below $B/asan.
@@ -16,7 +16,7 @@ set -u
 B=${B:-build}
 CC=${CC:-gcc}
 CFLAGS=${CFLAGS:--O2 -g}
-SECONDS_EACH=${SECONDS_EACH:-10}
+SECONDS_EACH=${SECONDS_EACH:-12}
 PLANTED=${PLANTED:-}
 out=$B/planted
 missed=0 found=0 ASAN=
@@ -66,7 +66,7 @@ plant()
 		return
 	fi
 	build "$name"
-	for seed in 1 2 3; do
+	for seed in 1 2 3 4 5; do
 		begin=$(date +%s)
 		if line=$(run "$name" $seed); then
 			echo "found  $name ($(($(date +%s) - begin)) s): $line"

@@ -236,6 +236,7 @@ static void supervise(void)
 	struct worker *w = worker_new(WORKERS_MAX - 1); /* for its dice */
 
 	while (!past(end)) {
+		alarm(STALL_S + 10); /* if this thread stands still */
 		nap_ms(5);
 		for (unsigned int i = 0; i < n_workers; i++)
 			if (atomic_load(&workers[i]->exited)) {
@@ -244,7 +245,7 @@ static void supervise(void)
 			}
 		registries_tick();
 		look_for_stalls();
-		if (one_in(w, 4))
+		if (one_in(w, 2))
 			set_limits(0, 0, 0);
 	}
 	alarm(STALL_S);

@@ -286,7 +286,7 @@ static enum outcome op_poll(struct worker *w)
 
 static enum outcome op_configure(struct worker *w)
 {
-	limits_change(w, !one_in(w, 4));
+	limits_change(w, !one_in(w, 8));
 	return DONE;
 }
 
@@ -371,7 +371,7 @@ static enum outcome op_fork(struct worker *w)
 
 	/* Sanitizers lose a forked child's threads or their own locks. */
 	if (TEST_ASAN || TEST_TSAN || now < at ||
-	    !atomic_compare_exchange_strong(&next_at, &at, now + 100000000))
+	    !atomic_compare_exchange_strong(&next_at, &at, now + 50000000))
 		return NOTHING;
 	sctx_thread_offline();
 	fflush(stdout);
@@ -417,6 +417,6 @@ const struct op world_ops[] = {
 	{ "module_enter", op_module_enter, 2000, false },
 	{ "module_use", op_module_use, 30000, false },
 	{ "module_leave", op_module_leave, 400, true },
-	{ "fork", op_fork, 400, true },
+	{ "fork", op_fork, 1000, true },
 };
 const size_t n_world_ops = ARRAY_SIZE(world_ops);
