@@ -82,3 +82,48 @@ for pool in "" locked; do
 	$b/misuse 7 $pool
 done
 $b/misuse 0
+
+# Leaks are reported with the code that took references.
+cat >$b/leak.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <streamctx.h>
+
+__attribute__((noinline)) struct sctx_context *forgetful(struct sctx_stream *s, const void *owner)
+{
+	struct sctx_context *ctx = sctx_get(s, owner, NULL);
+
+	__asm__ volatile("" : "+r"(ctx)); /* no tail call */
+	return ctx;
+}
+
+int main(void)
+{
+	const struct sctx_owner_ops ops = { .size = sizeof(ops), .name = "leaky", .tag = 'l' };
+	struct sctx_leaks leaks = { .size = sizeof(leaks) };
+	struct sctx_registry *registry;
+	struct sctx_owner *owner;
+	struct sctx_context *ctx;
+	struct sctx_stream s;
+	Dl_info info;
+
+	sctx_stream_init(&s);
+	if (sctx_registry_create(&registry) || sctx_owner_register(registry, &ops, &owner) ||
+	    sctx_stream_track(registry, &s) || sctx_context_alloc(owner, NULL, 0, &ctx) ||
+	    sctx_insert(&s, ctx))
+		return 1;
+	ctx = forgetful(&s, owner);
+	if (sctx_owner_unregister(owner, &leaks) != -EBUSY || leaks.listed != 1)
+		return 2;
+	sctx_leaks_print(&leaks, stdout);
+	if (!dladdr(leaks.leak[0].taken_at[0], &info) || strcmp(info.dli_sname, "forgetful"))
+		return 3;
+	sctx_put(ctx);
+	return sctx_owner_unregister(owner, &leaks);
+}
+C
+$cc -Iinclude -rdynamic -pthread $b/leak.c $b/libstreamctx.a -lurcu-memb -ldl -o $b/leak
+$b/leak || { echo "leak: exit status $?"; exit 1; }
