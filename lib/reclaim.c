@@ -282,6 +282,7 @@ static void *reclaimer_main(void *unused)
 			sctx__store(&sctx__shared.sleeping, 1);
 		} else {
 			sleep_until_work();
+			busy = true; /* woken for work, perhaps, even where it is to end */
 		}
 	}
 	pthread_mutex_unlock(&reclaimer.lock);

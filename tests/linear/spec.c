@@ -89,13 +89,24 @@ static void unhang(struct spec *spec, int ctx)
 	spec->ctx[ctx].on = spec->ctx[ctx].older = NONE;
 }
 
+/*
+ * The last one goes to limbo, which a borrower's new reference does not end.
+ * Whether it was the last is not told by this order: a get that comes before
+ * may have taken its reference after, on what it had borrowed.
+ */
+static void drop(struct spec *spec, int ctx)
+{
+	spec->ctx[ctx].refs--;
+	spec->ctx[ctx].limbo = true;
+}
+
 static void tear_down(struct spec *spec, int stream)
 {
 	while (spec->stream[stream].newest != NONE) {
 		int ctx = spec->stream[stream].newest;
 
 		unhang(spec, ctx);
-		spec->ctx[ctx].refs--;
+		drop(spec, ctx);
 	}
 	spec->stream[stream].flags |= TORN;
 }
@@ -109,6 +120,15 @@ static int refusal(const struct call *c)
 	if (flags & TORN)
 		return -ESHUTDOWN;
 	return flags & LIVE && !(flags & DISABLED) ? 0 : -EOPNOTSUPP;
+}
+
+/*
+ * What limbo holds is not hung up; when limbo has let go is not the caller's
+ * to see.
+ */
+static bool in_limbo(const struct call *c)
+{
+	return c->spec->ctx[c->op->ctx].limbo && c->op->result == -EBADF;
 }
 
 static bool is_busy(const struct call *c)
@@ -131,6 +151,8 @@ static enum spec_answer do_insert(const struct call *c)
 {
 	int error = refusal(c);
 
+	if (!error && in_limbo(c))
+		error = -EBADF;
 	if (!error && is_busy(c))
 		error = -EBUSY;
 	if (!error)
@@ -153,7 +175,7 @@ static enum spec_answer do_replace(const struct call *c)
 	int there = refusal(c) ? NONE : met(c);
 	int8_t *link;
 
-	if (there == NONE || is_busy(c))
+	if (there == NONE || in_limbo(c) || is_busy(c))
 		return do_insert(c);
 	link = link_of(c->spec, c->op->stream, there);
 	unhang(c->spec, there);
@@ -214,7 +236,7 @@ static enum spec_answer do_delete(const struct call *c)
 	if (there == NONE)
 		return answer(c, -ENOENT, NONE);
 	unhang(c->spec, there);
-	c->spec->ctx[there].refs--;
+	drop(c->spec, there);
 	return answer(c, 0, NONE);
 }
 
@@ -223,7 +245,7 @@ static enum spec_answer do_detach(const struct call *c)
 	if (c->spec->ctx[c->op->ctx].on == NONE)
 		return answer(c, -ENOENT, NONE);
 	unhang(c->spec, c->op->ctx);
-	c->spec->ctx[c->op->ctx].refs--;
+	drop(c->spec, c->op->ctx);
 	return answer(c, 0, NONE);
 }
 
@@ -241,7 +263,7 @@ static enum spec_answer do_put(const struct call *c)
 		return answer(c, -EBADF, NONE);
 	if (*refs == 1 && c->spec->ctx[c->op->ctx].on != NONE)
 		return answer(c, -EBUSY, NONE);
-	--*refs;
+	drop(c->spec, c->op->ctx);
 	return answer(c, 0, NONE);
 }
 

@@ -38,6 +38,7 @@
 struct spec {
 	struct {
 		int8_t refs;  /* UNBORN until created */
+		bool limbo;   /* a reference was dropped: limbo may hold it */
 		int8_t on;    /* the stream that it hangs on */
 		int8_t older; /* the next on that stream */
 	} ctx[MAX_CONTEXTS];
