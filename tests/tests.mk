@@ -32,6 +32,8 @@ TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh tests/stats.sh
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
 TEST_RACES := unit/races unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork
 TEST_JEMALLOC := unit/context unit/registry unit/pool unit/locked unit/reclaim unit/threads unit/fork unit/races
+# Callbacks on the thread that retires: not those whose callbacks wait for it.
+TEST_INLINE := unit/context unit/registry unit/owner unit/stream conformance/modules conformance/races
 # Not fork: ThreadSanitizer does not follow threads into a child.
 TEST_TSAN := $(filter-out unit/fork,$(TEST_PLAIN)) unit/inline
 
@@ -149,6 +151,8 @@ run_default = SCTX_TEST_RCU=$(RCU) SCTX_TEST_SO=$(abspath $(SO)) SCTX_TEST_CC=$(
 	tests/run.sh run $(RCU)$(1) $(LOGS) $(2:%=$(T)/%)
 run_jemalloc = SCTX_TEST_RCU=$(RCU) LD_PRELOAD=$(abspath $(B)/libstreamctx-jemalloc.so) \
 	tests/run.sh run jemalloc$(1) $(LOGS) $(2:%=$(T)/%)
+run_inline = SCTX_TEST_MODE=inline SCTX_TEST_RCU=$(RCU) \
+	tests/run.sh run inline$(1) $(LOGS) $(2:%=$(T)/%)
 run_asan = SCTX_TEST_RCU=$(RCU) UBSAN_OPTIONS=print_stacktrace=1 \
 	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0:$(SAN_HANDLERS) \
 	tests/run.sh run asan$(1) $(LOGS) $(2:%=$(B)/asan/tests/%)
@@ -169,6 +173,7 @@ check: check-build-default check-build-flavours check-build-asan $(CHECK_PARTS:%
 	@$(call run_asan,,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
 	@$(foreach f,$(FLAVOURS),$(call run_flavour,,$(TEST_ALL),$(f));)
 	@$(call run_jemalloc,,$(TEST_JEMALLOC))
+	@$(call run_inline,,$(TEST_INLINE))
 	@$(foreach p,$(CHECK_PARTS),$(run_$(p));)
 	@tests/run.sh summary $(LOGS)
 
