@@ -748,7 +748,8 @@ SCTX_API int sctx_reclaim_configure(const struct sctx_reclaim_options *options);
 
 /*
  * In poll mode, now and then, from a timer or when idle: wait for a grace
- * period and run at most @max of the callbacks that are due (0: all of them).
+ * period, if anything was retired, and run at most @max of the callbacks that
+ * are due (0: all of them).
  * What is retired now is due at the second call from now, unless an earlier
  * one reached its @max.  Returns how many were run, those that free the
  * library's own memory included.
