@@ -310,9 +310,8 @@ SCTX_API int sctx_teardown_report(struct sctx_stream *stream,
 /*
  * A stream behind a pointer, allocated when first needed, for files most of
  * which never get a context: *@slot, NULL until then, is set once, to the
- * stream that all callers get.  Readers load *@slot (atomically: as a
- * _Atomic, or with sctx_stream_load()) and pass it on, NULL as well: there
- * lookup, get and remove find nothing.
+ * stream that all callers get.  Readers take it with sctx_stream_load() and pass
+ * it on, NULL as well: there lookup, get and remove find nothing.
  * Errors: -ENOMEM.
  * Mirrors FsRtlInsertPerFileContext's control block.
  * Progress: lock-free.  In section, in callback: yes.
