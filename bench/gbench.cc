@@ -88,9 +88,11 @@ void run_case(benchmark::State &state, const bench_case &c)
 				       static_cast<double>(limit.iterations));
 	}
 	state.counters["ops"] = static_cast<double>(result.ops) / result.seconds;
-	if (c.workload->unloads)
+	if (c.workload->unloads) {
 		state.counters["meanwhile"] =
 			static_cast<double>(result.meanwhile) / result.seconds;
+		state.counters["longest_ms"] = static_cast<double>(result.longest_ns) / 1e6;
+	}
 }
 
 // Passes everything on to the JSON reporter under the stable names, without

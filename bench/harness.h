@@ -77,6 +77,7 @@ struct bench_result {
 	uint64_t created;	/* contexts; as many were freed, residents apart */
 	uint64_t due;		/* at a rate: operations that should have been done */
 	uint64_t meanwhile;	/* unload: opens while the owner left */
+	uint64_t longest_ns;	/* and the longest that one took */
 	uint64_t site_kb;	/* what making the residents added to resident memory */
 	struct bench_counts counts;	/* the counted library's, of the threads */
 	struct bench_counts counts_all;	/* the same with the reclaimer's, and its drain's */

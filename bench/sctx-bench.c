@@ -305,7 +305,7 @@ static void print_json(const char *name, const struct bench_limit *limit,
 	if (limit->rate > 0)
 		printf(",\"rate\":%.1f,\"due\":%lu", limit->rate, r->due);
 	if (r->meanwhile)
-		printf(",\"meanwhile\":%lu", r->meanwhile);
+		printf(",\"meanwhile\":%lu,\"longest_ns\":%lu", r->meanwhile, r->longest_ns);
 	for (; m->name; m++)
 		if (m->h)
 			print_histogram_json(m);
@@ -334,8 +334,8 @@ static void print_text(const char *name, const struct bench_limit *limit,
 	if (limit->rate > 0)
 		printf("  due      %lu, at %.4g/s\n", r->due, limit->rate);
 	if (r->meanwhile)
-		printf("  meanwhile %.4g/s opened, looked up in and closed\n",
-		       (double)r->meanwhile / r->seconds);
+		printf("  meanwhile %.4g/s opened, looked up in and closed, the slowest in %.3g ms\n",
+		       (double)r->meanwhile / r->seconds, (double)r->longest_ns / 1e6);
 	printf("  checks   passed: %lu contexts created, each freed once; lookups as expected; "
 	       "nothing left open\n", r->created);
 	for (; m->name; m++) {

@@ -74,6 +74,7 @@ struct worker {
 	struct replay_share *replay;
 	const uint32_t *zipf;		/* ZIPF_DRAWS numbers of streams, and where we are */
 	uint64_t zipf_at;
+	uint64_t longest; /* unload: ns of the slowest operation */
 	const void *leaver;		/* the owner that is about to leave */
 	struct histogram *latency;
 	struct samples *samples;

@@ -129,6 +129,7 @@ struct sctx_context {
  * short: what others retire waits for them.
  *
  * A thread attaches itself at its first section and detaches when it exits.
+ * An exit inside a section ends the section with it.
  * The first call in a thread may need a little memory for the exit hook and
  * retries until it gets it; call sctx_thread_attach() first to get an error
  * instead.  After that, wait-free.
@@ -161,7 +162,7 @@ SCTX_API int sctx_thread_detach(void);
 /*
  * The qsbr flavour only (elsewhere a no-op): tell the reclaimer that this
  * thread is about to sleep or idle outside any section.  It comes back by
- * itself at its next use of the library.  Between sections a qsbr thread that
+ * itself at its next section or update.  Between those a qsbr thread that
  * neither uses the library nor has called this holds up every grace period.
  * Does nothing inside a read section.
  * Progress: wait-free.
@@ -387,8 +388,9 @@ SCTX_API int sctx_put_many(size_t n, struct sctx_context *const *ctx);
  * Hang @ctx on @stream as its newest.  The caller's reference moves to the
  * stream; on failure it stays with the caller.  Duplicates are not checked.
  * Errors: -EBUSY, @ctx hangs on a stream already; -EBADF, its last reference
- * was put; -EOPNOTSUPP, the stream is disabled or was never initialised
- * (zeroed); -ESHUTDOWN, it was torn down; -ENOMEM;
+ * was put (though the caller has taken one on the borrowed context since: wait
+ * with sctx_barrier()); -EOPNOTSUPP, the stream is disabled or was never
+ * initialised (zeroed); -ESHUTDOWN, it was torn down; -ENOMEM;
  * -EAGAIN, limbo is at its limit and the caller cannot wait (in a read
  * section or callback, or SCTX_RECLAIM_NOWAIT), or the reclaimer's thread
  * could not be started.  A registered owner that is leaving: -ESHUTDOWN.
@@ -745,10 +747,11 @@ struct sctx_reclaim_options {
 SCTX_API int sctx_reclaim_configure(const struct sctx_reclaim_options *options);
 
 /*
- * In poll mode: wait for a grace period if anything was retired, and run at
- * most @max of the callbacks that are due (0: all of them).  What is retired
- * now is due at the second call from now, at the latest.  Returns how many
- * callbacks were run; 0 when there is nothing more to do at present.
+ * In poll mode, now and then, from a timer or when idle: wait for a grace
+ * period and run at most @max of the callbacks that are due (0: all of them).
+ * What is retired now is due at the second call from now, unless an earlier
+ * one reached its @max.  Returns how many were run, those that free the
+ * library's own memory included.
  * Errors: -EDEADLK inside a read section or a callback; -EOPNOTSUPP in
  * another mode; -ENOMEM.
  * Progress: blocks (for readers in their sections).
@@ -780,7 +783,8 @@ enum sctx_pool {
 SCTX_API void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag);
 
 /*
- * Free what sctx_alloc() returned under the same @tag; NULL is no error.
+ * Free what sctx_alloc() returned under the same @tag (0: whatever it was);
+ * NULL is no error.
  * Errors, as far as the memory still shows them: -EINVAL, @tag is not the one
  * it was allocated with; -EBADF, freed before.  DEBUG builds stop there, keep
  * the last few hundred blocks that were freed so as to know them, and stop at

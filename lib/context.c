@@ -62,7 +62,7 @@ int sctx_put(struct sctx_context *ctx)
 	if (sctx__put_if_others_hold(ctx))
 		return 0;
 	sctx__update_begin();
-	error = sctx__put_last(ctx);
+	error = sctx__put_inside(ctx);
 	sctx__update_end();
 	return error;
 }
@@ -71,14 +71,20 @@ int sctx_put(struct sctx_context *ctx)
  * Say that @ctx hangs on @stream.  A holder who is not alone may meet another
  * who inserts it elsewhere; one who is alone needs no atomic operation, nor
  * does one who has just taken a second reference for himself (@ours of them).
+ *
+ * What limbo still holds is refused, though a borrower has taken a reference:
+ * limbo's ends with a grace period that has begun, and so must not be the last
+ * one of what later readers find.
  */
 static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
 	struct sctx_stream *nowhere = NULL;
 
-	if (sctx__load_acquire(&ctx->refs) == ours) {
-		if (sctx__load(&ctx->in_limbo))
-			return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
+	bool alone = sctx__load_acquire(&ctx->refs) == ours;
+
+	if (sctx__load(&ctx->in_limbo))
+		return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
+	if (alone) {
 		if (sctx__load(&ctx->stream))
 			return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream",
 					    ctx);
@@ -155,6 +161,7 @@ struct insertion {
 	struct sctx_context *ctx;
 	enum mode mode;
 	uint32_t ours;              /* references on ctx that are the caller's */
+	bool blind;                 /* nobody asks for what exists */
 	struct sctx_context *found; /* existing (referenced), or replaced */
 	struct sctx__array *spare;  /* allocated for the list to grow into */
 	size_t need;                /* entries that a spare must hold */
@@ -286,8 +293,9 @@ static void insert_admitted(struct insertion *ins)
 		sctx__update_begin();
 		state = stream_lock(ins->stream);
 		step = insert_locked(ins, state, &old);
+		/* Unasked, not even for a moment: its remover may free it at once. */
 		if (ins->error == -EEXIST)
-			ins->found = ref(ins->found);
+			ins->found = ins->blind ? NULL : ref(ins->found);
 		stream_unlock(ins->stream, state);
 		array_retire(old);
 		if (step == DONE && !ins->error)
@@ -337,7 +345,9 @@ int sctx_insert(struct sctx_stream *stream, struct sctx_context *ctx)
 int sctx_insert_unique(struct sctx_stream *stream, struct sctx_context *ctx,
 		       struct sctx_context **existing)
 {
-	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE, .ours = 1 };
+	struct insertion ins = {
+		.stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE, .ours = 1, .blind = !existing
+	};
 	int error = insert(&ins);
 
 	hand_out(existing, ins.found);
@@ -425,10 +435,14 @@ int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void
 
 /* ------------------------------------------------------------------ remove */
 
-/* Stream locked.  Readers that have the context already keep it. */
+/*
+ * Stream locked.  Readers that have the context already keep it.  Pairs with
+ * the acquire in sctx__entry_match(): who sees it gone sees what was inserted
+ * before.
+ */
 static void entry_unlink(const struct sctx_entry *entry, struct sctx_context *ctx)
 {
-	sctx__store(entry_context(entry), NULL);
+	sctx__store_release(entry_context(entry), NULL);
 	sctx__store_release(&ctx->stream, NULL); /* pairs with context_claim() */
 }
 

@@ -37,9 +37,10 @@ static int64_t value_in(const struct sctx__thread *t, uint32_t slot)
 	return slot < t->counters ? sctx__load_acquire(&t->counter[slot]) : 0;
 }
 
+/* There are no slots any more for who goes on after sctx__counters_fini(). */
 static int64_t sum_locked(uint32_t slot)
 {
-	int64_t sum = base[slot];
+	int64_t sum = slot < slots ? base[slot] : 0;
 
 	for (const struct sctx__thread *t = sctx__threads; t; t = t->next)
 		sum += value_in(t, slot);
@@ -83,22 +84,24 @@ int sctx__counter_new(uint32_t *slot)
 void sctx__counter_delete(uint32_t slot)
 {
 	pthread_mutex_lock(&sctx__threads_lock);
-	base[slot] = FREE;
+	if (slot < slots)
+		base[slot] = FREE;
 	pthread_mutex_unlock(&sctx__threads_lock);
 }
 
 void sctx__counter_add_slow(uint32_t slot, int64_t n)
 {
 	struct sctx__thread *self = sctx__thread_self();
-	int64_t *array;
+	int64_t *array = NULL;
 
 	pthread_mutex_lock(&sctx__threads_lock);
-	array = resize(self->counter, self->counters, slots);
+	if (slot < slots)
+		array = resize(self->counter, self->counters, slots);
 	if (array) {
 		self->counter = array;
 		self->counters = slots;
 		sctx__store_release(&array[slot], array[slot] + n);
-	} else {
+	} else if (slot < slots) {
 		base[slot] += n;
 	}
 	pthread_mutex_unlock(&sctx__threads_lock);
@@ -133,7 +136,7 @@ void sctx__counters_fold(struct sctx__thread *t)
 		event_base[i] += t->event[i];
 		t->event[i] = 0;
 	}
-	for (uint32_t i = 0; i < t->counters; i++)
+	for (uint32_t i = 0; i < t->counters && i < slots; i++)
 		if (base[i] != FREE)
 			base[i] += value_in(t, i);
 	sctx__pool_free(t->counter, t->counters * sizeof(*t->counter));

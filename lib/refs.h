@@ -11,6 +11,7 @@
 #define SCTX_REFS_H
 
 #include "debug.h"
+#include "list.h"
 #include "owned.h"
 #include "reclaim.h"
 
@@ -21,33 +22,40 @@ static inline int sctx__put_last(struct sctx_context *ctx)
 {
 	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
 		return sctx__misuse(-EBADF, "put of a context whose last reference was put", ctx);
-	if (sctx__load(&ctx->stream))
-		return sctx__misuse(-EBUSY, "put of a context that only its stream holds", ctx);
 	sctx__owned_forget(ctx);
 	sctx__store(&ctx->in_limbo, 1);
 	sctx__retire_context(ctx);
 	return 0;
 }
 
-/*
- * A count of one is the caller's own: others can only add to it, through a
- * borrowed pointer, and limbo waits for those who could.  So the last put
- * writes no count.  The acquire pairs with the release of the puts before.
- */
-static inline bool sctx__put_if_others_hold(struct sctx_context *ctx)
+/* @stream's own reference stays while it is locked: is it the only one? */
+static inline bool sctx__only_stream_holds(struct sctx_stream *stream, struct sctx_context *ctx)
 {
-	uint32_t refs = sctx__load_acquire(&ctx->refs);
+	uint32_t state = stream_lock(stream);
+	bool only = sctx__load(&ctx->stream) == stream && sctx__load(&ctx->refs) == 1;
 
-	while (refs > 1)
-		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
-			return true;
-	return false;
+	stream_unlock(stream, state);
+	return only;
 }
 
-/* sctx_put() inside an update. */
+/*
+ * sctx_put() inside an update, which keeps the stream valid.  One who borrowed
+ * the context may have taken a reference since the count was read, and have
+ * inserted it; so that it hangs somewhere does not make the put a misuse.
+ */
 static inline int sctx__put_inside(struct sctx_context *ctx)
 {
-	return sctx__put_if_others_hold(ctx) ? 0 : sctx__put_last(ctx);
+	while (!sctx__put_if_others_hold(ctx)) {
+		/* Pairs with the releases in context_claim(). */
+		struct sctx_stream *stream = sctx__load_acquire(&ctx->stream);
+
+		if (!stream)
+			return sctx__put_last(ctx);
+		if (sctx__only_stream_holds(stream, ctx))
+			return sctx__misuse(-EBUSY, "put of a context that only its stream holds",
+					    ctx);
+	}
+	return 0;
 }
 
 #endif /* SCTX_REFS_H */

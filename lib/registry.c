@@ -29,8 +29,10 @@
 #define DEAD      (UINT32_C(1) << 31)
 #define OPENS_MAX (UINT32_C(1) << 30)
 
-/* 64 KiB of buckets, of which only what is touched takes memory. */
+/* 64 KiB of buckets, of which only what is touched takes memory; fewer in tests. */
+#ifndef FIRST_BUCKETS
 #define FIRST_BUCKETS 1024
+#endif
 
 static uint64_t hash_id(const struct sctx_registry *registry, const struct sctx_id *id)
 {
@@ -392,6 +394,23 @@ int sctx__registry_sweep(struct sctx_registry *registry,
 	struct walk each = { fn, arg };
 
 	return walk(registry, &each, true);
+}
+
+/* As walk(): each stream once. */
+void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats)
+{
+	size_t index = 0;
+
+	do {
+		struct sctx__table *table;
+
+		sctx__update_begin();
+		table = sctx__load_acquire(&registry->table);
+		sctx__table_stats(table, index, stats);
+		stats->buckets = table->mask + 1;
+		index = next_index(index, table->mask);
+		sctx__update_end();
+	} while (index);
 }
 
 /* ----------------------------------------------------------------- version */

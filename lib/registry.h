@@ -29,4 +29,7 @@ struct sctx_registry {
 int sctx__registry_sweep(struct sctx_registry *registry,
 			 int (*fn)(struct sctx_stream *stream, void *arg), void *arg);
 
+/* Walk the table: fills streams, buckets, overflows, longest_chain. */
+void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats);
+
 #endif /* SCTX_REGISTRY_H */

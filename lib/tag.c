@@ -89,7 +89,7 @@ static bool counters_create(struct tag *tag)
 }
 
 /* The first use of a tag.  The lock is taken within an update, which forks wait for. */
-static struct tag *tag_add_slow(uint32_t name)
+__attribute__((noinline)) static struct tag *tag_add_slow(uint32_t name)
 {
 	struct tag new = { .name = name }, *tag, *found;
 	uint32_t at;
@@ -216,9 +216,11 @@ _Static_assert(sizeof(struct block) == 16, "what follows must be aligned");
 #define GENERATION 0x0000fffeu
 #define POOL       0x00000001u
 
-static uint32_t generation_bits(void)
+static uint32_t live_block(enum sctx_pool pool)
 {
-	return sctx__locked_generation() << 1 & GENERATION;
+	if (pool == SCTX_POOL_PAGED)
+		return LIVE;
+	return LIVE | (sctx__locked_generation() << 1 & GENERATION) | POOL;
 }
 
 static struct block *block_alloc(enum sctx_pool pool, size_t size)
@@ -235,12 +237,14 @@ static void block_free(void *memory)
 {
 	struct block *block = memory;
 	size_t size = sizeof(*block) + block->size;
-	bool inherited = (block->check & GENERATION) != generation_bits();
+	bool inherited;
 
-	if ((block->check & POOL) == SCTX_POOL_PAGED)
+	if (!(block->check & POOL)) {
 		sctx__pool_free(block, size);
-	else
-		sctx__locked_free(&sctx__thread_self()->locked_cache, block, size, inherited);
+		return;
+	}
+	inherited = (block->check ^ live_block(SCTX_POOL_LOCKED)) & GENERATION;
+	sctx__locked_free(&sctx__thread_self()->locked_cache, block, size, inherited);
 }
 
 /* False if another thread has freed it just now: only DEBUG builds pay to see that. */
@@ -275,14 +279,15 @@ void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag)
 		errno = ENOMEM;
 		return NULL;
 	}
-	*block = (struct block){ size, tag, LIVE | generation_bits() | pool };
+	*block = (struct block){ size, tag, live_block(pool) };
 	count(account, (int64_t)size, 1);
+	sctx__rcu_quiescent(sctx__self.reader);
 	return block + 1;
 }
 
 int sctx_free(void *memory, uint32_t tag)
 {
-	struct block *block = (struct block *)memory - 1;
+	struct block *block;
 	struct tag *account;
 	uint32_t check, unused;
 
@@ -290,15 +295,17 @@ int sctx_free(void *memory, uint32_t tag)
 		return 0;
 	if ((uintptr_t)memory % sizeof(*block))
 		return sctx__misuse(-EINVAL, "free of what sctx_alloc() cannot return", memory);
+	block = (struct block *)memory - 1;
 	check = sctx__load(&block->check);
 	if ((check & STATE) != LIVE)
 		return sctx__misuse(-EBADF, "free of memory that is not allocated", memory);
 	account = tag_find(block->tag, &unused);
-	if (block->tag != tag || !account)
+	if ((tag && block->tag != tag) || !account)
 		return sctx__misuse(-EINVAL, "free with another tag than at allocation", memory);
 	if (!block_claim(block, check))
 		return sctx__misuse(-EBADF, "free by two threads at once", memory);
 	count(account, -(int64_t)block->size, -1);
+	sctx__rcu_quiescent(sctx__self.reader);
 	sctx__quarantine_add(block, sizeof(*block), block->size, block_free);
 	return 0;
 }

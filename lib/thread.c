@@ -12,6 +12,7 @@
 #include "counter.h"
 #include "magazine.h"
 #include "pool.h"
+#include "reclaim.h"
 #include "tag.h"
 
 #include <errno.h>
@@ -30,6 +31,12 @@ static bool library_registered;
 
 static pthread_key_t exit_key;
 static bool key_made;
+
+/*
+ * Whoever links the archive and uses threads has lib/reclaim.c linked as well:
+ * its handlers of the start, of forks and of the end are for us, too.
+ */
+__attribute__((used)) static void (*const with_handlers)(void) = sctx__wake_reclaimer_slow;
 
 /* ------------------------------------------------------------------- limbo */
 
@@ -52,6 +59,9 @@ void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
 	MOVE_STACK(&to->stream, &to->last_stream, &from->stream, &from->last_stream);
 	MOVE_STACK(&to->block, &to->last_block, &from->block, &from->last_block);
 	sctx__nodes_move(&to->nodes, &from->nodes);
+	if (from->since && (!to->since || from->since < to->since))
+		sctx__store(&to->since, from->since);
+	sctx__store(&from->since, 0);
 	to->callbacks += from->callbacks;
 	to->bytes += from->bytes;
 	from->callbacks = 0;
@@ -119,15 +129,30 @@ bool sctx__readers_inside(void)
 	return inside;
 }
 
-/* What threads have retired and not yet put into the account. */
-void sctx__limbo_pending(struct sctx__account *pending)
+static void note_oldest(const struct sctx__limbo *limbo, uint64_t *oldest)
 {
+	uint64_t since = sctx__load(&limbo->since);
+
+	if (since && (!*oldest || since < *oldest))
+		*oldest = since;
+}
+
+/* What threads have retired and not yet put into the account. */
+uint64_t sctx__limbo_pending(struct sctx__account *pending)
+{
+	uint64_t oldest = 0;
+
 	pthread_mutex_lock(&sctx__threads_lock);
 	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
 		pending->callbacks += (int64_t)sctx__load(&t->pending_callbacks);
 		pending->bytes += (int64_t)sctx__load(&t->pending_bytes);
+		note_oldest(&t->limbo[0], &oldest);
+		note_oldest(&t->limbo[1], &oldest);
 	}
+	note_oldest(&orphans[0], &oldest);
+	note_oldest(&orphans[1], &oldest);
 	pthread_mutex_unlock(&sctx__threads_lock);
+	return oldest;
 }
 
 /* With sctx__threads_lock held, by the thread itself or for one that is gone. */
@@ -232,6 +257,9 @@ int sctx__thread_attach(bool register_always)
 	pthread_mutex_unlock(&sctx__threads_lock);
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = true;
+	/* qsbr: online at its first section, not for counting or pools alone. */
+	if (self->registered)
+		sctx__rcu_offline();
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <time.h>
 
 /* Parallel lists of contexts, so that the reclaimer can fetch that many at once. */
 #define SCTX__LANES 8
@@ -35,7 +36,8 @@ struct sctx__limbo {
 	struct sctx__nodes nodes;
 	size_t callbacks; /* all of the above */
 	size_t bytes;
-	int cpu; /* where the first was retired */
+	int cpu;        /* where the first was retired */
+	uint64_t since; /* when: sctx__now_coarse(), 0 if there is none */
 };
 
 #define SCTX__STACK_PUSH(head, last, item)   \
@@ -45,6 +47,15 @@ struct sctx__limbo {
 			*(last) = (item);    \
 		sctx__store((head), (item)); \
 	} while (0)
+
+/* Nanoseconds, to a few milliseconds, at the price of a few loads. */
+static inline uint64_t sctx__now_coarse(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
 
 /* Free nodes for the next opens.  See lib/magazine.c. */
 struct sctx__magazine {
@@ -74,10 +85,11 @@ struct sctx__thread {
 	int64_t *counter;
 	uint32_t counters;
 	uint32_t locked_cache; /* see lib/pool.h */
-	void *reader; /* for sctx__rcu_forget(), if the library registered it */
+	void *reader;          /* for sctx__rcu_forget(), if the library registered it */
 	bool attached;
 	bool registered; /* by the library, not by the host */
 	bool in_callback;
+	bool reclaim_due;   /* inline mode: a cycle, at the end of the update */
 	uint16_t attaching; /* calls of owners' attach under way */
 	struct sctx__thread *next;
 	struct sctx__thread **link;
@@ -93,7 +105,7 @@ struct sctx__shared {
 	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
 	uint32_t full;     /* limbo is at its limit */
 	uint32_t paused;   /* the reclaimer is, between two grace periods */
-	uint32_t worker;   /* the reclaimer's thread exists */
+	uint32_t worker;   /* the reclaimer's thread exists, or the mode has none */
 	uint32_t batch_callbacks;
 	size_t batch_bytes;
 } __attribute__((aligned(64)));
@@ -118,6 +130,7 @@ int sctx__thread_attach(bool register_always);
 void sctx__thread_attach_slow(void);
 void sctx__thread_detach(void);
 void sctx__gate_wait_slow(void);
+void sctx__reclaim_due_slow(void);
 
 /* The calling thread, attached if it was not. */
 static inline struct sctx__thread *sctx__thread_self(void)
@@ -145,6 +158,8 @@ static inline struct sctx__thread *sctx__update_begin(void)
 static inline void sctx__update_end(void)
 {
 	sctx__rcu_read_unlock();
+	if (sctx__unlikely(sctx__self.reclaim_due))
+		sctx__reclaim_due_slow();
 }
 
 /* Whether the calling thread must not wait: in a read section or a callback. */
@@ -160,7 +175,8 @@ void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from);
 void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu),
 			     struct sctx__nodes *surplus);
 bool sctx__limbo_is_empty(void);
-void sctx__limbo_pending(struct sctx__account *pending);
+/* Adds to @pending; returns since when something is in the threads' sets, or 0. */
+uint64_t sctx__limbo_pending(struct sctx__account *pending);
 
 /* A guess: whether a thread that the library registered is in a section just now. */
 bool sctx__readers_inside(void);

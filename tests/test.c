@@ -67,6 +67,7 @@ int test_run(const struct CMUnitTest *tests, size_t n)
 			 flavour);
 	if (filter)
 		cmocka_set_test_filter(filter);
+	set_limits(0, 0, 0);
 	CHECK(n <= ARRAY_SIZE(copy));
 	memcpy(copy, tests, n * sizeof(*tests));
 	for (size_t i = 0; i < n; i++) {
@@ -514,6 +515,14 @@ uint64_t id_number(const struct sctx_id *id)
 
 /* ----------------------------------------------------------------- limits */
 
+/* SCTX_TEST_MODE: the suite with another reclaim mode than the thread. */
+static enum sctx_reclaim_mode mode_of_suite(void)
+{
+	const char *mode = getenv("SCTX_TEST_MODE");
+
+	return mode && strcmp(mode, "inline") == 0 ? SCTX_RECLAIM_INLINE : SCTX_RECLAIM_THREAD;
+}
+
 void set_limits(size_t bytes, size_t callbacks, unsigned int flags)
 {
 	const struct sctx_reclaim_options options = {
@@ -521,6 +530,7 @@ void set_limits(size_t bytes, size_t callbacks, unsigned int flags)
 		.limit_bytes = bytes ? bytes : SCTX_LIMIT_BYTES_DEFAULT,
 		.limit_callbacks = callbacks ? callbacks : SCTX_LIMIT_CALLBACKS_DEFAULT,
 		.flags = flags,
+		.mode = mode_of_suite(),
 	};
 
 	CHECK_EQ(sctx_reclaim_configure(&options), 0);

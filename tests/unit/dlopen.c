@@ -221,6 +221,44 @@ static void load_and_unload(const char *path)
 	only_the_main_thread_is_left();
 }
 
+/*
+ * So often that a key, a thread, a mapping or memory left behind each time
+ * would be felt: a process has 1024 keys.
+ */
+#define TIMES 1200
+
+static size_t resident_bytes(void)
+{
+	unsigned long size = 0, resident = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	CHECK(file);
+	CHECK(fscanf(file, "%lu %lu", &size, &resident) == 2);
+	fclose(file);
+	return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void again_and_again(const char *path)
+{
+	size_t before = 0;
+
+	for (unsigned int i = 0; i < TIMES; i++) {
+		struct sctx_registry *registry;
+
+		library_open(path);
+		CHECK(lib.sctx_registry_create(&registry) == 0);
+		use(registry, i);
+		CHECK(lib.sctx_registry_destroy(registry) == 0);
+		library_close();
+		if (i == TIMES / 4)
+			before = resident_bytes();
+	}
+	only_the_main_thread_is_left();
+	CHECK(atomic_load(&freed) == atomic_load(&made));
+	printf("%u times: %zu kB more\n", TIMES, (resident_bytes() - before) / 1024);
+	CHECK(resident_bytes() < before + (1u << 20));
+}
+
 int main(void)
 {
 	const char *path = getenv("SCTX_TEST_SO");
@@ -238,6 +276,7 @@ int main(void)
 	for (unsigned int round = 0; round < 10; round++)
 		load_use_and_unload(path, round);
 	load_and_unload(path);
+	again_and_again(path);
 	CHECK(atomic_load(&made) != 0);
 	printf("%u contexts\n", atomic_load(&made));
 	return 0;
