@@ -43,6 +43,10 @@ using Clock = std::chrono::steady_clock;
 // The retiring workloads include a drain of fixed length in their span.
 constexpr double kDrainedLonger = 4;
 
+// Google Benchmark begins with one iteration; one that is held up for as long
+// as a whole run should take would be all that it does.
+constexpr uint64_t kLeastIterations = 2000;
+
 struct Options {
 	std::string out;
 	std::string traces = "bench/traces";
@@ -76,9 +80,12 @@ void run_case(benchmark::State &state, const bench_case &c)
 	bench_result result = {};
 
 	limit.iterations = state.max_iterations;
+	if (c.workload->param != PARAM_TRACE && !c.workload->unloads)
+		limit.iterations = std::max(limit.iterations, kLeastIterations);
 	while (state.KeepRunningBatch(state.max_iterations)) {
 		bench_run(&c, &limit, nullptr, &result);
-		state.SetIterationTime(result.seconds);
+		state.SetIterationTime(result.seconds * static_cast<double>(state.max_iterations) /
+				       static_cast<double>(limit.iterations));
 	}
 	state.counters["ops"] = static_cast<double>(result.ops) / result.seconds;
 	if (c.workload->unloads) {

@@ -275,6 +275,7 @@ void drain()
 		bool done;
 
 		GC::scan();
+		cds::gc::dhp::smr::instance().help_scan(cds::gc::dhp::smr::tls());
 		pthread_mutex_lock(&threads_lock);
 		done = pending() == 0;
 		if (!done && tries % 100 == 0)
@@ -283,8 +284,8 @@ void drain()
 		pthread_mutex_unlock(&threads_lock);
 		if (done)
 			return;
-		if (tries == 100000)
-			bench_die("libcds does not free all that was retired");
+		if (tries == 20000)
+			bench_die("libcds does not free all that was retired: %ld", (long)pending());
 		sched_yield();
 	}
 }
