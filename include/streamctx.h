@@ -117,7 +117,8 @@ struct sctx_context {
 	struct sctx_stream *stream; /* where it hangs, NULL when nowhere */
 	struct sctx_context *next;  /* in limbo */
 	uint32_t refs;
-	uint16_t in_limbo;
+	uint8_t in_limbo;
+	uint8_t was_linked;
 	uint16_t flags;
 };
 

@@ -68,9 +68,10 @@ int sctx_put(struct sctx_context *ctx)
 }
 
 /*
- * Say that @ctx hangs on @stream.  A holder who is not alone may meet another
- * who inserts it elsewhere; one who is alone needs no atomic operation, nor
- * does one who has just taken a second reference for himself (@ours of them).
+ * Say that @ctx hangs on @stream.  Others may want it elsewhere: those who hold
+ * it, and those who borrowed it when it was linked before, and take a reference
+ * now.  Until that first time, who is alone needs no atomic operation, nor does
+ * one who has just taken a second reference for himself (@ours of them).
  *
  * What limbo still holds is refused, though a borrower has taken a reference:
  * limbo's ends with a grace period that has begun, and so must not be the last
@@ -78,22 +79,17 @@ int sctx_put(struct sctx_context *ctx)
  */
 static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
-	struct sctx_stream *nowhere = NULL;
-
 	bool alone = sctx__load_acquire(&ctx->refs) == ours;
+	struct sctx_stream *nowhere = NULL;
 
 	if (sctx__load(&ctx->in_limbo))
 		return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
-	if (alone) {
-		if (sctx__load(&ctx->stream))
-			return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream",
-					    ctx);
+	/* Pairs with the acquire in sctx_detach(), as the compare-and-swap does. */
+	if (alone && !sctx__load(&ctx->was_linked))
 		sctx__store_release(&ctx->stream, stream);
-		return 0;
-	}
-	/* Pairs with the acquire in sctx_detach(), as the store above does. */
-	if (!sctx__cas_acq_rel(&ctx->stream, &nowhere, stream))
+	else if (!sctx__cas_acq_rel(&ctx->stream, &nowhere, stream))
 		return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream", ctx);
+	sctx__store(&ctx->was_linked, 1);
 	return 0;
 }
 
