@@ -310,9 +310,8 @@ SCTX_API int sctx_teardown_report(struct sctx_stream *stream,
 /*
  * A stream behind a pointer, allocated when first needed, for files most of
  * which never get a context: *@slot, NULL until then, is set once, to the
- * stream that all callers get.  Readers load *@slot (atomically: as a
- * _Atomic, or with sctx_stream_load()) and pass it on, NULL as well: there
- * lookup, get and remove find nothing.
+ * stream that all callers get.  Readers take it with sctx_stream_load() and pass
+ * it on, NULL as well: there lookup, get and remove find nothing.
  * Errors: -ENOMEM.
  * Mirrors FsRtlInsertPerFileContext's control block.
  * Progress: lock-free.  In section, in callback: yes.
@@ -748,7 +747,8 @@ SCTX_API int sctx_reclaim_configure(const struct sctx_reclaim_options *options);
 
 /*
  * In poll mode, now and then, from a timer or when idle: wait for a grace
- * period and run at most @max of the callbacks that are due (0: all of them).
+ * period, if anything was retired, and run at most @max of the callbacks that
+ * are due (0: all of them).
  * What is retired now is due at the second call from now, unless an earlier
  * one reached its @max.  Returns how many were run, those that free the
  * library's own memory included.

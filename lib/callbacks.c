@@ -282,6 +282,11 @@ static bool any_closed(void)
 	return any;
 }
 
+bool sctx__callbacks_are_left(void)
+{
+	return any_closed() || ripe_count() > 0;
+}
+
 bool sctx__callbacks_turn(void)
 {
 	bool ripe = any_closed();

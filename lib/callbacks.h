@@ -43,6 +43,8 @@ uint64_t sctx__callbacks_count(void);
  */
 size_t sctx__callbacks_run_here(size_t max);
 bool sctx__callbacks_are_ripe(void);
+/* Collected or ripe. */
+bool sctx__callbacks_are_left(void);
 
 /* Since when something is collected and not yet called back, or 0. */
 uint64_t sctx__callbacks_since(void);

@@ -421,6 +421,12 @@ void sctx__reclaim_due_slow(void)
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
+/* With the lock held.  An idle loop that polls costs no grace periods. */
+static bool anything_to_do(void)
+{
+	return reclaimer.cycling || sctx__callbacks_are_left() || !sctx__limbo_is_empty();
+}
+
 int sctx_reclaim_poll(unsigned int max)
 {
 	size_t ran = 0;
@@ -431,7 +437,7 @@ int sctx_reclaim_poll(unsigned int max)
 	sctx__rcu_offline();
 	pthread_mutex_lock(&reclaimer.lock);
 	error = reclaimer.mode == SCTX_RECLAIM_POLL ? start_thread() : -EOPNOTSUPP;
-	if (!error && !cycle_unlocked(max ? max : INT_MAX, &ran))
+	if (!error && anything_to_do() && !cycle_unlocked(max ? max : INT_MAX, &ran))
 		error = -EOPNOTSUPP;
 	pthread_mutex_unlock(&reclaimer.lock);
 	return error ? error : (int)ran;

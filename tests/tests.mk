@@ -93,7 +93,7 @@ $(T)/unit/fault_pool_jemalloc: JEMALLOC_LIB := -ljemalloc
 
 $(T)/unit/dlopen: $(T)/unit/dlopen.o
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ -ldl
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ -ldl
 
 # The clients of fsrtl.h, whose tags are written as Windows code writes them.
 $(T)/fsrtl/%.o: TEST_CFLAGS += -Wno-multichar

@@ -8,7 +8,7 @@
 
 CHECK_PARTS += faults
 
-FAULTS_INJECTED := faults/every_call faults/refusals
+FAULTS_INJECTED := faults/every_call faults/mixed faults/refusals
 FAULTS_PLAIN := faults/stuck faults/exits
 FAULTS := $(FAULTS_INJECTED) $(FAULTS_PLAIN)
 

@@ -25,6 +25,16 @@ extern atomic_uint no_threads, no_pinned_threads, no_keys, no_hooks, no_mlocks;
 extern int random_error; /* errno of getrandom, or */
 extern bool random_zero; /* a seed that is known */
 
+/* Runs @statement with memory enough. */
+#define UNHARMED(statement)                                  \
+	do {                                                 \
+		unsigned int in_ = fail_in, all_ = fail_all; \
+		fail_in = 0;                                 \
+		statement;                                   \
+		fail_in = in_;                               \
+		fail_all = all_;                             \
+	} while (0)
+
 struct books {
 	long blocks, maps;
 };

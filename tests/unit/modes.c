@@ -159,6 +159,21 @@ static void poll_runs_what_is_due_when_called(void **state)
 	assert_u64(stats_now().limbo_callbacks, ==, 0);
 }
 
+static void polling_for_nothing_costs_no_grace_period(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	set_mode(SCTX_RECLAIM_POLL);
+	assert_rc(sctx_barrier(), 0);
+	before = stats_now().grace_periods;
+	for (int i = 0; i < 10; i++)
+		assert_rc(sctx_reclaim_poll(0), 0);
+	assert_u64(stats_now().grace_periods, ==, before);
+	retire(1);
+	assert_rc(sctx_reclaim_poll(0) + sctx_reclaim_poll(0), 1);
+}
+
 static void poll_runs_no_more_than_asked_for(void **state)
 {
 	(void)state;
@@ -428,6 +443,7 @@ int main(void)
 		T(an_inline_callback_may_retire),
 		T(inline_keeps_its_limit_with_many_threads),
 		T(poll_runs_what_is_due_when_called),
+		T(polling_for_nothing_costs_no_grace_period),
 		T(poll_runs_no_more_than_asked_for),
 		T(poll_has_no_one_who_waits_at_the_limit),
 		T(poll_refuses),
