@@ -215,7 +215,8 @@ Thread *thread_get()
 	Thread *thread;
 
 	pthread_mutex_lock(&threads_lock);
-	for (thread = threads; thread && thread->used; thread = thread->next)
+	for (thread = threads; thread && __atomic_load_n(&thread->used, __ATOMIC_ACQUIRE);
+	     thread = thread->next)
 		continue;
 	if (!thread) {
 		thread = new Thread;
@@ -242,9 +243,7 @@ void thread_exit()
 {
 	delete guards;
 	cds::threading::Manager::detachThread();
-	pthread_mutex_lock(&threads_lock);
-	self->used = false;
-	pthread_mutex_unlock(&threads_lock);
+	__atomic_store_n(&self->used, false, __ATOMIC_RELEASE);
 }
 
 // 0 when all that was retired is freed, whoever did it.
