@@ -139,33 +139,27 @@ uint64_t id_hash(const sctx_id &id)
 	return XXH3_64bits_withSeed(&id, sizeof(id), 0x5eed);
 }
 
+const sctx_id &key_of(const sctx_id &id)
+{
+	return id;
+}
+
+const sctx_id &key_of(const Stream &stream)
+{
+	return stream.id;
+}
+
 struct Compare {
-	static int ids(const sctx_id &a, const sctx_id &b)
+	template <class A, class B> int operator()(const A &a, const B &b) const
 	{
-		return memcmp(&a, &b, sizeof(a));
-	}
-	int operator()(const Stream &a, const Stream &b) const
-	{
-		return ids(a.id, b.id);
-	}
-	int operator()(const Stream &a, const sctx_id &b) const
-	{
-		return ids(a.id, b);
-	}
-	int operator()(const sctx_id &a, const Stream &b) const
-	{
-		return ids(a, b.id);
+		return memcmp(&key_of(a), &key_of(b), sizeof(sctx_id));
 	}
 };
 
 struct Hash {
-	size_t operator()(const sctx_id &id) const
+	template <class A> size_t operator()(const A &a) const
 	{
-		return id_hash(id);
-	}
-	size_t operator()(const Stream &stream) const
-	{
-		return id_hash(stream.id);
+		return id_hash(key_of(a));
 	}
 };
 
@@ -221,7 +215,8 @@ Thread *thread_get()
 	Thread *thread;
 
 	pthread_mutex_lock(&threads_lock);
-	for (thread = threads; thread && thread->used; thread = thread->next)
+	for (thread = threads; thread && __atomic_load_n(&thread->used, __ATOMIC_ACQUIRE);
+	     thread = thread->next)
 		continue;
 	if (!thread) {
 		thread = new Thread;
@@ -248,9 +243,7 @@ void thread_exit()
 {
 	delete guards;
 	cds::threading::Manager::detachThread();
-	pthread_mutex_lock(&threads_lock);
-	self->used = false;
-	pthread_mutex_unlock(&threads_lock);
+	__atomic_store_n(&self->used, false, __ATOMIC_RELEASE);
 }
 
 // 0 when all that was retired is freed, whoever did it.
