@@ -130,7 +130,7 @@ static bool run_on(struct sctx__limbo *ripe, size_t *ran, size_t *left)
 		account(ripe, *ran);
 		*ran = 0;
 	}
-	return --*left > 0 && sctx__likely(!sctx__load(&sctx__shared.gate));
+	return --*left > 0 && sctx__likely(!sctx__load(&sctx__shared.forking));
 }
 
 /*
@@ -140,7 +140,7 @@ static bool run_on(struct sctx__limbo *ripe, size_t *ran, size_t *left)
 static void run_set(struct sctx__limbo *ripe, size_t *left)
 {
 	size_t ran = 0, empty = 0;
-	bool on = *left > 0 && !sctx__load(&sctx__shared.gate);
+	bool on = *left > 0 && !sctx__load(&sctx__shared.forking);
 
 	sctx__self.in_callback = true;
 	for (size_t lane = 0; on && empty < SCTX__LANES; lane = (lane + 1) % SCTX__LANES) {
@@ -357,6 +357,8 @@ void sctx__callbacks_stop(void)
 
 void sctx__callbacks_fini(void)
 {
+	if (!runners)
+		return;
 	sctx__pool_free(runners, (size_t)count * sizeof(*runners));
 	runners = NULL;
 	count = 0;

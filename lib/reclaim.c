@@ -52,6 +52,7 @@ static struct {
 	bool running;    /* the thread is */
 	bool stop;       /* when nothing is left */
 	bool stop_now;
+	bool changing;    /* the mode is, by a thread that waits */
 	bool cycling;     /* a thread of the host's runs a cycle: */
 	pthread_t cycler; /* this one */
 	enum sctx_reclaim_mode mode;
@@ -200,12 +201,12 @@ static bool cycle(void)
 }
 
 /* Stop while a fork is under way, so that the child finds all lists whole. */
-static void wait_for_gate(void)
+static void park_for_fork(void)
 {
 	pthread_mutex_lock(&reclaimer.lock);
 	reclaimer.parked = true;
 	pthread_cond_broadcast(&reclaimer.done);
-	while (sctx__load(&sctx__shared.gate))
+	while (sctx__load(&sctx__shared.forking))
 		pthread_cond_wait(&reclaimer.work, &reclaimer.lock);
 	reclaimer.parked = false;
 	pthread_mutex_unlock(&reclaimer.lock);
@@ -225,7 +226,7 @@ static struct timespec after(time_t seconds, long ns)
 static bool may_rest(void)
 {
 	return reclaimer.finished >= reclaimer.wanted && !reclaimer.stop && !reclaimer.stop_now &&
-	       !sctx__load(&sctx__shared.gate);
+	       !sctx__load(&sctx__shared.forking);
 }
 
 static void pause_between_cycles(void)
@@ -265,8 +266,8 @@ static void *reclaimer_main(void *unused)
 		reclaimer.started++;
 		pthread_mutex_unlock(&reclaimer.lock);
 		busy = cycle();
-		while (sctx__load(&sctx__shared.gate)) {
-			wait_for_gate();
+		while (sctx__load(&sctx__shared.forking)) {
+			park_for_fork();
 			sctx__callbacks_run(); /* what its callbacks had left */
 		}
 		pthread_mutex_lock(&reclaimer.lock);
@@ -333,7 +334,8 @@ void sctx__wake_reclaimer_slow(void)
 /* With the lock held: have the cycles to oneself.  False if the thread is to run them. */
 static bool cycle_claim(void)
 {
-	while (reclaimer.mode != SCTX_RECLAIM_THREAD && (reclaimer.cycling || reclaimer.running))
+	while (reclaimer.mode != SCTX_RECLAIM_THREAD &&
+	       (reclaimer.cycling || reclaimer.running || sctx__load(&sctx__shared.forking)))
 		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_THREAD)
 		return false;
@@ -357,8 +359,8 @@ static size_t run_here(size_t max)
 {
 	size_t ran = sctx__callbacks_run_here(max);
 
-	while (sctx__load(&sctx__shared.gate)) {
-		wait_for_gate();
+	while (sctx__load(&sctx__shared.forking)) {
+		park_for_fork();
 		ran += sctx__callbacks_run_here(max - ran);
 	}
 	return ran;
@@ -416,7 +418,7 @@ void sctx__reclaim_due_slow(void)
 	sctx__self.reclaim_due = false;
 	pthread_mutex_lock(&reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE && !reclaimer.cycling && !reclaimer.running &&
-	    start_thread() == 0)
+	    !sctx__load(&sctx__shared.forking) && start_thread() == 0)
 		cycle_unlocked(SIZE_MAX, &ran);
 	pthread_mutex_unlock(&reclaimer.lock);
 }
@@ -450,6 +452,9 @@ static int wait_for_room(bool nowait)
 {
 	size_t ran = 0;
 
+	/* Who may not wait here reclaims at his next release. */
+	if (nowait)
+		sctx__self.reclaim_due = reclaimer.mode == SCTX_RECLAIM_INLINE;
 	if (nowait || reclaimer.mode == SCTX_RECLAIM_POLL)
 		return -EAGAIN;
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE)
@@ -529,14 +534,13 @@ int sctx_synchronize(void)
 
 /* --------------------------------------------------------------- configuring */
 
-static pthread_mutex_t mode_lock = PTHREAD_MUTEX_INITIALIZER; /* before reclaimer.lock */
-
 /*
- * With both locks held.  The thread ends after the cycle that it is in; who
- * waits for one sees that it does, and goes by the new mode.
+ * With the lock held, which is let go meanwhile.  The thread ends after the cycle that it is in;
+ * who waits for one sees that it does, and goes by the new mode.
  */
 static void set_mode(enum sctx_reclaim_mode mode)
 {
+	reclaimer.changing = true;
 	while (reclaimer.cycling)
 		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
 	sctx__store(&reclaimer.mode, mode);
@@ -549,10 +553,13 @@ static void set_mode(enum sctx_reclaim_mode mode)
 		reclaimer.stop_now = false;
 		reclaimer.running = false;
 	}
-	/* Who creates, waits or retires next starts what the mode needs. */
+	/* Who creates, waits or retires next starts what the mode needs; now, what limbo does. */
 	sctx__store(&sctx__shared.worker, 0);
 	sctx__store(&sctx__shared.sleeping, 1);
 	sctx__store(&sctx__shared.paused, 0);
+	if (mode == SCTX_RECLAIM_THREAD)
+		start_thread();
+	reclaimer.changing = false;
 	pthread_cond_broadcast(&reclaimer.done);
 }
 
@@ -564,13 +571,20 @@ static bool options_are_good(const struct sctx_reclaim_options *options)
 		options->mode == SCTX_RECLAIM_POLL);
 }
 
-/* With both locks held. */
+/*
+ * With the lock held.  Who must not wait may be what another thread waits for,
+ * to change the mode.
+ */
 static int configure(const struct sctx_reclaim_options *options)
 {
-	if (options->mode != reclaimer.mode) {
-		if (sctx__must_not_wait())
+	if (sctx__must_not_wait()) {
+		if (options->mode != reclaimer.mode)
 			return -EDEADLK;
-		set_mode(options->mode);
+	} else {
+		while (reclaimer.changing)
+			pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+		if (options->mode != reclaimer.mode)
+			set_mode(options->mode);
 	}
 	sctx__store(&reclaimer.limit_bytes, limit_of(options->limit_bytes));
 	sctx__store(&reclaimer.limit_callbacks, limit_of(options->limit_callbacks));
@@ -586,27 +600,34 @@ int sctx_reclaim_configure(const struct sctx_reclaim_options *options)
 
 	if (!options_are_good(options))
 		return -EINVAL;
-	if (sctx__load(&reclaimer.mode) != options->mode && sctx__must_not_wait())
-		return -EDEADLK;
 	sctx_thread_offline(); /* a cycle that ends may need us */
-	pthread_mutex_lock(&mode_lock);
 	pthread_mutex_lock(&reclaimer.lock);
 	error = configure(options);
 	pthread_mutex_unlock(&reclaimer.lock);
-	pthread_mutex_unlock(&mode_lock);
 	return error;
 }
 
 /* ------------------------------------------------------------------- stats */
 
-void sctx__reclaim_stats(struct sctx_stats *stats)
+/* What is in limbo; with @since, since when something is in the threads' sets. */
+static struct sctx__account limbo_sum(uint64_t *since)
 {
 	struct sctx__account sum = { 0, 0 };
-	uint64_t since = sctx__callbacks_since(), threads = sctx__limbo_pending(&sum);
-	uint64_t now = sctx__now_coarse();
+	uint64_t oldest = sctx__limbo_pending(&sum);
 
+	if (since)
+		*since = oldest;
 	sum.callbacks += sctx__load(&sctx__account.callbacks);
 	sum.bytes += sctx__load(&sctx__account.bytes);
+	return sum;
+}
+
+void sctx__reclaim_stats(struct sctx_stats *stats)
+{
+	uint64_t since = sctx__callbacks_since(), threads;
+	struct sctx__account sum = limbo_sum(&threads);
+	uint64_t now = sctx__now_coarse();
+
 	if (threads && (!since || threads < since))
 		since = threads;
 	stats->limbo_callbacks = sum.callbacks > 0 ? (uint64_t)sum.callbacks : 0;
@@ -627,9 +648,11 @@ void sctx_no_free(struct sctx_context *ctx)
 /* --------------------------------------------------- fork, exit, dlclose */
 
 /*
- * Park the thread, unless it is the one that forks.  Its grace period may be
- * waiting for our own read section, or its callback for a lock that we hold:
- * then the child does without that callback.
+ * Park who runs a cycle, unless it is the thread that forks.  Its grace period
+ * may be waiting for our own read section, or its callback for a lock that we
+ * hold: then the child does without that callback.  A callback may update until
+ * it is parked, and so may a thread that it waits for: only then is the gate
+ * closed.
  */
 static void before_fork(void)
 {
@@ -638,12 +661,13 @@ static void before_fork(void)
 	sctx_thread_offline(); /* the grace period of the moment may need us */
 	pthread_mutex_lock(&reclaimer.lock);
 	until = after(PATIENCE_S, 0); /* from now: other forks may have come first */
-	sctx__add(&sctx__shared.gate, 1);
+	sctx__add(&sctx__shared.forking, 1);
 	pthread_cond_signal(&reclaimer.work);
 	while ((reclaimer.running || reclaimer.cycling) && !reclaimer.parked &&
 	       !sctx__must_not_wait())
 		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
 			break;
+	sctx__add(&sctx__shared.gate, 1);
 	pthread_mutex_unlock(&reclaimer.lock);
 	sctx__threads_quiesce();
 	pthread_mutex_lock(&reclaimer.lock);
@@ -651,10 +675,12 @@ static void before_fork(void)
 	sctx__threads_before_fork();
 }
 
-static void open_gate(uint32_t forks)
+static void open_gate(uint32_t forking, uint32_t gate)
 {
-	sctx__store(&sctx__shared.gate, forks);
+	sctx__store(&sctx__shared.gate, gate);
+	sctx__store(&sctx__shared.forking, forking);
 	pthread_cond_broadcast(&reclaimer.work);
+	pthread_cond_broadcast(&reclaimer.done);
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
@@ -662,7 +688,8 @@ static void after_fork_parent(void)
 {
 	sctx__threads_after_fork_parent();
 	sctx__callbacks_after_fork(false);
-	open_gate(sctx__shared.gate - 1); /* another thread may be forking, too */
+	/* Other threads may be forking, too. */
+	open_gate(sctx__shared.forking - 1, sctx__shared.gate - 1);
 }
 
 static void after_fork_child(void)
@@ -673,25 +700,53 @@ static void after_fork_child(void)
 	sctx__callbacks_after_fork(true);
 	pthread_cond_init(&reclaimer.work, NULL);
 	pthread_cond_init(&reclaimer.done, NULL);
-	pthread_mutex_init(&mode_lock, NULL);
+	reclaimer.changing = false;
 	reclaimer.parked = false;
 	if (reclaimer.cycling && !pthread_equal(reclaimer.cycler, pthread_self()))
 		reclaimer.cycling = false;
 	if (!is_reclaimer) {
 		reclaimer.running = false;
 		reclaimer.stop_now = false;
-		reclaimer.finished = reclaimer.started;
+		/* A cycle of the forking thread's own goes on. */
+		reclaimer.finished = reclaimer.started - reclaimer.cycling;
 		sctx__store(&sctx__shared.worker, 0);
 		sctx__store(&sctx__shared.sleeping, 1);
 		sctx__store(&sctx__shared.paused, 0);
 	}
-	open_gate(0);
+	open_gate(0, 0);
 }
 
 __attribute__((constructor)) static void reclaim_init(void)
 {
 	sctx__rcu_init();
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+/*
+ * With the lock held.  In the other modes there is nobody at the end but a
+ * thread made for it: it can be waited for no longer than we are patient.
+ */
+static void leave_it_to_the_thread(const struct timespec *until)
+{
+	if (reclaimer.mode == SCTX_RECLAIM_THREAD || limbo_sum(NULL).callbacks <= 0)
+		return;
+	while (reclaimer.cycling)
+		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, until))
+			return;
+	sctx__store(&reclaimer.mode, SCTX_RECLAIM_THREAD);
+	sctx__store(&sctx__shared.worker, 0);
+	pthread_cond_broadcast(&reclaimer.done);
+	start_thread();
+}
+
+/* With the lock held: nobody runs a cycle any more. */
+static void forget_runners(void)
+{
+	sctx__store(&sctx__shared.sleeping, 1);
+	sctx__store(&sctx__shared.worker, 0);
+	reclaimer.stop = false;
+	reclaimer.running = false;
+	sctx__callbacks_fini();
 }
 
 /* At dlclose or exit: free what can be freed, and leave no thread behind. */
@@ -704,16 +759,16 @@ __attribute__((destructor)) static void reclaim_fini(void)
 		return;
 	sctx_thread_offline(); /* the last grace periods may need us */
 	pthread_mutex_lock(&reclaimer.lock);
+	leave_it_to_the_thread(&until);
 	running = reclaimer.running;
 	reclaimer.stop = running;
 	pthread_cond_signal(&reclaimer.work);
 	pthread_mutex_unlock(&reclaimer.lock);
-	if (running && pthread_timedjoin_np(reclaimer.thread, NULL, &until) == 0) {
-		sctx__store(&sctx__shared.sleeping, 1);
-		sctx__store(&sctx__shared.worker, 0);
-		reclaimer.stop = false;
-		reclaimer.running = false;
-		sctx__callbacks_fini();
+	if (!running || pthread_timedjoin_np(reclaimer.thread, NULL, &until) == 0) {
+		pthread_mutex_lock(&reclaimer.lock);
+		if (!reclaimer.cycling)
+			forget_runners();
+		pthread_mutex_unlock(&reclaimer.lock);
 	}
 	sctx__threads_fini();
 }

@@ -101,7 +101,8 @@ struct sctx__thread {
  */
 struct sctx__shared {
 	uint32_t phase;
-	uint32_t gate;     /* forks under way: no update may begin */
+	uint32_t forking;  /* forks under way: no cycle may begin or go on */
+	uint32_t gate;     /* those that have come further: no update may begin */
 	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
 	uint32_t full;     /* limbo is at its limit */
 	uint32_t paused;   /* the reclaimer is, between two grace periods */

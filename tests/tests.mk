@@ -18,7 +18,7 @@ T := $(B)/tests
 MINUTES ?= 10
 
 TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races unit/pool unit/locked \
-	      unit/owner unit/unload unit/stream unit/stats unit/modes unit/found fsrtl/spy fsrtl/mini \
+	      unit/owner unit/unload unit/stream unit/stats unit/modes unit/who_reclaims unit/mode_changes unit/found fsrtl/spy fsrtl/mini \
 	      conformance/cases conformance/modules conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
@@ -30,7 +30,7 @@ TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh tests/stats.sh
 
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
-TEST_RACES := unit/races unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork
+TEST_RACES := unit/races unit/mode_changes unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork
 TEST_JEMALLOC := unit/context unit/registry unit/pool unit/locked unit/reclaim unit/threads unit/fork unit/races
 # Callbacks on the thread that retires: not those whose callbacks wait for it.
 TEST_INLINE := unit/context unit/registry unit/owner unit/stream conformance/modules conformance/races
