@@ -177,10 +177,12 @@ static void count_grace_period(uint64_t ns)
 	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
 }
 
+/* Offline from here on: the callbacks that follow hold up nobody's grace period. */
 static void grace_period(void)
 {
 	uint64_t begin;
 
+	sctx__rcu_offline();
 	wait_for_lull();
 	begin = now_ns();
 	sctx__synchronize();
@@ -203,6 +205,7 @@ static bool cycle(void)
 /* Stop while a fork is under way, so that the child finds all lists whole. */
 static void park_for_fork(void)
 {
+	sctx__rcu_offline(); /* a callback may have used a section: the fork waits for none */
 	pthread_mutex_lock(&reclaimer.lock);
 	reclaimer.parked = true;
 	pthread_cond_broadcast(&reclaimer.done);

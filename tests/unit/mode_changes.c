@@ -485,6 +485,52 @@ static void fork_while_a_callback_updates(void **state)
 	}
 }
 
+/* Whoever runs it, a callback that waits holds up no grace period. */
+struct slow_gate {
+	struct gate begun, go;
+};
+
+static void wait_in_callback(struct item *item)
+{
+	struct slow_gate *slow = item->arg;
+
+	gate_open(&slow->begun);
+	gate_wait(&slow->go);
+	item_free(item);
+}
+
+/* In the inline mode it is a release that runs the cycle. */
+static void *release_some_main(void *arg)
+{
+	(void)arg;
+	put_churn(3 * BATCH);
+	CHECK_EQ(sctx_barrier(), 0);
+	return NULL;
+}
+
+static void grace_period_while_a_callback_waits(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {
+		struct item *a = item_new(OWNER(1), NULL);
+		struct slow_gate slow;
+		pthread_t barrier;
+
+		begin(modes[i]);
+		gate_init(&slow.begun);
+		gate_init(&slow.go);
+		a->hook = wait_in_callback;
+		a->arg = &slow;
+		assert_rc(sctx_put(&a->ctx), 0);
+		barrier = thread_start(release_some_main, NULL);
+		gate_wait(&slow.begun);
+		assert_rc(sctx_synchronize(), 0);
+		gate_open(&slow.go);
+		thread_join(barrier);
+		all_freed();
+	}
+}
+
 /* ----------------------------------------------------------------------- exit */
 
 /* Counts in memory that the parent sees. */
@@ -591,6 +637,7 @@ int main(void)
 		cmocka_unit_test(fork_with_limbo),
 		cmocka_unit_test(fork_in_a_callback),
 		cmocka_unit_test(fork_while_a_callback_updates),
+		cmocka_unit_test(grace_period_while_a_callback_waits),
 		cmocka_unit_test(exits_in_each_mode),
 	};
 
