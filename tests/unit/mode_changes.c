@@ -487,17 +487,16 @@ static void fork_while_a_callback_updates(void **state)
 
 /* Whoever runs it, a callback that waits holds up no grace period. */
 struct slow_gate {
-	struct gate begun;
-	atomic_bool go;
+	atomic_bool begun, go; /* a gate would go offline under qsbr */
 };
 
 static void wait_in_callback(struct item *item)
 {
 	struct slow_gate *slow = item->arg;
 
-	gate_open(&slow->begun);
-	while (!atomic_load(&slow->go)) /* gate_wait() would go offline under qsbr */
-		nap_ms(1);
+	atomic_store(&slow->begun, true);
+	while (!atomic_load(&slow->go))
+		sched_yield();
 	item_free(item);
 }
 
@@ -519,13 +518,13 @@ static void grace_period_while_a_callback_waits(void **state)
 		pthread_t barrier;
 
 		begin(modes[i]);
-		gate_init(&slow.begun);
+		atomic_store(&slow.begun, false);
 		atomic_store(&slow.go, false);
 		a->hook = wait_in_callback;
 		a->arg = &slow;
 		assert_rc(sctx_put(&a->ctx), 0);
 		barrier = thread_start(release_some_main, NULL);
-		gate_wait(&slow.begun);
+		WAIT_FOR(atomic_load(&slow.begun));
 		assert_rc(sctx_synchronize(), 0);
 		atomic_store(&slow.go, true);
 		thread_join(barrier);
