@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "samples.h"
 #include "worker.h"
 
 /*
@@ -33,6 +34,7 @@ struct backend_ops {
 	const char *name;
 	const char *lacks;	/* what its semantics leave out: printed in the report */
 	bool private_tables;	/* unsynchronised: each thread gets a table to itself */
+	uint32_t only;		/* a bit, 1 << WORKLOAD_..., for each it can do; 0: all */
 
 	/* Each may be NULL. */
 	void (*thread_enter)(void);
@@ -56,7 +58,10 @@ struct backend_ops {
 	void (*enter)(struct bench_stream *stream);
 	void (*leave)(struct bench_stream *stream);
 
-	/* In a section: the word of the newest match, or NULL. */
+	/*
+	 * In a section: the word of the newest match, or NULL.  Valid until the
+	 * section's next lookup, or its end.
+	 */
 	uint64_t *(*lookup)(struct bench_stream *stream, const void *owner, const void *instance);
 
 	/* The rest outside of sections, on a stream that the caller holds open. */
@@ -68,6 +73,21 @@ struct backend_ops {
 	void (*del)(struct bench_stream *stream, const void *owner, const void *instance);
 	/* Add one to the word of @owner's context, made first if there is none. */
 	void (*bump)(struct bench_stream *stream, const void *owner);
+
+	/* Each may be NULL: what not every system has. */
+
+	/* Open @n streams at once; without it, they are opened one by one. */
+	void (*open_many)(struct bench_table *table, const struct sctx_id *id,
+			  struct bench_stream **stream, unsigned int n);
+	/*
+	 * A module that comes and goes.  The pointer is good for lookup, later
+	 * too, when it must find nothing.  Unregister takes the owner's contexts
+	 * off all streams, while others open, look up and close, and returns
+	 * when all of them are freed.
+	 */
+	const void *(*owner_register)(struct bench_table *table);
+	void (*owner_insert)(struct bench_stream *stream, const void *owner, uint64_t word);
+	void (*owner_unregister)(struct bench_table *table, const void *owner);
 };
 
 /*
@@ -101,6 +121,8 @@ static inline void bench_freed(const struct backend_ops *ops, uint64_t word)
 
 	bench_count(&tally->freed, 1);
 	bench_count(&tally->words_out, word);
+	if (__builtin_expect(sample_is(word), 0))
+		bench_sample_freed(word);
 }
 
 static inline void *bench_alloc(size_t size)
@@ -123,6 +145,21 @@ static inline void *bench_alloc_lines(size_t size)
 
 #include "workloads.h"
 
+/*
+ * A backend's table of functions, ahead of its definition, for a header that
+ * is included before.  C++ has no such thing for a constant of one file,
+ * except in a namespace without a name, where the definition then stands too.
+ */
+#ifdef __cplusplus
+#define OPS_DECLARE                          \
+	namespace {                          \
+	extern const struct backend_ops ops; \
+	}                                    \
+	static_assert(true, "")
+#else
+#define OPS_DECLARE static const struct backend_ops ops
+#endif
+
 /* flatten: the backend's functions are inlined, whatever their size. */
 #define BENCH_RUN(workload, ops)                                                        \
 	static __attribute__((flatten)) void run_##workload(struct worker *w, uint64_t n) \
@@ -140,10 +177,15 @@ static inline void *bench_alloc_lines(size_t size)
 #define BENCH_BACKEND(ops)                                                              \
 	LOOKUP_COPY(0, ops) LOOKUP_COPY(1, ops) LOOKUP_COPY(2, ops) LOOKUP_COPY(3, ops) \
 	LOOKUP_COPY(4, ops) LOOKUP_COPY(5, ops) LOOKUP_COPY(6, ops) LOOKUP_COPY(7, ops) \
-	static const lookup_fn lookup_copy[LOOKUP_COPIES] = {                           \
-		lookup_copy_0, lookup_copy_1, lookup_copy_2, lookup_copy_3,             \
-		lookup_copy_4, lookup_copy_5, lookup_copy_6, lookup_copy_7,             \
-	};                                                                              \
+	static lookup_fn *lookup_copy(uint64_t turn)                                    \
+	{                                                                               \
+		static lookup_fn *const copy[LOOKUP_COPIES] = {                         \
+			lookup_copy_0, lookup_copy_1, lookup_copy_2, lookup_copy_3,     \
+			lookup_copy_4, lookup_copy_5, lookup_copy_6, lookup_copy_7,     \
+		};                                                                      \
+                                                                                        \
+		return copy[turn % LOOKUP_COPIES];                                      \
+	}                                                                               \
 	BENCH_WORKLOADS(BENCH_RUN, ops)                                                 \
 	static const struct backend bench_backend = {                                   \
 		&(ops),                                                                 \

@@ -5,22 +5,38 @@
 #   BENCH_OUT=FILE                Google Benchmark's JSON goes there
 #   BENCH_QUICK=1                 fewer repetitions and parameters (40 s)
 # make bench-process              whole processes, timed by hyperfine
-# make bench-selftest             the measurement itself, against a known cost
+# make bench-selftest             the measurement itself: known costs, planted bugs
+# make bench-check                the same but for the costs: on a busy machine, too
+# make bench-study-selftest       both with the packaged peers
+# make bench-study-check
 # make bench-programs             build/bench/sctx-bench and sctx-gbench
+# make bench-study                everything, with the packaged peers: hours, not
+#                                 minutes; make deps-study first installs them
 
 BENCH_B        := $(B)/bench
 BENCH_GBENCH   := $(BENCH_B)/sctx-gbench
 BENCH_PLAIN    := $(BENCH_B)/sctx-bench
 BENCH_PROGRAMS := $(BENCH_GBENCH) $(BENCH_PLAIN)
+BENCH_STUDY_PROGRAMS := $(BENCH_B)/study/sctx-gbench $(BENCH_B)/study/sctx-bench
 
-BENCH_BACKENDS := $(wildcard bench/backends/*.c)
-BENCH_OBJS     := $(patsubst bench/%.c,$(BENCH_B)/%.o,bench/harness.c bench/plan.c bench/trace.c \
-			$(BENCH_BACKENDS))
-BENCH_ALL_OBJS := $(BENCH_OBJS) $(BENCH_B)/sctx-bench.o $(BENCH_B)/gbench.o
+# Peers that are packaged libraries: for the study alone.
+BENCH_STUDY    := ck cds cuckoo glib gluster openssl tbb
+DEPS_STUDY     := libck-dev libcds-dev libcuckoo-dev libglib2.0-dev libglusterfs-dev libssl-dev \
+		  libtbb-dev
+
+DEPS_BENCH     += valgrind	# bench-cost
+
+BENCH_HARNESS  := catalogue harness machine plan runner samples site tally trace unload zipf
+BENCH_CORE     := $(filter-out $(BENCH_STUDY),$(patsubst bench/backends/%.c,%,$(wildcard bench/backends/*.c)))
+BENCH_OBJS     := $(patsubst %,$(BENCH_B)/%.o,$(BENCH_HARNESS) $(BENCH_CORE:%=backends/%))
+BENCH_STUDY_OBJS := $(BENCH_STUDY:%=$(BENCH_B)/backends/%.o)
+BENCH_ALL_OBJS := $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(patsubst %,$(BENCH_B)/%.o,sctx-bench gbench selftest broken)
 
 # jemalloc comes first, so that malloc() is its own in every backend.  The
 # shared library is found beside the programs, wherever the tree is moved to.
-BENCH_LIBS := -L$(B) -lstreamctx -Wl,-rpath,'$$ORIGIN/..' -lurcu-memb -lurcu-cds $(RCU_LIB)
+BENCH_LIBS := -L$(B) -lstreamctx -Wl,-rpath,'$$ORIGIN/..' -lurcu-memb -lurcu-cds $(RCU_LIB) -lm
+
+BENCH_STUDY_LIBS = -lck -lcds -ltbb -lglusterfs -lcrypto $(shell pkg-config --libs glib-2.0 2>/dev/null) -ldl
 
 BENCH_DEFINES = -DBENCH_RCU='"$(RCU)"' -DBENCH_FLAGS='"$(CFLAGS)"' \
 	-DBENCH_COMPILER='"$(shell $(CC) --version 2>/dev/null | head -n 1)"' \
@@ -36,6 +52,30 @@ $(BENCH_B)/have-deps:
 	$(call need_program,hyperfine,hyperfine)
 	$(call need_program,python3,python3)
 	@touch $@
+
+# The libraries' own headers are not held to our warnings.
+BENCH_SYSTEM = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(1) 2>/dev/null))
+$(BENCH_B)/backends/glib.o: CPPFLAGS += $(call BENCH_SYSTEM,glib-2.0)
+
+$(BENCH_B)/backends/gluster.o: CPPFLAGS += $(shell pkg-config --cflags glusterfs-api 2>/dev/null)
+
+$(BENCH_B)/have-study-deps: $(BENCH_B)/have-deps
+	$(call need_header,libck-dev,ck_hs.h)
+	$(call need_header,libssl-dev,openssl/crypto.h)
+	@pkg-config --exists glib-2.0 && [ -e /usr/include/cds/init.h ] && \
+	 [ -e /usr/include/libcuckoo/cuckoohash_map.hh ] && [ -e /usr/include/glusterfs/inode.h ] && \
+	 [ -e /usr/include/tbb/concurrent_hash_map.h ] || \
+		{ echo "missing packages: run 'make deps-study'" >&2; exit 1; }
+	@touch $@
+
+$(BENCH_STUDY_OBJS): $(BENCH_B)/have-study-deps
+
+deps-study:
+	@$(MAKE) --no-print-directory deps DEPS_EXTRA='$(DEPS_STUDY)'
+
+$(BENCH_B)/backends/%.o: bench/backends/%.cc $(B)/flags $(B)/have-libs
+	$(call say,CXX,$@)
+	$(Q)$(CXX) $(SCTX_CXXFLAGS) -Wno-missing-field-initializers $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
 $(BENCH_B)/%.o: bench/%.c $(B)/flags $(B)/have-libs $(BENCH_B)/have-deps
 	$(call say,CC,$@)
@@ -54,6 +94,18 @@ $(BENCH_GBENCH): $(BENCH_B)/gbench.o $(BENCH_OBJS) $(SO)
 	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS) \
 		-lbenchmark
 
+$(BENCH_B)/study/sctx-bench: $(BENCH_B)/sctx-bench.o $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(SO)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS) \
+		-Wl,-rpath,'$$ORIGIN/../..' $(BENCH_STUDY_LIBS)
+
+$(BENCH_B)/study/sctx-gbench: $(BENCH_B)/gbench.o $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(SO)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS) \
+		-Wl,-rpath,'$$ORIGIN/../..' $(BENCH_STUDY_LIBS) -lbenchmark
+
 bench: $(BENCH_PROGRAMS)
 	@B='$(BENCH_B)' BENCH_FILTER='$(BENCH_FILTER)' BENCH_OUT='$(BENCH_OUT)' \
 		BENCH_QUICK='$(BENCH_QUICK)' bench/run
@@ -61,9 +113,32 @@ bench: $(BENCH_PROGRAMS)
 bench-process: $(BENCH_PLAIN)
 	@B='$(BENCH_B)' bench/run process
 
-bench-selftest: $(BENCH_PROGRAMS)
+# What checks the checks: see bench/selftest.c and bench/broken.c.
+BENCH_SELFTEST := $(BENCH_B)/selftest $(BENCH_B)/sctx-broken
+
+$(BENCH_B)/selftest: $(BENCH_B)/selftest.o $(BENCH_OBJS) $(SO)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS)
+
+$(BENCH_B)/sctx-broken: $(BENCH_B)/sctx-bench.o $(BENCH_HARNESS:%=$(BENCH_B)/%.o) $(BENCH_B)/broken.o $(SO)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS)
+
+bench-selftest: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
 	@B='$(BENCH_B)' bench/run selftest
+
+bench-check: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
+	@B='$(BENCH_B)' bench/run check
+
+bench-study-selftest bench-study-check: bench-study-%: $(BENCH_STUDY_PROGRAMS) $(BENCH_SELFTEST)
+	@B='$(BENCH_B)' P='$(BENCH_B)/study' bench/run $*
+
+bench-study: $(BENCH_STUDY_PROGRAMS)
+	@B='$(BENCH_B)' P='$(BENCH_B)/study' BENCH_FILTER='$(BENCH_FILTER)' \
+		BENCH_OUT='$(BENCH_OUT)' BENCH_QUICK='$(BENCH_QUICK)' bench/run study
+
+include bench/cost.mk
 
 -include $(BENCH_ALL_OBJS:.o=.d)
 
-.PHONY: bench bench-process bench-programs bench-selftest
+.PHONY: bench bench-process bench-programs bench-selftest bench-check bench-study bench-study-selftest bench-study-check deps-study

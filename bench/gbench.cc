@@ -12,7 +12,7 @@
 //
 // Options beside Google Benchmark's own:
 //   --traces=DIR     recorded traces, DIR/*.trace  (bench/traces)
-//   --streams=N      of lookup_cold and open_warm  (1000000)
+//   --streams=N      where that is a parameter     (1000000)
 //   --threads=T,...  numbers of threads            (1,2)
 
 #include <benchmark/benchmark.h>
@@ -42,6 +42,10 @@ using Clock = std::chrono::steady_clock;
 
 // The retiring workloads include a drain of fixed length in their span.
 constexpr double kDrainedLonger = 4;
+
+// Google Benchmark begins with one iteration; one that is held up for as long
+// as a whole run should take would be all that it does.
+constexpr uint64_t kLeastIterations = 2000;
 
 struct Options {
 	std::string out;
@@ -76,11 +80,19 @@ void run_case(benchmark::State &state, const bench_case &c)
 	bench_result result = {};
 
 	limit.iterations = state.max_iterations;
+	if (c.workload->param != PARAM_TRACE && !c.workload->unloads)
+		limit.iterations = std::max(limit.iterations, kLeastIterations);
 	while (state.KeepRunningBatch(state.max_iterations)) {
 		bench_run(&c, &limit, nullptr, &result);
-		state.SetIterationTime(result.seconds);
+		state.SetIterationTime(result.seconds * static_cast<double>(state.max_iterations) /
+				       static_cast<double>(limit.iterations));
 	}
 	state.counters["ops"] = static_cast<double>(result.ops) / result.seconds;
+	if (c.workload->unloads) {
+		state.counters["meanwhile"] =
+			static_cast<double>(result.meanwhile) / result.seconds;
+		state.counters["longest_ms"] = static_cast<double>(result.longest_ns) / 1e6;
+	}
 }
 
 // Passes everything on to the JSON reporter under the stable names, without
@@ -287,10 +299,8 @@ Group make_group(bench_case c, const std::regex &filter)
 	group.name = case_name(c);
 	for (size_t i = 0; i < count; i++) {
 		c.backend = backends[i];
-		if (c.workload->param == PARAM_NS &&
-		    std::string(bench_backend_name(c.backend)) != "floor")
-			continue;
-		if (std::regex_search(case_name(c), filter))
+		if (bench_supports(c.backend, c.workload) &&
+		    std::regex_search(case_name(c), filter))
 			group.cases.push_back(c);
 	}
 	return group;
@@ -304,9 +314,14 @@ std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &trace
 	const workload_info *workloads = bench_workloads(&count);
 
 	for (size_t i = 0; i < count; i++) {
+		if (workloads[i].only_paced)
+			continue;
 		for (bench_case c : parameters(workloads[i], o, traces)) {
 			for (unsigned int threads : o.threads) {
 				c.threads = threads;
+				// An owner leaves among as many as there are, or not at all.
+				if (workloads[i].unloads && threads != o.threads.back())
+					continue;
 				Group group = make_group(c, filter);
 				if (!group.cases.empty())
 					groups.push_back(std::move(group));

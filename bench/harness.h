@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "counts.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -32,8 +34,14 @@ struct workload_info {
 	enum bench_param param;
 	uint64_t streams;	/* resident, where that is no parameter */
 	unsigned int contexts;	/* on each resident stream, likewise */
+	unsigned int creates;	/* contexts, in each operation, if that is fixed */
 	bool retires;		/* drained inside the timed span */
 	bool opens;		/* can time its opens */
+	bool samples;		/* can time its frees */
+	bool zipf;		/* draws streams by Zipf's law */
+	bool unloads;		/* an owner leaves: needs a backend that has owners */
+	bool no_backend;	/* exercises the machine: run on floor alone */
+	bool only_paced;	/* nothing to measure but how late it is */
 };
 
 struct bench_case {
@@ -46,16 +54,33 @@ struct bench_case {
 	const char *trace_name;
 };
 
-/* Give one of the two.  An iteration is an operation, or a pass through a trace. */
+/*
+ * Give one of the first two.  An iteration is an operation, or a pass through
+ * a trace.  With a rate, it is the time that is given.
+ */
 struct bench_limit {
 	uint64_t iterations;	/* of each thread, on average */
 	double seconds;
+	double rate;		/* operations a second, of all threads: see bench_probe */
+};
+
+/* What to measure beside the throughput: histograms to add to, or NULL; in ticks. */
+struct bench_probe {
+	struct histogram *opens;	/* each open, by itself, back to back */
+	struct histogram *paced;	/* at bench_limit.rate: each operation, from when due */
+	struct histogram *frees;	/* from the close of a stream to its context's free */
 };
 
 struct bench_result {
 	uint64_t ops;		/* of all threads */
 	double seconds;
 	uint64_t created;	/* contexts; as many were freed, residents apart */
+	uint64_t due;		/* at a rate: operations that should have been done */
+	uint64_t meanwhile;	/* unload: opens while the owner left */
+	uint64_t longest_ns;	/* and the longest that one took */
+	uint64_t site_kb;	/* what making the residents added to resident memory */
+	struct bench_counts counts;	/* the counted library's, of the threads */
+	struct bench_counts counts_all;	/* the same with the reclaimer's, and its drain's */
 };
 
 /* What a watcher sees while bench_run() is under way in another thread. */
@@ -75,17 +100,18 @@ const struct backend *const *bench_backends(size_t *count);
 const struct backend *bench_backend_find(const char *name);
 const char *bench_backend_name(const struct backend *backend);
 const char *bench_backend_lacks(const struct backend *backend);
+/* A backend that cannot do a workload must not be run with it. */
+bool bench_supports(const struct backend *backend, const struct workload_info *workload);
 
 /* WORKLOAD/BACKEND/params/threads:T; with a NULL backend, without it. */
 void bench_case_name(const struct bench_case *c, char *name, size_t size);
 
 /*
  * Run @c.  Resident streams are made at the first case that needs them and
- * kept for the next.  With @latency, the opens are timed into one histogram,
- * in ticks of bench_tick_ns() nanoseconds.
+ * kept for the next.  @probe may be NULL.
  */
 void bench_run(const struct bench_case *c, const struct bench_limit *limit,
-	       struct histogram *latency, struct bench_result *result);
+	       const struct bench_probe *probe, struct bench_result *result);
 
 void bench_watch(struct bench_progress *progress);
 
@@ -98,6 +124,9 @@ uint64_t bench_tick_cost(void);
 const char *bench_tick_name(void);
 
 const char *bench_allocator(void);
+
+/* Of the whole process. */
+uint64_t bench_resident_kb(void);
 
 #ifdef __cplusplus
 }

@@ -76,4 +76,27 @@ static inline void histogram_add(struct histogram *h, uint64_t value)
 		h->max = value;
 }
 
+static inline uint64_t histogram_total(const struct histogram *h)
+{
+	uint64_t total = 0;
+
+	for (unsigned int i = 0; i < HISTOGRAM_BUCKETS; i++)
+		total += h->count[i];
+	return total;
+}
+
+/* The value that a share of @quantile does not exceed. */
+static inline uint64_t histogram_quantile(const struct histogram *h, double quantile)
+{
+	const double enough = quantile * (double)histogram_total(h);
+	uint64_t below = 0;
+
+	for (unsigned int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		below += h->count[i];
+		if (below && (double)below >= enough)
+			return histogram_upper(i) < h->max ? histogram_upper(i) : h->max;
+	}
+	return 0;
+}
+
 #endif /* BENCH_HISTOGRAM_H */

@@ -3,13 +3,13 @@
 
 #include <stdlib.h>
 
-#include "backend.h"
+#include "internal.h"
 #include "trace.h"
 
 struct plan {
 	const struct trace *trace;
 	unsigned int threads;
-	struct replay *share;	/* of each thread */
+	struct replay_share *share;	/* of each thread */
 	struct plan *next;
 };
 
@@ -59,9 +59,9 @@ static struct process *count_events(const struct trace *trace)
 	return process;
 }
 
-static struct replay *least_busy(struct plan *plan)
+static struct replay_share *least_busy(struct plan *plan)
 {
-	struct replay *least = &plan->share[0];
+	struct replay_share *least = &plan->share[0];
 
 	for (unsigned int i = 1; i < plan->threads; i++)
 		if (plan->share[i].events < least->events)
@@ -75,7 +75,7 @@ static void deal(struct plan *plan, struct process *process)
 
 	qsort(process, processes, sizeof(*process), busiest_first);
 	for (uint32_t i = 0; i < processes; i++) {
-		struct replay *share = least_busy(plan);
+		struct replay_share *share = least_busy(plan);
 
 		process[i].thread = (unsigned int)(share - plan->share);
 		process[i].first_slot = share->slots;
@@ -90,7 +90,7 @@ static void fill(struct plan *plan, const struct process *process)
 	const struct trace *trace = plan->trace;
 
 	for (unsigned int i = 0; i < plan->threads; i++) {
-		struct replay *share = &plan->share[i];
+		struct replay_share *share = &plan->share[i];
 
 		share->event = bench_alloc_lines(share->events * sizeof(*share->event) + 1);
 		share->slot = bench_alloc_lines(share->slots * sizeof(*share->slot) + 1);
@@ -99,11 +99,12 @@ static void fill(struct plan *plan, const struct process *process)
 	for (size_t i = 0; i < trace->events; i++) {
 		const struct trace_event *e = &trace->event[i];
 		const struct process *p = &process[e->process];
-		struct replay *share = &plan->share[p->thread];
+		struct replay_share *share = &plan->share[p->thread];
 		struct replay_event *event = &share->event[share->events++];
 
 		event->slot = (uint32_t)(p->first_slot + e->handle);
 		event->close = e->type == TRACE_CLOSE;
+		share->opens += !event->close;
 		if (!event->close) {
 			const struct trace_file *file = &trace->file[e->file];
 
@@ -126,7 +127,7 @@ static struct plan *plan_make(const struct trace *trace, unsigned int threads)
 	return plan;
 }
 
-struct replay *plan_get(const struct trace *trace, unsigned int threads, unsigned int index)
+struct replay_share *plan_get(const struct trace *trace, unsigned int threads, unsigned int index)
 {
 	struct plan *plan = plans;
 

@@ -3,7 +3,7 @@
 #ifndef BENCH_PLAN_H
 #define BENCH_PLAN_H
 
-struct replay;
+struct replay_share;
 struct trace;
 
 /*
@@ -12,7 +12,7 @@ struct trace;
  * each to the thread with least to do.  Kept for the next call; not
  * thread-safe.
  */
-struct replay *plan_get(const struct trace *trace, unsigned int threads, unsigned int index);
+struct replay_share *plan_get(const struct trace *trace, unsigned int threads, unsigned int index);
 void plan_free_all(void);
 
 #endif /* BENCH_PLAN_H */

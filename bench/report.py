@@ -1,120 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""From Google Benchmark's JSON to the table that `make bench` ends with, and
+"""From what the drivers wrote to the tables that `make bench` ends with, and
 to one self-contained page.  Python's standard library and gnuplot, no more.
-
-A ratio is the median, over the repetitions, of the ratio of two backends'
-k-th repetitions, which were interleaved in the same few seconds.  A spread
-(±) is half the distance between the quartiles, in percent of the median.
 """
 import argparse
-import glob
-import html
 import json
-import os
-import platform
-import re
 import statistics
-import subprocess
 import sys
-import tempfile
+import textwrap
 
-SUBJECT, BASELINE, FLOOR = "streamctx", "mutex", "floor"
-BUSY = 3  # percent by which a known cost may be missed
-COLOURS = {
-    "streamctx": "#0b62c4", "floor": "#c9ccd1", "mutex": "#d9822b", "rwlock": "#b5495b",
-    "sharded": "#5d9e4f", "urcu": "#8257a6",
-}
-SPARE_COLOURS = ["#2b8a99", "#8c6d31", "#6b6f76", "#c94f9b"]
-ABOUT = {
-    "lookup_hot": "One stream, held open; look up the oldest of its contexts.",
-    "lookup_cold": "Find a random one of many streams by id, look up its context.",
-    "open_warm": "Open a random one of many resident streams, look up, close.",
-    "open_hot": "Open the one resident stream, look up, close.",
-    "open_cold": "A new stream each time: open, create a context, look it up, close. "
-                 "What that retires is freed inside the timed span.",
-    "update_contended": "All threads on one stream: insert a context, look up 8 times, remove it.",
-    "replay": "Recorded opens and closes of real programs; an audit and a quota module count "
-              "each open in contexts of their own. An operation is an open or a close.",
-}
+sys.dont_write_bytecode = True
+from page import write_page  # noqa: E402
+from results import (BASELINE, BUSY, FLOOR, MEANWHILE, SUBJECT, behind,  # noqa: E402
+                     backend_order, free_latencies, known_cost, lacks_of, load_groups, load_paced, load_series, microseconds,
+                     number, rate, rate_spread, short, stream_bytes)
 
-
-# ------------------------------------------------------------------- results
-
-class Group:
-    """One workload with one set of parameters: {backend: [ops of each repetition]}."""
-
-    def __init__(self, workload, params, threads):
-        self.workload, self.params, self.threads = workload, params, threads
-        self.ops = {}
-
-    def median(self, backend):
-        return statistics.median(self.ops[backend])
-
-    def ratio(self, one, other):
-        """How many times as fast @one is as @other; None if either was not run."""
-        if one not in self.ops or other not in self.ops:
-            return None
-        return statistics.median(a / b for a, b in zip(self.ops[one], self.ops[other]))
-
-    def peers(self):
-        return [b for b in self.ops if b not in (SUBJECT, FLOOR)]
-
-    def best_other(self):
-        return max(self.peers(), key=self.median, default=None)
-
-
-def spread(values):
-    """Half the distance between the quartiles, in percent of the median."""
-    if len(values) < 3:
-        return None
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return 50 * (high - low) / statistics.median(values)
-
-
-def load_groups(results):
-    groups = {}
-    for run in results["benchmarks"]:
-        if run["run_type"] != "iteration":
-            continue
-        workload, backend, *params, threads = run["name"].split("/")
-        key = (workload, " ".join(params), int(threads.split(":")[1]))
-        group = groups.setdefault(key, Group(*key))
-        group.ops.setdefault(backend, []).append((run["repetition_index"], run["ops"]))
-    for group in groups.values():
-        group.ops = {b: [ops for _, ops in sorted(runs)] for b, runs in group.ops.items()}
-    return list(groups.values())
-
-
-def backend_order(backends):
-    first = [SUBJECT, BASELINE]
-    return sorted(backends, key=lambda b: (
-        first.index(b) if b in first else 2 + (b == FLOOR), b))
-
-
-def short(params):
-    return re.sub(r"\b(\d+)000000\b", r"\1M", params)
-
-
-def three_digits(value):
-    return f"{value:.{3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0}f}"
-
-
-def rate(ops):
-    """In millions a second."""
-    return three_digits(ops / 1e6)
-
-
-def number(value):
-    return "-" if value is None else f"{value:.2f}" if value < 1 else three_digits(value)
-
-
-def rate_spread(values):
-    part = spread(values)
-    return rate(statistics.median(values)) + ("" if part is None else f" ±{part:.0f}%")
-
-
-# ----------------------------------------------------------- the table, as text
+WIDTH = 100
 
 HEAD = ["workload", "T", "streamctx", "mutex", "x", "best other", "", "x", "urcu x", "floor"]
 
@@ -125,8 +26,9 @@ def table_rows(groups):
         if SUBJECT not in g.ops or g.workload == "known_cost":
             continue
         best = g.best_other()
+        name = g.workload if g.workload == MEANWHILE else f"{g.workload} {short(g.params)}".strip()
         rows.append([
-            f"{g.workload} {short(g.params)}".strip(), str(g.threads),
+            name, str(g.threads),
             rate_spread(g.ops[SUBJECT]),
             rate_spread(g.ops[BASELINE]) if BASELINE in g.ops else "-",
             number(g.ratio(SUBJECT, BASELINE)),
@@ -138,6 +40,13 @@ def table_rows(groups):
     return rows
 
 
+def print_columns(head, rows, left):
+    widths = [max(len(r[i]) for r in [head] + rows) for i in range(len(head))]
+    for row in [head] + rows:
+        print("  ".join(cell.ljust(w) if i in left else cell.rjust(w)
+                        for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
+
+
 def print_table(groups):
     rows = table_rows(groups)
     off = known_cost(groups)
@@ -146,11 +55,7 @@ def print_table(groups):
             print(f"{g.workload} {short(g.params)} threads:{g.threads}  " + "  ".join(
                 f"{b} {rate_spread(ops)}" for b, ops in g.ops.items()))
         return
-    widths = [max(len(r[i]) for r in [HEAD] + rows) for i in range(len(HEAD))]
-    left = {0, 5}
-    for row in [HEAD] + rows:
-        print("  ".join(cell.ljust(w) if i in left else cell.rjust(w)
-                        for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
+    print_columns(HEAD, rows, {0, 5})
     print("\nMillion operations a second, all T threads together: median ±half the distance between"
           "\nthe quartiles.  x: streamctx is so many times as fast as mutex, as the best of the"
           "\nothers, as urcu.  floor: so many times the time of the same work unsynchronised.")
@@ -158,369 +63,64 @@ def print_table(groups):
         print(f"\nThe machine was busy: a workload of known cost was measured {off:+.1f} % off.")
 
 
-# ---------------------------------------------------------------------- plots
-
-def colours(backends):
-    spare = iter(SPARE_COLOURS * 9)
-    return {b: COLOURS.get(b) or next(spare) for b in backends}
-
-
-def gnuplot(script, blocks, tag):
-    """Run @script over datablocks; the SVG, with ids of its own and no fixed size."""
-    data = "".join(f"${name} << EOD\n{text}EOD\n" for name, text in blocks.items())
-    run = subprocess.run(["gnuplot"], input=data + script, capture_output=True, text=True)
-    if run.returncode or "<svg" not in run.stdout:
-        sys.exit("report.py: gnuplot failed\n" + run.stderr)
-    svg = run.stdout[run.stdout.index("<svg"):]
-    for ident in set(re.findall(r"\bid=['\"]([^'\"]+)['\"]", svg)):
-        svg = re.sub(rf"(\bid=|href=)(['\"])(#?){re.escape(ident)}\2",
-                     rf"\1\2\3{tag}-{ident}\2", svg)
-        svg = svg.replace(f"url(#{ident})", f"url(#{tag}-{ident})")
-    svg = re.sub(r"<title>.*?</title>|<desc>.*?</desc>", "", svg, flags=re.S)
-    return svg
+def print_peers(groups):
+    """How many times as fast streamctx is, beside each of many."""
+    backends = [b for b in backend_order({b for g in groups for b in g.ops})
+                if b not in (SUBJECT, FLOOR)]
+    if len(backends) <= 5:
+        return
+    rows = [[f"{g.workload} {short(g.params)}".strip(), str(g.threads)] +
+            [number(g.ratio(SUBJECT, b)) for b in backends]
+            for g in groups if g.workload != "known_cost"]
+    print("\nstreamctx is so many times as fast as; - where it does not do the workload:\n")
+    half = (len(backends) + 1) // 2
+    for part in (range(half), range(half, len(backends))):
+        print_columns(["workload", "T"] + [backends[i] for i in part],
+                      [r[:2] + [r[2 + i] for i in part] for r in rows], {0})
+        print()
 
 
-TERMINAL = ("set terminal svg size {w},{h} dynamic font 'sans-serif,14' background 'white'\n"
-            "set border 3 lc rgb '#666666'\nset tics nomirror textcolor rgb '#333333'\n"
-            "set grid ytics lc rgb '#e4e6ea' lt 1\nunset key\n")
+QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99")
 
 
-def bar_labels(groups):
-    """What tells the bars of one plot apart."""
-    one_param = len({g.params for g in groups}) == 1
-    one_thread = len({g.threads for g in groups}) == 1
-    for g in groups:
-        param = re.sub(r"^\w+:", "", g.params)
-        threads = f"{g.threads} thread" + ("s" if g.threads > 1 else "")
-        yield threads if one_param else param if one_thread else f"{param}, {g.threads}T"
-
-
-def plot_bars(groups, tag):
-    """Medians as bars in clusters, the quartiles as whiskers."""
-    backends = backend_order({b for g in groups for b in g.ops} - {FLOOR})
-    paint = colours(backends)
-    lines, bars = [], []
-    for label, g in zip(bar_labels(groups), groups):
-        cells = [f'"{label}"']
-        for b in backends:
-            ops = g.ops.get(b)
-            if not ops:
-                cells += ["NaN"] * 3
-                continue
-            low, mid, high = (statistics.quantiles(ops, n=4, method="inclusive")
-                              if len(ops) > 1 else ops * 3)
-            cells += [f"{v / 1e6:.6g}" for v in (mid, low, high)]
-        lines.append(" ".join(cells))
-    for i, b in enumerate(backends):
-        c = 3 * i + 2
-        bars.append(f"$d using {c}:{c + 1}:{c + 2}:xtic(1) lc rgb '{paint[b]}'")
-    script = TERMINAL.format(w=560, h=340) + (
-        "set style data histograms\nset style histogram errorbars gap 1 lw 1\n"
-        "set style fill solid noborder\nset boxwidth 0.92\nset yrange [0:*]\n"
-        "set errorbars front lw 1 lc rgb '#333333'\n"
-        "set ylabel 'million operations a second' textcolor rgb '#333333'\n"
-        "set xtics scale 0\n"
-        "plot " + ", ".join(bars) + "\n")
-    return gnuplot(script, {"d": "\n".join(lines) + "\n"}, tag)
-
-
-def plot_lines(series, tag, settings):
-    """@series: {backend: [(x, y)]}."""
-    backends = backend_order(series)
-    paint = colours(backends)
-    blocks = {f"d{i}": "".join(f"{x:.6g} {y:.9g}\n" for x, y in series[b])
-              for i, b in enumerate(backends)}
-    lines = ", ".join(
-        f"$d{i} using 1:2 with lines lw {3 if b == SUBJECT else 2} lc rgb '{paint[b]}'"
-        for i, b in enumerate(backends))
-    script = TERMINAL.format(w=560, h=340) + settings + "plot " + lines + "\n"
-    return gnuplot(script, blocks, tag)
-
-
-# ----------------------------------------------------------------------- page
-
-STYLE = """
-:root { color-scheme: light }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 4rem; color: #1d2228;
-  background: #fff; font: 1rem/1.55 system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .3rem }
-h2 { font-size: 1.2rem; margin: 2.6rem 0 .4rem; padding-top: .6rem; border-top: 1px solid #dde1e6 }
-h3 { font-size: 1rem; margin: 0 0 .1rem }
-p, ul { max-width: 46rem; margin: .4rem 0 .9rem }
-.note, figcaption { color: #565f6b; font-size: .9rem }
-.scroll { overflow-x: auto; margin: 0 -1rem; padding: 0 1rem }
-th:first-child, td:first-child { position: sticky; left: 0; background: #fff }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; padding: 0; list-style: none;
-  font-size: .9rem }
-.legend i { display: inline-block; width: 1.4em; height: .7em; margin-right: .45em;
-  border-radius: 2px }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { padding: .28rem .7rem; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid #e9ecf0 }
-th { font-weight: 600; border-bottom: 2px solid #c9cfd6; vertical-align: bottom }
-th:first-child, td:first-child, .left { text-align: left }
-td.wrap { white-space: normal; text-align: left; min-width: 16rem }
-td b { color: #0b62c4 }
-tr.first td { border-top: 1px solid #c9cfd6 }
-small { color: #7a838f; font-size: .85em }
-.plots { display: grid; gap: 1.8rem 2rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)) }
-figure { margin: 0; min-width: 0 }
-figure svg { display: block; width: 100%; height: auto }
-code, pre { font: .88em/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace }
-pre { background: #f4f6f8; padding: .8rem 1rem; overflow-x: auto; border-radius: 4px }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; font-size: .92rem }
-dt { color: #565f6b } dd { margin: 0; overflow-wrap: anywhere }
-@media (max-width: 40rem) { body { font-size: .95rem } th, td { padding: .28rem .45rem }
-  dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .5rem } }
-"""
-
-E = html.escape
-
-
-def table(head, rows, caption="", left=(0,)):
-    def cell(tag, i, text):
-        return f"<{tag}{' class=left' if i in left else ''}>{text}</{tag}>"
-    out = [f"<p class=note>{caption}</p>" if caption else "", "<div class=scroll><table>"]
-    out.append("<thead><tr>" + "".join(cell("th", i, t) for i, t in enumerate(head)) +
-               "</tr></thead><tbody>")
-    before = None
-    for row in rows:
-        workload = row[0].split(" ")[0]
-        first = ' class=first' if before not in (None, workload) else ''
-        before = workload
-        out.append(f"<tr{first}>" + "".join(cell("td", i, t) for i, t in enumerate(row)) + "</tr>")
-    out.append("</tbody></table></div>")
-    return "\n".join(out)
-
-
-def small_spread(text):
-    return re.sub(r" (±\S+)", r" <small>\1</small>", E(text))
-
-
-def summary_table(groups):
-    head = ["workload", "threads", "streamctx<br><small>M/s</small>", "mutex<br><small>M/s</small>",
-            "times<br>mutex", "best other", "<small>M/s</small>", "times<br>best", "times<br>urcu",
-            "time ÷<br>floor's"]
-    rows = [[f"<b>{c}</b>" if i == 4 and c != "-" else small_spread(c) for i, c in enumerate(r)]
-            for r in table_rows(groups)]
-    return table(head, rows, "Million operations a second, all threads together: median and "
-                 "half the distance between the quartiles.", (0, 5))
-
-
-def full_table(groups):
-    backends = backend_order({b for g in groups for b in g.ops})
+def print_paced(paced):
     rows = []
+    for (workload, threads), results in paced.items():
+        for b in backend_order(results):
+            result = results[b]
+            first = [workload, str(threads), rate(result["rate"])] if b == SUBJECT else [""] * 3
+            rows.append(first + [b] + [f"{result['paced_ns'][q]:,.0f}" for q in QUANTILES] +
+                        ["behind" if behind(result) else ""])
+    print("\nNanoseconds from when an operation was due to its end, at a fixed rate (M/s):\n")
+    print_columns(["workload", "T", "rate", "", *QUANTILES, ""], rows, {0, 3, 9})
+    print("\nThe rate is half of what the slower of streamctx and mutex can do; behind: it was too much,"
+          "\nand the times are the backlog's.  clock: the same schedule with nothing to do, which shows"
+          "\nthe machine's own jitter.")
+
+
+def print_backends(context, paced):
+    sizes, frees = stream_bytes(paced), free_latencies(paced)
+    print("\nBytes of memory a resident stream with one context takes; microseconds from a close to"
+          "\nits context's free, at that rate; and what the backend leaves out:\n")
+    print(f"{'':10} {'bytes':>6} {'p50':>7} {'p99':>7}  leaves out")
+    lacks = lacks_of(context)
+    for b in backend_order(lacks):
+        size = f"{sizes[b]:,.0f}" if b in sizes else "-"
+        free = [microseconds(frees[b][q]) if b in frees else "-" for q in ("p50", "p99")]
+        text = textwrap.wrap(lacks[b] or "(the subject)", WIDTH - 34)
+        print(f"{b:10} {size:>6} {free[0]:>7} {free[1]:>7}  {text[0]}")
+        for line in text[1:]:
+            print(" " * 34 + line)
+
+
+def print_rate(groups, what):
+    """For sctx-bench --rate: half the median of the slower of the two to be compared."""
+    workload, threads = what.split("/")
     for g in groups:
-        row = [E(f"{g.workload} {short(g.params)}".strip()), str(g.threads)]
-        for b in backends:
-            times = g.ratio(SUBJECT, b)
-            row.append("-" if b not in g.ops else small_spread(rate_spread(g.ops[b])) + (
-                "" if b == SUBJECT or times is None else f"<br>×{number(times)}"))
-        rows.append(row)
-    return table(["workload", "threads"] + backends, rows,
-                 "Every backend; × is how many times as fast streamctx was.")
-
-
-def legend(backends):
-    paint = colours(backends)
-    return "<ul class=legend>" + "".join(
-        f"<li><i style='background:{paint[b]}'></i>{E(b)}</li>" for b in backends) + "</ul>"
-
-
-def figures(pairs, backends):
-    return legend(backend_order(backends)) + "<div class=plots>" + "".join(
-        f"<figure><h3>{E(title)}</h3><figcaption>{E(text)}</figcaption>{svg}</figure>"
-        for title, text, svg in pairs) + "</div>"
-
-
-def bar_figures(groups):
-    plots = []
-    workloads = list(dict.fromkeys(g.workload for g in groups))
-    for w in workloads:
-        mine = [g for g in groups if g.workload == w]
-        parts = [mine]
-        if len(mine) > 4:
-            parts = [[g for g in mine if g.threads == t] for t in sorted({g.threads for g in mine})]
-        for i, part in enumerate(parts):
-            title = w
-            if len(parts) > 1:
-                title += f", {part[0].threads} thread" + ("s" if part[0].threads > 1 else "")
-            params = {g.params for g in part}
-            what = params.pop().split(":")[0] if len(params) > 1 else short(params.pop())
-            text = ABOUT.get(w, "") + (f" By {what}." if params else f" {what}." if what else "")
-            plots.append((title, text, plot_bars(part, f"bars-{w}-{i}")))
-    return figures(plots, {b for g in groups for b in g.ops} - {FLOOR})
-
-
-def load_latency(folder):
-    """{workload: {backend: latency}}"""
-    found = {}
-    for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
-        with open(path) as f:
-            result = json.load(f)
-        workload, backend = result["name"].split("/")[:2]
-        found.setdefault(workload, {})[backend] = result["latency_ns"]
-    return found
-
-
-def latency_section(found):
-    plots, rows = [], []
-    timer = None
-    for w, per_backend in found.items():
-        series = {b: [(ns, share) for ns, share in lat["ccdf"] if share > 0]
-                  for b, lat in per_backend.items()}
-        plots.append((w, "Share of opens that took longer, 2 threads.", plot_lines(
-            series, f"latency-{w}",
-            "set logscale xy\nset format xy '10^{%L}'\nset yrange [1e-7:1]\n"
-            "set grid xtics\nset xlabel 'ns' textcolor rgb '#333333'\n")))
-        for b in backend_order(per_backend):
-            lat = timer = per_backend[b]
-            rows.append([E(w), E(b)] + [f"{lat[q]:,.0f}" for q in
-                                        ("p50", "p90", "p99", "p99.9", "p99.99", "max")])
-    note = ""
-    if timer:
-        note = (f"<p class=note>Each open is timed by itself with {E(timer['timer'])}, which costs "
-                f"{timer['timer_ns']:.0f} ns, included; the work around it is not. A value is known "
-                "to 6 %. Maxima are mostly the scheduler's: the reclaimers and two busy threads "
-                "share two processors.</p>")
-    return figures(plots, set().union(*found.values())) + table(
-        ["workload", "backend", "median", "90 %", "99 %", "99.9 %", "99.99 %", "longest"], rows,
-        "Nanoseconds to open.", (0, 1)) + note
-
-
-def load_series(folder):
-    """{backend: [(seconds, ops, rss_kb, unfreed, limbo_bytes)]}"""
-    found = {}
-    for path in sorted(glob.glob(os.path.join(folder, "*.txt"))):
-        backend = re.sub(r"^[a-z_]+-|\.txt$", "", os.path.basename(path))
-        with open(path) as f:
-            rows = [[float(x) for x in line.split()] for line in f if not line.startswith("#")]
-        found[backend] = [(r[0] / 1000, *r[1:]) for r in rows]
-    return found
-
-
-def series_section(found):
-    seconds = "set xlabel 'seconds' textcolor rgb '#333333'\nset yrange [0:*]\n"
-    plots = [
-        ("Resident memory", "Of the whole process, MB.", plot_lines(
-            {b: [(r[0], r[2] / 1024) for r in rows] for b, rows in found.items()}, "rss",
-            seconds + "set ylabel 'MB' textcolor rgb '#333333'\n")),
-        ("Limbo", "Contexts made and not yet freed, in thousands.", plot_lines(
-            {b: [(r[0], r[3] / 1000) for r in rows] for b, rows in found.items()}, "limbo",
-            seconds + "set ylabel 'thousand contexts' textcolor rgb '#333333'\n")),
-    ]
-    rows = []
-    for b in backend_order(found):
-        last = found[b][-1]
-        rows.append([E(b), f"{max(r[2] for r in found[b]) / 1024:.1f}",
-                     f"{max(r[3] for r in found[b]):,.0f}",
-                     f"{max(r[4] for r in found[b]) / 1024:,.0f}" if b == SUBJECT else "-",
-                     f"{last[1] / last[0] / 1e6:.2f}" if last[0] else "-"])
-    return figures(plots, found) + table(
-        ["backend", "most MB resident", "most contexts in limbo", "most limbo, kB",
-         "million opens a second"], rows, "open_cold, 2 threads.")
-
-
-def peer_table(context):
-    lacks = {k[len("lacks_"):]: v for k, v in context.items() if k.startswith("lacks_")}
-    rows = "".join(f"<tr><td>{E(b)}</td><td class=wrap>{E(lacks[b]) or 'the subject'}</td></tr>"
-                   for b in backend_order(lacks))
-    return ("<div class=scroll><table><thead><tr><th>backend</th><th class=left>what it leaves "
-            f"out</th></tr></thead><tbody>{rows}</tbody></table></div>")
-
-
-def first_line(path, pattern):
-    try:
-        with open(path) as f:
-            return next((m.group(1) for m in (re.match(pattern, line) for line in f) if m), "")
-    except OSError:
-        return ""
-
-
-def output_of(*command):
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def machine_list(context):
-    commit = output_of("git", "describe", "--always", "--dirty")
-    facts = [
-        ("processor", first_line("/proc/cpuinfo", r"model name\s*:\s*(.*)")),
-        ("processors", f"{context['num_cpus']} at {context['mhz_per_cpu']} MHz"
-                       + (", a virtual machine" if first_line("/proc/cpuinfo",
-                          r"flags\s*:.*\b(hypervisor)\b") else "")),
-        ("kernel", f"{platform.system()} {platform.release()}"),
-        ("huge pages", first_line("/sys/kernel/mm/transparent_hugepage/enabled", r".*\[(\w+)\]")),
-        ("load before", ", ".join(f"{x:.2f}" for x in context["load_avg"])),
-        ("compiler", f"{context['compiler']}, {context['flags']}"),
-        ("malloc", f"{context['allocator']}, for every backend"),
-        ("liburcu", f"{context['liburcu']}; streamctx uses {context['rcu']}, urcu uses memb"),
-        ("Google Benchmark", context["benchmark"]),
-        ("streamctx", commit),
-        ("date", context["date"]),
-    ]
-    return "<dl>" + "".join(f"<dt>{E(k)}</dt><dd>{E(str(v))}</dd>" for k, v in facts if v) + "</dl>"
-
-
-def known_cost(groups):
-    """How far the drivers are from the cost that they were given to measure, in percent."""
-    off = []
-    for g in groups:
-        if g.workload == "known_cost":
-            ns = float(g.params.split(":")[1])
-            off += [100 * (statistics.median(ops) * ns / 1e9 / g.threads - 1)
-                    for ops in g.ops.values()]
-    return max(off, key=abs, default=None)
-
-
-def write_page(path, source, results, groups, latency, series):
-    context = results["context"]
-    off = known_cost(groups)
-    measured = [g for g in groups if g.workload != "known_cost"]
-    repetitions = max(len(ops) for g in groups for ops in g.ops.values())
-    parts = [
-        "<!doctype html><html lang=en><head><meta charset=utf-8>",
-        "<meta name=viewport content='width=device-width, initial-scale=1'>",
-        f"<title>streamctx: benchmarks</title><style>{STYLE}</style></head><body>",
-        "<h1>streamctx beside what else one would write</h1>",
-        f"<p class=note>{E(context['date'][:16].replace('T', ' '))}, "
-        f"{E(first_line('/proc/cpuinfo', r'model name.*: (.*)'))}, {context['num_cpus']} "
-        f"processors, {repetitions} interleaved repetitions.</p>",
-        summary_table(measured),
-        "<p class=note>Ratios are medians of the repetitions' own ratios. <i>floor</i> is the same "
-        "layout and work with no synchronisation, each thread with a table to itself; <i>best "
-        "other</i> is the fastest of the rest."
-        + (f" A workload of just 1000 ns by the clock, measured in between, came out {off:+.1f} % "
-           "off." if off is not None else "") + "</p>",
-        "<h2>What each one leaves out</h2>",
-        "<p>A backend that frees at once does less work in <i>open_cold</i>, <i>replay</i> and "
-        "<i>update_contended</i> than one that waits for readers.</p>", peer_table(context),
-        "<h2>Throughput</h2><p class=note>Bars are medians, whiskers the quartiles.  The floor "
-        "stands in the tables alone.</p>",
-        bar_figures(measured),
-        "<h2>Every backend</h2>", full_table(measured),
-    ]
-    if latency:
-        parts += ["<h2>Latency of opens</h2>", latency_section(latency)]
-    if series:
-        parts += ["<h2>Memory and limbo under churn</h2>",
-                  "<p>Two threads open, use and close new streams as fast as they can "
-                  "(<i>open_cold</i>); sampled every 20 ms.</p>", series_section(series)]
-    parts += [
-        "<h2>Machine</h2>", machine_list(context),
-        "<h2>Again, on yours</h2>",
-        "<pre>make deps bench\nmake bench BENCH_FILTER='open_warm/(streamctx|urcu)/' "
-        "BENCH_OUT=part.json\nbuild/bench/sctx-bench open_cold streamctx --threads 2 --seconds 30 "
-        "--series series.txt\nmake bench-process</pre>",
-        "<p class=note>Methods and their limits: bench/README.md. Raw results: "
-        f"{E(source)}.</p></body></html>",
-    ]
-    with open(path, "w", encoding="utf-8") as f:
-        f.write("\n".join(parts))
+        if (g.workload, str(g.threads)) == (workload, threads) and {SUBJECT, BASELINE} <= set(g.ops):
+            print(round(min(g.median(SUBJECT), g.median(BASELINE)) / 2))
+            return
+    sys.exit(f"report.py: {what} was not run on {SUBJECT} and {BASELINE}")
 
 
 # ----------------------------------------------------------------------- main
@@ -543,25 +143,57 @@ def check_known(paths):
     sys.exit(1 if bad else 0)
 
 
+def check_paced(slow_path, fast_path):
+    """known_cost at a rate that leaves time, and at twice what can be done."""
+    with open(slow_path) as f:
+        slow = json.load(f)
+    with open(fast_path) as f:
+        fast = json.load(f)
+    median, backlog = slow["paced_ns"]["p50"], fast["paced_ns"]["p50"] / 1e9
+    checks = [
+        ("on time, the median is the cost, ns", median, 1000, 1150),
+        ("on time, the share done", slow["count"] / slow["due"], 0.99, 1),
+        ("late, the median is a quarter of the run, s", backlog, 0.125 * 0.8, 0.125 * 1.2),
+        ("late, the share done", fast["count"] / fast["due"], 0.4, 0.52),
+    ]
+    bad = 0
+    for what, got, low, high in checks:
+        good = low <= got <= high
+        bad += not good
+        print(f"{'ok ' if good else 'BAD'} {what}: {got:.4g}, should be {low:.4g} to {high:.4g}")
+    sys.exit(1 if bad else 0)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", help="Google Benchmark's results")
-    parser.add_argument("--latency", help="folder of sctx-bench --latency --json results")
+    parser.add_argument("--paced", help="folder of sctx-bench --rate --json results")
     parser.add_argument("--series", help="folder of sctx-bench --series files")
+    parser.add_argument("--rate", metavar="WORKLOAD/T", help="print the rate to pace it at")
     parser.add_argument("--html", help="page to write")
     parser.add_argument("--check-known", nargs="+", metavar="FILE")
+    parser.add_argument("--check-paced", nargs=2, metavar="FILE")
     args = parser.parse_args()
+    if args.check_paced:
+        check_paced(*args.check_paced)
     if args.check_known:
         check_known(args.check_known)
     with open(args.json) as f:
         results = json.load(f)
     groups = load_groups(results)
+    if args.rate:
+        print_rate(groups, args.rate)
+        return
+    paced = load_paced(args.paced) if args.paced else {}
     print()
     print_table(groups)
+    print_peers(groups)
+    if paced:
+        print_paced(paced)
+        print_backends(results["context"], paced)
     print()
     if args.html:
-        write_page(args.html, args.json, results, groups,
-                   load_latency(args.latency) if args.latency else {},
+        write_page(args.html, args.json, results, groups, table_rows(groups), paced,
                    load_series(args.series) if args.series else {})
 
 

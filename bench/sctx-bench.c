@@ -21,25 +21,44 @@ struct options {
 	const char *trace;
 	const char *series;
 	bool latency;
+	bool frees;
 	bool json;
 };
 
 enum { OPT_CONTEXTS = 256, OPT_STREAMS, OPT_OPS, OPT_TRACE, OPT_SECONDS, OPT_JSON, OPT_LATENCY,
-       OPT_SERIES, OPT_LIST };
+       OPT_RATE, OPT_FREES, OPT_SERIES, OPT_LIST };
 
 static const struct argp_option option_list[] = {
 	{ "threads", 't', "T", 0, "threads (1)", 0 },
 	{ "contexts", OPT_CONTEXTS, "N", 0, "lookup_hot: contexts on the stream, 1 to 64 (4)", 0 },
-	{ "streams", OPT_STREAMS, "N", 0, "lookup_cold, open_warm: streams (1000000)", 0 },
+	{ "streams", OPT_STREAMS, "N", 0, "streams, where they are a parameter (1000000)", 0 },
 	{ "trace", OPT_TRACE, "FILE", 0, "replay: the recording", 0 },
 	{ "ops", OPT_OPS, "N", 0, "operations of each thread; of replay, passes", 0 },
 	{ "seconds", OPT_SECONDS, "S", 0, "or for how long (1)", 0 },
-	{ "latency", OPT_LATENCY, NULL, 0, "time each open: percentiles instead of throughput", 0 },
+	{ "latency", OPT_LATENCY, NULL, 0, "time each open by itself", 0 },
+	{ "rate", OPT_RATE, "R", 0, "R operations a second, all threads together, on a schedule: "
+	  "percentiles of the time from when each was due to its end", 0 },
+	{ "frees", OPT_FREES, NULL, 0, "open_cold: time from a close to the context's free", 0 },
 	{ "series", OPT_SERIES, "FILE", 0, "write memory and limbo every 20 ms to FILE", 0 },
 	{ "json", OPT_JSON, NULL, 0, "print one JSON object", 0 },
 	{ "list", OPT_LIST, NULL, 0, "list workloads and backends", 0 },
 	{ 0 },
 };
+
+/* Pairs of a workload and a backend. */
+static void list_unsupported(void)
+{
+	size_t workload_count;
+	size_t backend_count;
+	const struct workload_info *workload = bench_workloads(&workload_count);
+	const struct backend *const *backend = bench_backends(&backend_count);
+
+	for (size_t w = 0; w < workload_count; w++)
+		for (size_t b = 0; b < backend_count; b++)
+			if (!bench_supports(backend[b], &workload[w]))
+				printf("  %-18s%s\n", workload[w].name,
+				       bench_backend_name(backend[b]));
+}
 
 static void list(void)
 {
@@ -55,6 +74,8 @@ static void list(void)
 	for (size_t i = 0; i < count; i++)
 		printf("  %-18s%s\n", bench_backend_name(backends[i]),
 		       bench_backend_lacks(backends[i]));
+	puts("not supported");
+	list_unsupported();
 }
 
 static uint64_t number(const char *arg, uint64_t max, struct argp_state *state)
@@ -67,14 +88,32 @@ static uint64_t number(const char *arg, uint64_t max, struct argp_state *state)
 	return value;
 }
 
-static double positive(const char *arg, struct argp_state *state)
+static double positive(const char *arg, double max, struct argp_state *state)
 {
 	char *end;
 	double value = strtod(arg, &end);
 
-	if (end == arg || *end || !(value > 0 && value < 1e6))
-		argp_error(state, "'%s' is not a number of seconds", arg);
+	if (end == arg || *end || !(value > 0 && value < max))
+		argp_error(state, "'%s' is not a positive number below %g", arg, max);
 	return value;
+}
+
+static void check_options(const struct options *o, struct argp_state *state)
+{
+	const struct workload_info *w = o->c.workload;
+
+	if (!bench_supports(o->c.backend, w))
+		argp_error(state, "%s cannot do %s", bench_backend_name(o->c.backend), w->name);
+	if (w->param == PARAM_TRACE && !o->trace)
+		argp_error(state, "%s needs --trace", w->name);
+	if (o->latency && !w->opens)
+		argp_error(state, "%s opens nothing to time", w->name);
+	if (o->frees && !w->samples)
+		argp_error(state, "%s frees nothing to time", w->name);
+	if (w->only_paced && o->limit.rate == 0)
+		argp_error(state, "%s needs --rate", w->name);
+	if (o->limit.rate > 0 && (o->limit.iterations || w->unloads))
+		argp_error(state, "--rate goes with --seconds");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -98,10 +137,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->limit.iterations = number(arg, 1ul << 40, state);
 		break;
 	case OPT_SECONDS:
-		o->limit.seconds = positive(arg, state);
+		o->limit.seconds = positive(arg, 1e6, state);
 		break;
 	case OPT_LATENCY:
 		o->latency = true;
+		break;
+	case OPT_RATE:
+		o->limit.rate = positive(arg, 1e9, state);
+		break;
+	case OPT_FREES:
+		o->frees = true;
 		break;
 	case OPT_SERIES:
 		o->series = arg;
@@ -126,10 +171,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (state->arg_num < 2)
 			argp_usage(state);
-		if (o->c.workload->param == PARAM_TRACE && !o->trace)
-			argp_error(state, "%s needs --trace", o->c.workload->name);
-		if (o->latency && !o->c.workload->opens)
-			argp_error(state, "%s opens nothing to time", o->c.workload->name);
+		check_options(o, state);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -151,19 +193,6 @@ struct sampler {
 	bool stop;
 };
 
-static unsigned long rss_kb(void)
-{
-	unsigned long size, resident = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-
-	if (f) {
-		if (fscanf(f, "%lu %lu", &size, &resident) != 2)
-			resident = 0;
-		fclose(f);
-	}
-	return resident * ((unsigned long)sysconf(_SC_PAGESIZE) / 1024);
-}
-
 static void *sampler_main(void *arg)
 {
 	struct sampler *s = arg;
@@ -179,7 +208,7 @@ static void *sampler_main(void *arg)
 
 		bench_watch(&p);
 		fprintf(s->file, "%.1f %lu %lu %lu %lu\n", (double)(bench_now_ns() - begin) / 1e6,
-			p.ops, rss_kb(), p.unfreed, p.limbo_bytes);
+			p.ops, bench_resident_kb(), p.unfreed, p.limbo_bytes);
 		due += SERIES_PERIOD_MS * 1000000ul;
 		ts = (struct timespec){ (time_t)(due / 1000000000), (long)(due % 1000000000) };
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
@@ -187,14 +216,14 @@ static void *sampler_main(void *arg)
 	return NULL;
 }
 
-static void run_sampled(const struct options *o, struct histogram *latency,
+static void run_sampled(const struct options *o, const struct bench_probe *probe,
 			struct bench_result *result)
 {
 	struct sampler sampler = { 0 };
 	pthread_t thread;
 
 	if (!o->series) {
-		bench_run(&o->c, &o->limit, latency, result);
+		bench_run(&o->c, &o->limit, probe, result);
 		return;
 	}
 	sampler.file = fopen(o->series, "w");
@@ -202,7 +231,7 @@ static void run_sampled(const struct options *o, struct histogram *latency,
 		perror(o->series);
 		exit(1);
 	}
-	bench_run(&o->c, &o->limit, latency, result);
+	bench_run(&o->c, &o->limit, probe, result);
 	__atomic_store_n(&sampler.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	if (fclose(sampler.file)) {
@@ -212,6 +241,13 @@ static void run_sampled(const struct options *o, struct histogram *latency,
 }
 
 /* ---------------------------------------------------------------- printing */
+
+/* What can be measured of each operation, by the name it is printed under. */
+struct measured {
+	const char *name;
+	const char *what;
+	struct histogram *h;	/* NULL: not asked for */
+};
 
 static long peak_rss_kb(void)
 {
@@ -223,30 +259,7 @@ static long peak_rss_kb(void)
 static const double quantiles[] = { 0.5, 0.9, 0.99, 0.999, 0.9999 };
 #define QUANTILES (sizeof(quantiles) / sizeof(*quantiles))
 
-static uint64_t histogram_total(const struct histogram *h)
-{
-	uint64_t total = 0;
-
-	for (unsigned int i = 0; i < HISTOGRAM_BUCKETS; i++)
-		total += h->count[i];
-	return total;
-}
-
-static double quantile_ns(const struct histogram *h, double quantile)
-{
-	uint64_t total = histogram_total(h);
-	uint64_t below = 0;
-	unsigned int i;
-
-	for (i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
-		below += h->count[i];
-		if ((double)below >= quantile * (double)total)
-			break;
-	}
-	return (double)histogram_upper(i) * bench_tick_ns();
-}
-
-/* Every bucket in use as [ns, share of opens that took longer]. */
+/* Every bucket in use as [ns, share that took longer]. */
 static void print_ccdf(const struct histogram *h)
 {
 	uint64_t total = histogram_total(h);
@@ -263,39 +276,77 @@ static void print_ccdf(const struct histogram *h)
 	}
 }
 
-static void print_json(const char *name, const struct bench_result *r, const struct histogram *h)
+static void print_histogram_json(const struct measured *m)
+{
+	printf(",\"%s_ns\":{\"timer\":\"%s\",\"timer_ns\":%.1f,\"count\":%lu", m->name,
+	       bench_tick_name(), (double)bench_tick_cost() * bench_tick_ns(),
+	       histogram_total(m->h));
+	for (size_t i = 0; i < QUANTILES; i++)
+		printf(",\"p%g\":%.1f", quantiles[i] * 100,
+		       (double)histogram_quantile(m->h, quantiles[i]) * bench_tick_ns());
+	printf(",\"max\":%.1f,\"ccdf\":[", (double)m->h->max * bench_tick_ns());
+	print_ccdf(m->h);
+	printf("]}");
+}
+
+static void print_counts_json(const char *name, const struct bench_counts *c)
+{
+	printf(",\"%s\":{\"rmw\":%lu,\"fences\":%lu,\"stores\":%lu}", name, c->rmw, c->fences,
+	       c->stores);
+}
+
+static void print_json(const char *name, const struct bench_limit *limit,
+		       const struct bench_result *r, const struct measured *m)
 {
 	printf("{\"name\":\"%s\",\"ops\":%.1f,\"count\":%lu,\"seconds\":%.6f,\"contexts\":%lu,"
-	       "\"peak_rss_kb\":%ld,\"checks\":\"passed\"",
-	       name, (double)r->ops / r->seconds, r->ops, r->seconds, r->created, peak_rss_kb());
-	if (h) {
-		printf(",\"latency_ns\":{\"timer\":\"%s\",\"timer_ns\":%.1f,\"opens\":%lu",
-		       bench_tick_name(), (double)bench_tick_cost() * bench_tick_ns(),
-		       histogram_total(h));
-		for (size_t i = 0; i < QUANTILES; i++)
-			printf(",\"p%g\":%.1f", quantiles[i] * 100, quantile_ns(h, quantiles[i]));
-		printf(",\"max\":%.1f,\"ccdf\":[", (double)h->max * bench_tick_ns());
-		print_ccdf(h);
-		printf("]}");
-	}
+	       "\"peak_rss_kb\":%ld,\"site_kb\":%lu,\"checks\":\"passed\"",
+	       name, (double)r->ops / r->seconds, r->ops, r->seconds, r->created, peak_rss_kb(),
+	       r->site_kb);
+	if (limit->rate > 0)
+		printf(",\"rate\":%.1f,\"due\":%lu", limit->rate, r->due);
+	if (r->meanwhile)
+		printf(",\"meanwhile\":%lu,\"longest_ns\":%lu", r->meanwhile, r->longest_ns);
+	for (; m->name; m++)
+		if (m->h)
+			print_histogram_json(m);
+	print_counts_json("counts", &r->counts);
+	print_counts_json("counts_all", &r->counts_all);
 	puts("}");
 }
 
-static void print_text(const char *name, const struct bench_result *r, const struct histogram *h)
+static void print_histogram_text(const struct measured *m)
 {
+	printf("  %-9s", m->name);
+	for (size_t i = 0; i < QUANTILES; i++)
+		printf("p%g %.0f ns, ", quantiles[i] * 100,
+		       (double)histogram_quantile(m->h, quantiles[i]) * bench_tick_ns());
+	printf("max %.0f ns: %s\n", (double)m->h->max * bench_tick_ns(), m->what);
+}
+
+static void print_text(const char *name, const struct bench_limit *limit,
+		       const struct bench_result *r, const struct measured *m)
+{
+	bool timed = false;
+
 	printf("%s\n", name);
 	printf("  ops      %.4g/s (%lu in %.3f s)\n", (double)r->ops / r->seconds, r->ops,
 	       r->seconds);
+	if (limit->rate > 0)
+		printf("  due      %lu, at %.4g/s\n", r->due, limit->rate);
+	if (r->meanwhile)
+		printf("  meanwhile %.4g/s opened, looked up in and closed, the slowest in %.3g ms\n",
+		       (double)r->meanwhile / r->seconds, (double)r->longest_ns / 1e6);
 	printf("  checks   passed: %lu contexts created, each freed once; lookups as expected; "
 	       "nothing left open\n", r->created);
-	if (!h)
-		return;
-	printf("  open     ");
-	for (size_t i = 0; i < QUANTILES; i++)
-		printf("p%g %.0f ns, ", quantiles[i] * 100, quantile_ns(h, quantiles[i]));
-	printf("max %.0f ns\n", (double)h->max * bench_tick_ns());
-	printf("  timer    %s: costs %.0f ns, which is included\n", bench_tick_name(),
-	       (double)bench_tick_cost() * bench_tick_ns());
+	for (; m->name; m++) {
+		if (!m->h)
+			continue;
+		print_histogram_text(m);
+		timed = true;
+	}
+	if (timed)
+		printf("  timer    %s: costs %.0f ns, which is included\n", bench_tick_name(),
+		       (double)bench_tick_cost() * bench_tick_ns());
 }
 
 static void load_trace(struct options *o, struct trace *trace)
@@ -315,10 +366,9 @@ static void load_trace(struct options *o, struct trace *trace)
 
 int main(int argc, char **argv)
 {
-	static struct histogram latency;
+	static struct histogram opens, paced, frees;
 	static struct trace trace;
 	struct options o = { .c = { .threads = 1, .contexts = 4, .streams = 1000000 } };
-	struct histogram *h;
 	struct bench_result result;
 	char name[256];
 
@@ -329,14 +379,24 @@ int main(int argc, char **argv)
 		o.limit.seconds = 1;
 	if (o.trace && o.c.workload->param == PARAM_TRACE)
 		load_trace(&o, &trace);
-	h = o.latency ? &latency : NULL;
-	run_sampled(&o, h, &result);
+	struct bench_probe probe = {
+		.opens = o.latency ? &opens : NULL,
+		.paced = o.limit.rate > 0 ? &paced : NULL,
+		.frees = o.frees ? &frees : NULL,
+	};
+	const struct measured measured[] = {
+		{ "open", "each open by itself", probe.opens },
+		{ "paced", "each operation, from when it was due", probe.paced },
+		{ "free", "from the close of a stream to its context's free", probe.frees },
+		{ 0 },
+	};
+	run_sampled(&o, &probe, &result);
 	bench_case_name(&o.c, name, sizeof(name));
 	bench_finish();
 	trace_free(&trace);
 	if (o.json)
-		print_json(name, &result, h);
+		print_json(name, &o.limit, &result, measured);
 	else
-		print_text(name, &result, h);
+		print_text(name, &o.limit, &result, measured);
 	return fflush(stdout) ? 1 : 0;
 }

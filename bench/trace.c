@@ -252,10 +252,11 @@ static int one_line(struct reader *r)
 static void count_lines(struct reader *r, const char *text, const char *end)
 {
 	while (text && text < end) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+
 		r->files_room += *text == 'f';
 		r->events_room += *text == 'o' || *text == 'c';
-		text = memchr(text, '\n', (size_t)(end - text));
-		text += text != NULL;
+		text = newline ? newline + 1 : NULL;
 	}
 }
 

@@ -21,6 +21,7 @@ struct backend_ops;
 struct bench_table;
 struct bench_stream;
 struct histogram;
+struct samples;
 
 /* Print the message with what is being run, and end the process with 1. */
 void bench_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -55,9 +56,10 @@ struct replay_event {
 	bool close;
 };
 
-struct replay {
+struct replay_share {
 	struct replay_event *event;
 	size_t events;
+	size_t opens;		/* of the events */
 	struct bench_stream **slot;
 	size_t slots;
 };
@@ -69,8 +71,13 @@ struct worker {
 	unsigned int index;		/* among the threads of this run */
 	uint64_t random;		/* state of bench_random() */
 	uint64_t serial;		/* ids that this worker has made up, or calls made */
-	struct replay *replay;
+	struct replay_share *replay;
+	const uint32_t *zipf;		/* ZIPF_DRAWS numbers of streams, and where we are */
+	uint64_t zipf_at;
+	uint64_t longest; /* unload: ns of the slowest operation */
+	const void *leaver;		/* the owner that is about to leave */
 	struct histogram *latency;
+	struct samples *samples;
 
 	/* What lookups found and what they should have: compared at the end. */
 	uint64_t seen;
@@ -110,12 +117,23 @@ static inline struct sctx_id bench_fresh_id(struct worker *w)
 }
 
 #define BENCH_OWNERS 64
+#define MIXED_OWNERS 4
+#define REPLAY_OWNERS 2
+#define KNOWN_COST_NS 1000
 extern const char bench_owner[BENCH_OWNERS];
 
 /* What a module does with what it looked up: read a word of it. */
 static inline uint64_t bench_touch(const uint64_t *word)
 {
 	return word ? *word : 0;
+}
+
+/* The same, where what it says cannot be foretold. */
+static inline void bench_look(const uint64_t *word)
+{
+	uint64_t value = bench_touch(word);
+
+	__asm__ volatile("" ::"r"(value));
 }
 
 /* The compiler must do each operation anew. */

@@ -10,16 +10,22 @@
 
 #include "histogram.h"
 #include "worker.h"
+#include "zipf.h"
 
 #define BENCH_WORKLOADS(X, ...)           \
 	X(lookup_hot, __VA_ARGS__)        \
 	X(lookup_cold, __VA_ARGS__)       \
 	X(open_warm, __VA_ARGS__)         \
+	X(open_many, __VA_ARGS__)         \
+	X(open_zipf, __VA_ARGS__)         \
 	X(open_hot, __VA_ARGS__)          \
 	X(open_cold, __VA_ARGS__)         \
+	X(mixed, __VA_ARGS__)             \
 	X(update_contended, __VA_ARGS__)  \
+	X(unload, __VA_ARGS__)            \
 	X(replay, __VA_ARGS__)            \
-	X(known_cost, __VA_ARGS__)
+	X(known_cost, __VA_ARGS__)        \
+	X(bare_clock, __VA_ARGS__)
 
 #define BENCH_NUMBER(workload, ...) WORKLOAD_##workload,
 enum { BENCH_WORKLOADS(BENCH_NUMBER, ) WORKLOADS };
@@ -37,11 +43,14 @@ struct backend {
 
 #define WORKLOAD static inline __attribute__((always_inline)) void
 
-/* Only backends define it; the harness wants no more than the above. */
-#ifdef BENCH_BACKEND_H
+/* For backends; the harness wants no more than the above. */
+#if defined(BENCH_BACKEND_H) && !defined(BENCH_INTERNAL_H)
 #include "workloads/lookup.h"
 #include "workloads/open.h"
+#include "workloads/many.h"
+#include "workloads/mixed.h"
 #include "workloads/update.h"
+#include "workloads/unload.h"
 #include "workloads/replay.h"
 #include "workloads/known.h"
 #endif

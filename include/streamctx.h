@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -116,7 +117,9 @@ struct sctx_context {
 	struct sctx_stream *stream; /* where it hangs, NULL when nowhere */
 	struct sctx_context *next;  /* in limbo */
 	uint32_t refs;
-	uint32_t in_limbo;
+	uint8_t in_limbo;
+	uint8_t was_linked;
+	uint16_t flags;
 };
 
 /* ---------------------------------------------------------- read sections */
@@ -127,6 +130,7 @@ struct sctx_context {
  * short: what others retire waits for them.
  *
  * A thread attaches itself at its first section and detaches when it exits.
+ * An exit inside a section ends the section with it.
  * The first call in a thread may need a little memory for the exit hook and
  * retries until it gets it; call sctx_thread_attach() first to get an error
  * instead.  After that, wait-free.
@@ -159,7 +163,7 @@ SCTX_API int sctx_thread_detach(void);
 /*
  * The qsbr flavour only (elsewhere a no-op): tell the reclaimer that this
  * thread is about to sleep or idle outside any section.  It comes back by
- * itself at its next use of the library.  Between sections a qsbr thread that
+ * itself at its next section or update.  Between those a qsbr thread that
  * neither uses the library nor has called this holds up every grace period.
  * Does nothing inside a read section.
  * Progress: wait-free.
@@ -294,6 +298,47 @@ SCTX_API int sctx_stream_retire(struct sctx_stream *stream,
 				void (*free_fn)(struct sctx_stream *stream));
 
 /*
+ * sctx_teardown(), with @fn called first for each context that still hangs on
+ * @stream, borrowed, newest first: for contexts that their owners were to
+ * remove by themselves, such as those of a file handle at its close.  @fn may
+ * be NULL.  Returns how many there were.
+ * Mirrors the teardown of FsRtl...PerFileObjectContext, which leaks them.
+ * Progress: stream lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_teardown_report(struct sctx_stream *stream,
+				  void (*fn)(struct sctx_context *ctx, void *arg), void *arg);
+
+/*
+ * A stream behind a pointer, allocated when first needed, for files most of
+ * which never get a context: *@slot, NULL until then, is set once, to the
+ * stream that all callers get.  Readers take it with sctx_stream_load() and pass
+ * it on, NULL as well: there lookup, get and remove find nothing.
+ * Errors: -ENOMEM.
+ * Mirrors FsRtlInsertPerFileContext's control block.
+ * Progress: lock-free.  In section, in callback: yes.
+ */
+SCTX_API int sctx_stream_create(struct sctx_stream **slot, struct sctx_stream **stream);
+
+/* *@slot as it is now; NULL if no stream was created yet, or for NULL. */
+SCTX_API struct sctx_stream *sctx_stream_load(struct sctx_stream *const *slot);
+
+/*
+ * Tear down the stream behind *@slot, if any, set *@slot to NULL and free the
+ * stream after a grace period.
+ * Mirrors FsRtlTeardownPerFileContexts.
+ * Progress: stream lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_stream_drop(struct sctx_stream **slot);
+
+/*
+ * Call @fn for each context on @stream, borrowed, newest first, inside a read
+ * section.  A value other than 0 from @fn ends the walk and is returned.
+ * Progress: wait-free but for @fn.  In section, in callback: yes.
+ */
+SCTX_API int sctx_stream_for_each(const struct sctx_stream *stream,
+				  int (*fn)(struct sctx_context *ctx, void *arg), void *arg);
+
+/*
  * Matching, for lookup, get, remove, delete, insert_unique, replace and
  * get_or_create alike, newest first:
  *   (owner, instance)  both match
@@ -323,14 +368,32 @@ SCTX_API struct sctx_context *sctx_get(const struct sctx_stream *stream, const v
 				       const void *instance);
 
 /*
+ * sctx_get() for each of @n owners, in one section: @ctx[i] is the newest
+ * context of @owner[i], or NULL.  Returns how many were found.
+ * Mirrors FltGetContexts.
+ * Progress: lock-free.  In section, in callback: yes.
+ */
+SCTX_API int sctx_get_many(const struct sctx_stream *stream, size_t n, const void *const *owner,
+			   struct sctx_context **ctx);
+
+/*
+ * sctx_put() for each of @ctx[0 .. n) that is not NULL.
+ * Errors: those of sctx_put(); the first is returned, the rest are put.
+ * Mirrors FltReleaseContexts.
+ * Progress: lock-free.  In section, in callback: yes.
+ */
+SCTX_API int sctx_put_many(size_t n, struct sctx_context *const *ctx);
+
+/*
  * Hang @ctx on @stream as its newest.  The caller's reference moves to the
  * stream; on failure it stays with the caller.  Duplicates are not checked.
  * Errors: -EBUSY, @ctx hangs on a stream already; -EBADF, its last reference
- * was put; -EOPNOTSUPP, the stream is disabled or was never initialised
- * (zeroed); -ESHUTDOWN, it was torn down; -ENOMEM;
+ * was put (though the caller has taken one on the borrowed context since: wait
+ * with sctx_barrier()); -EOPNOTSUPP, the stream is disabled or was never
+ * initialised (zeroed); -ESHUTDOWN, it was torn down; -ENOMEM;
  * -EAGAIN, limbo is at its limit and the caller cannot wait (in a read
  * section or callback, or SCTX_RECLAIM_NOWAIT), or the reclaimer's thread
- * could not be started.
+ * could not be started.  A registered owner that is leaving: -ESHUTDOWN.
  * Mirrors FsRtlInsertPerStreamContext.
  * Progress: stream lock; at the limbo limit, blocks until below it.
  * In section, in callback: yes, with -EAGAIN instead of waiting.
@@ -409,7 +472,8 @@ SCTX_API int sctx_registry_create(struct sctx_registry **registry);
 
 /*
  * Destroy @registry.  No other thread may be using it.
- * Errors: -EBUSY, streams are open; nothing changed.
+ * Errors: -EBUSY, streams are open or tracked, or owners are registered;
+ * nothing changed.
  * Progress: blocks (briefly).  In section, in callback: yes.
  */
 SCTX_API int sctx_registry_destroy(struct sctx_registry *registry);
@@ -421,7 +485,8 @@ SCTX_API int sctx_registry_destroy(struct sctx_registry *registry);
  * Find the stream named @id, or create it, and take an open reference on it
  * for the caller: *@stream stays valid until the caller's sctx_close().
  * Errors: -ENOENT, not open and SCTX_OPEN_EXISTING; -ENOMEM; -EMFILE, 2^30
- * open references; -EAGAIN as for sctx_insert(), also with SCTX_OPEN_NOWAIT.
+ * open references; -EAGAIN as for sctx_insert(), also with SCTX_OPEN_NOWAIT;
+ * what the attach of an owner with SCTX_OWNER_REQUIRED failed with.
  * Progress: stream exists: lock-free; else bucket lock, and at the limbo
  * limit blocks until below it.  In section, in callback: yes, with -EAGAIN
  * instead of waiting.
@@ -462,6 +527,163 @@ SCTX_API const struct sctx_id *sctx_stream_id(const struct sctx_stream *stream);
 SCTX_API int sctx_registry_for_each(struct sctx_registry *registry,
 				    int (*fn)(struct sctx_stream *stream, void *arg), void *arg);
 
+/* ----------------------------------------------------------------- owners */
+
+/*
+ * A module that comes and goes.  Its address is the owner id of its contexts,
+ * which come from sctx_context_alloc() or sctx_owner_context_init() and from
+ * nowhere else, and end with sctx_put(): so the library knows when the last
+ * of them is gone, and the module's code may be unmapped.
+ */
+struct sctx_owner;
+
+/* Four characters that name memory, and whose it is. */
+#define SCTX_TAG(a, b, c, d)                                                \
+	((uint32_t)(unsigned char)(a) | (uint32_t)(unsigned char)(b) << 8 | \
+	 (uint32_t)(unsigned char)(c) << 16 | (uint32_t)(unsigned char)(d) << 24)
+
+#define SCTX_OWNER_NAME_MAX 31 /* characters */
+#define SCTX_ATTACH_MAX     32 /* owners of a registry that attach at open */
+
+#define SCTX_OWNER_REQUIRED 0x1u /* an attach that fails fails the open */
+#define SCTX_OWNER_LOCKED   0x2u /* contexts in memory that is never swapped out */
+
+struct sctx_owner_ops {
+	size_t size;      /* sizeof(struct sctx_owner_ops) */
+	const char *name; /* copied */
+	uint32_t tag;     /* SCTX_TAG('S', 'p', 'y', ' ') */
+	unsigned int flags;
+	size_t context_size; /* bytes that sctx_context_alloc() adds to each context */
+
+	/*
+	 * Make the context of a stream that is being created, with the
+	 * caller's reference, in *@ctx: it is linked before anyone can see the
+	 * stream.  Leave *@ctx NULL to decline.  On a negative errno the open
+	 * fails with it if the owner is SCTX_OWNER_REQUIRED, and goes on
+	 * without this owner otherwise.  Called with no lock held and outside
+	 * any section of the library's, on the thread that opens; may block.
+	 * The stream may still turn out to have been created by another
+	 * thread: then *@ctx is unlinked and freed again.  Optional.
+	 */
+	int (*attach)(struct sctx_owner *owner, const struct sctx_id *id,
+		      struct sctx_context **ctx);
+
+	/*
+	 * @ctx was unlinked, by whatever: remove, replace, teardown,
+	 * unregister.  Called once for each time that it was linked, before
+	 * the call that unlinked it returns, with no lock held and @ctx good.
+	 * It runs in a read section: it may take the module's own locks, and
+	 * may call all that does not wait.  Optional.
+	 */
+	void (*detached)(struct sctx_context *ctx);
+
+	/*
+	 * The FreeCallback (sctx_context_init()), after the last reference was
+	 * put and a grace period.  Memory from sctx_context_alloc() is freed
+	 * after it returns.  Required with sctx_owner_context_init(), else
+	 * optional.
+	 */
+	void (*free)(struct sctx_context *ctx);
+
+	void *arg; /* sctx_owner_arg() */
+};
+
+/*
+ * Register a module.  Streams that are open already get no context by
+ * themselves.
+ * Errors: -ENOSPC, SCTX_ATTACH_MAX owners attach already; -ENOMEM.
+ * Mirrors FltRegisterFilter.
+ * Progress: blocks (briefly).  In section, in callback: yes.
+ */
+SCTX_API int sctx_owner_register(struct sctx_registry *registry, const struct sctx_owner_ops *ops,
+				 struct sctx_owner **owner);
+
+/* What it was registered with.  @owner stays valid while a context of it lives. */
+SCTX_API const char *sctx_owner_name(const struct sctx_owner *owner);
+SCTX_API uint32_t sctx_owner_tag(const struct sctx_owner *owner);
+SCTX_API void *sctx_owner_arg(const struct sctx_owner *owner);
+
+/*
+ * A new context of @owner's: struct sctx_context, then context_size + @extra
+ * bytes (zeroed) that are the module's: sctx_context_data().  The caller holds
+ * its only reference.
+ * Errors: -ESHUTDOWN, @owner is leaving; -ENOMEM.
+ * Mirrors FltAllocateContext.
+ * Progress: lock-free.  In section, in callback: yes.
+ */
+SCTX_API int sctx_context_alloc(struct sctx_owner *owner, const void *instance, size_t extra,
+				struct sctx_context **ctx);
+
+static inline void *sctx_context_data(struct sctx_context *ctx)
+{
+	return ctx + 1;
+}
+
+/*
+ * As sctx_context_init(), for a context embedded in a structure that the
+ * module allocates: its ops.free is the FreeCallback.
+ * Errors: -EINVAL if it has none; -ESHUTDOWN, @owner is leaving.
+ * Mirrors FsRtlInitPerStreamContext.
+ * Progress: lock-free.  In section, in callback: yes.
+ */
+SCTX_API int sctx_owner_context_init(struct sctx_owner *owner, struct sctx_context *ctx,
+				     const void *instance);
+
+/*
+ * Tell @registry of an embedded stream, so that owners who leave find their
+ * contexts on it.  Teardown takes it off again.
+ * Errors: -EALREADY, tracked already; -ESHUTDOWN, torn down; -EOPNOTSUPP,
+ * disabled or never initialised; -EPERM, a registry's own; -ENOMEM.
+ * Progress: stream lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_stream_track(struct sctx_registry *registry, struct sctx_stream *stream);
+
+#define SCTX_LEAKS_LISTED 8
+#define SCTX_LEAK_SITES   4
+
+/* A context that someone holds a reference on. */
+struct sctx_leak {
+	const struct sctx_context *ctx; /* an address, for comparing */
+	const void *instance;
+	bool has_id;                           /* it hung on a registry's stream: */
+	struct sctx_id id;                     /* of this id */
+	const void *taken_at[SCTX_LEAK_SITES]; /* DEBUG builds: code that took references */
+};
+
+struct sctx_leaks {
+	size_t size; /* sizeof(struct sctx_leaks), set by the caller */
+	char name[SCTX_OWNER_NAME_MAX + 1];
+	uint32_t tag;
+	uint64_t held;       /* contexts of the owner that are not freed */
+	unsigned int listed; /* those of them that are known by name */
+	struct sctx_leak leak[SCTX_LEAKS_LISTED];
+};
+
+/*
+ * The module leaves: refuse new contexts of it, unlink those on every stream
+ * of its registry and on the embedded streams that the registry was told of,
+ * wait until its callbacks have returned, and forget it.  After 0 the library
+ * calls the module no more, and its code may be unmapped.
+ *
+ * A context that someone still holds stays good until it is put: then -EBUSY,
+ * with a report in *@leaks (which may be NULL), and the owner goes on
+ * refusing.  Call again when the holders have let go.
+ * Errors: -EBUSY; -ENOENT, not a registered owner; -EALREADY, another thread
+ * is at it; -EDEADLK inside a read section or a callback; -EAGAIN or -ENOMEM,
+ * the reclaimer's thread could not be started (call again).
+ * Mirrors FltUnregisterFilter.
+ * Progress: blocks.
+ */
+SCTX_API int sctx_owner_unregister(struct sctx_owner *owner, struct sctx_leaks *leaks);
+
+/*
+ * Wait until the callbacks of @owner's contexts retired before the call have
+ * returned.
+ * Errors: as sctx_barrier().
+ * Progress: blocks.
+ */
+SCTX_API int sctx_owner_drain(struct sctx_owner *owner);
+
 /* ---------------------------------------------------------------- reclaim */
 
 /*
@@ -480,6 +702,22 @@ SCTX_API int sctx_barrier(void);
  */
 SCTX_API int sctx_synchronize(void);
 
+/*
+ * Who frees.
+ *   thread  the library's own, started when first needed.
+ *   inline  the thread that retires: a call that releases, when what its
+ *           thread retired has come to a batch (1/64 of a limit, at most 256
+ *           callbacks or 64 KiB) and it is in no section and no callback,
+ *           waits for a grace period and calls back.  Creators at the limit do
+ *           the same instead of waiting.  What stays below a batch waits for
+ *           the next one or for sctx_barrier().
+ *   poll    whoever calls sctx_reclaim_poll(), an event loop.  Nobody waits
+ *           at the limit: creators get -EAGAIN.
+ * sctx_barrier() and what waits likewise does the work on the calling thread
+ * in the last two modes.
+ */
+enum sctx_reclaim_mode { SCTX_RECLAIM_THREAD, SCTX_RECLAIM_INLINE, SCTX_RECLAIM_POLL };
+
 #define SCTX_RECLAIM_NOWAIT 0x1u /* at the limit creators get -EAGAIN, none waits */
 
 struct sctx_reclaim_options {
@@ -487,40 +725,182 @@ struct sctx_reclaim_options {
 	size_t limit_bytes;     /* of limbo, > 0 */
 	size_t limit_callbacks; /* of limbo, > 0 */
 	unsigned int flags;
+	enum sctx_reclaim_mode mode;
 };
 
 #define SCTX_LIMIT_BYTES_DEFAULT     ((size_t)32 << 20)
 #define SCTX_LIMIT_CALLBACKS_DEFAULT ((size_t)256 << 10)
 
 /*
- * Set the limits of limbo, for the whole process.  At a limit what creates
- * (open of a new stream, insert) waits or gets -EAGAIN; what releases never
- * waits and never fails.  Threads account in batches, so limbo may stand over
- * a limit by up to 1/64 of it for each thread.  Bytes are those that the
+ * Set limits and mode of limbo, for the whole process.  At a limit what
+ * creates (open of a new stream, insert) waits or gets -EAGAIN; what releases
+ * never waits and never fails.  Threads account in batches, so limbo may stand
+ * over a limit by up to 1/64 of it for each thread.  Bytes are those that the
  * library knows of: streams, arrays, tables and the contexts' own headers;
  * each of these counts as one callback.
- * Errors: -EINVAL for a limit of 0, an unknown flag or a size that is not
- * that of the struct; nothing changed.
- * Progress: blocks (briefly).  In section, in callback: yes.
+ * Errors: -EINVAL for a limit of 0, an unknown flag or mode, or a size that is
+ * not that of the struct; -EDEADLK, a change of mode inside a callback or a
+ * read section; nothing changed.
+ * Progress: blocks (briefly; away from the thread mode, until that thread has
+ * ended).  In section, in callback: yes, but for a change of mode.
  */
 SCTX_API int sctx_reclaim_configure(const struct sctx_reclaim_options *options);
 
+/*
+ * In poll mode, now and then, from a timer or when idle: wait for a grace
+ * period, if anything was retired, and run at most @max of the callbacks that
+ * are due (0: all of them).
+ * What is retired now is due at the second call from now, unless an earlier
+ * one reached its @max.  Returns how many were run, those that free the
+ * library's own memory included.
+ * Errors: -EDEADLK inside a read section or a callback; -EOPNOTSUPP in
+ * another mode; -ENOMEM.
+ * Progress: blocks (for readers in their sections).
+ */
+SCTX_API int sctx_reclaim_poll(unsigned int max);
+
+/* ------------------------------------------------------------------ pools */
+
+enum sctx_pool {
+	SCTX_POOL_PAGED, /* ordinary memory */
+	SCTX_POOL_LOCKED /* never swapped out: mlock(2), within RLIMIT_MEMLOCK */
+};
+
+#define SCTX_TAGS_MAX 1024 /* of the process, ever */
+
+/*
+ * Memory by tag (SCTX_TAG), 16-byte aligned, not zeroed.  NULL with errno
+ * ENOMEM if there is none, or no more may be locked; EINVAL for an unknown
+ * pool or a tag of 0; ENOSPC for a new tag after SCTX_TAGS_MAX others.  A size
+ * of 0 gives memory that can be freed.
+ *
+ * Locks are not inherited by fork(2): in the child, what was allocated before
+ * is ordinary memory, and what the child allocates is locked.  In the parent
+ * the first write to each page after a fork copies it.
+ *
+ * Mirrors ExAllocatePoolWithTag.
+ * Progress: the allocator's.  In section, in callback: yes.
+ */
+SCTX_API void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag);
+
+/*
+ * Free what sctx_alloc() returned under the same @tag (0: whatever it was);
+ * NULL is no error.
+ * Errors, as far as the memory still shows them: -EINVAL, @tag is not the one
+ * it was allocated with; -EBADF, freed before.  DEBUG builds stop there, keep
+ * the last few hundred blocks that were freed so as to know them, and stop at
+ * one that was written to meanwhile.
+ * Mirrors ExFreePoolWithTag.
+ * Progress: the allocator's.  In section, in callback: yes.
+ */
+SCTX_API int sctx_free(void *memory, uint32_t tag);
+
+struct sctx_tag_stats {
+	uint32_t tag;
+	uint64_t bytes;   /* as asked for, in use */
+	uint64_t objects; /* in use */
+	uint64_t peak;    /* most bytes in use, as far as it was seen */
+};
+
+/*
+ * The peak is seen whenever a thread has allocated or freed 64 KiB more than
+ * it has told of, at its exit, and by this call: below the true one by less
+ * than 64 KiB for each thread.  Bytes and objects are exact when no other
+ * thread is at work.
+ *
+ * Fill @stats with the first @n tags that were ever used, in order of first
+ * use, and return how many there are.
+ * Progress: blocks (briefly).  In section, in callback: yes.
+ */
+SCTX_API size_t sctx_tag_stats_get(struct sctx_tag_stats *stats, size_t n);
+
 /* ------------------------------------------------------------------ stats */
 
+#define SCTX_LATENCY_BUCKETS 24
+
+/* Of the process.  Events count from its beginning. */
 struct sctx_stats {
 	size_t size;              /* sizeof(struct sctx_stats), set by the caller */
 	uint64_t limbo_bytes;     /* retired, not yet freed */
 	uint64_t limbo_callbacks; /* the same, in callbacks */
+	uint64_t limbo_age_ns;    /* of the oldest of them, or somewhat more */
 	uint64_t callbacks_run;
 	uint64_t grace_periods;
+	/* Grace periods that took less than 1 us << i, and not less than half of it. */
+	uint64_t grace_period_latency[SCTX_LATENCY_BUCKETS];
+	uint64_t grace_period_ns; /* sum */
+	uint64_t opens;           /* sctx_open() that succeeded */
+	uint64_t creates;         /* of them: of a new stream */
+	uint64_t closes;
+	uint64_t last_closes;
+	uint64_t inserts; /* contexts linked: insert, replace, get_or_create, attach */
+	uint64_t removes; /* contexts unlinked, by whatever */
 };
 
 /*
- * Fill @stats.  Limbo is exact when no thread is retiring.
+ * Fill @stats.  Exact when no other thread is at work.
  * Errors: -EINVAL for a size that is not that of the struct.
  * Progress: blocks (briefly).  In section, in callback: yes.
  */
 SCTX_API int sctx_stats_get(struct sctx_stats *stats);
+
+struct sctx_registry_stats {
+	size_t size;            /* sizeof(struct sctx_registry_stats), set by the caller */
+	uint64_t streams;       /* open */
+	uint64_t buckets;       /* of the table, of 7 streams each */
+	uint64_t overflows;     /* buckets chained to others because those were full */
+	uint64_t longest_chain; /* in buckets, 1 without overflow */
+	uint64_t tracked;       /* embedded streams */
+	uint64_t owners;        /* registered */
+};
+
+/*
+ * Fill @stats by a walk over the table: 64 bytes for each seven streams.
+ * Progress: blocks (for the walk).  In section, in callback: yes.
+ */
+SCTX_API int sctx_registry_stats_get(struct sctx_registry *registry,
+				     struct sctx_registry_stats *stats);
+
+struct sctx_owner_stats {
+	size_t size; /* sizeof(struct sctx_owner_stats), set by the caller */
+	char name[SCTX_OWNER_NAME_MAX + 1];
+	uint32_t tag;
+	bool leaving;      /* unregister has begun */
+	uint64_t contexts; /* not yet freed */
+	uint64_t attached; /* contexts made by attach */
+	uint64_t attach_failures;
+};
+
+/*
+ * Call @fn for each owner of @registry, in order of registration.  @fn must
+ * not register or unregister.  A value other than 0 ends the walk and is
+ * returned.
+ * Progress: blocks (briefly).  In section, in callback: yes.
+ */
+SCTX_API int sctx_registry_owners(struct sctx_registry *registry,
+				  int (*fn)(const struct sctx_owner_stats *stats, void *arg),
+				  void *arg);
+
+enum sctx_format { SCTX_TEXT, SCTX_JSON, SCTX_PROMETHEUS };
+
+/*
+ * Print all of the above to @file: the process, the tags, and @registry with
+ * its owners, if it is not NULL.
+ * Errors: -EIO if @file could not be written.
+ * Progress: blocks.  In section, in callback: yes.
+ */
+SCTX_API int sctx_stats_print(struct sctx_registry *registry, enum sctx_format format, FILE *file);
+
+/*
+ * Print a line for each open stream, with the contexts that hang on it: owners
+ * by name and tag where they are registered, by address otherwise.
+ * Errors: -EIO.
+ * Progress: blocks.  In section, in callback: yes.
+ */
+SCTX_API int sctx_registry_print(struct sctx_registry *registry, FILE *file);
+
+/* Print what sctx_owner_unregister() reported, a line for each leak. */
+SCTX_API int sctx_leaks_print(const struct sctx_leaks *leaks, FILE *file);
 
 #ifdef __cplusplus
 }

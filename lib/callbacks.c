@@ -13,6 +13,7 @@
 
 #include "magazine.h"
 #include "pool.h"
+#include "reclaim.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -50,17 +51,35 @@ static uint64_t callbacks_run;
 /* ----------------------------------------------------------- calling back */
 
 /*
+ * Others hold the context, and may from now on hang it up again.  If they have
+ * all let go before our reference is dropped, readers may have found it since,
+ * whom no grace period of ours has waited for: it goes round once more.
+ */
+static void context_drop_held(struct sctx_context *ctx)
+{
+	sctx__store(&ctx->in_limbo, 0);
+	if (sctx__put_if_others_hold(ctx))
+		return;
+	sctx__rcu_read_lock(); /* no update: a fork waits for this thread to park */
+	sctx__store(&ctx->in_limbo, 1);
+	sctx__retire_context(ctx);
+	sctx__rcu_read_unlock();
+}
+
+/*
  * Drop limbo's reference.  A grace period has passed since the context was
- * unlinked, so that only holders can still reach it: one reference is ours
- * alone.  The acquires pair with the release in other holders' puts, whose
- * use of the context is over.  @in_limbo is cleared before the reference is
- * dropped, for the holder that then puts the last one.
+ * unlinked, and nothing is hung up while limbo has it, so that only holders
+ * can still reach it: one reference is ours alone.  The acquire pairs with the
+ * release in other holders' puts, whose use of the context is over.
  */
 static void context_drop(struct sctx_context *ctx)
 {
+	if (sctx__unlikely(sctx__load_acquire(&ctx->refs) != 1)) {
+		context_drop_held(ctx);
+		return;
+	}
 	sctx__store(&ctx->in_limbo, 0);
-	if (sctx__load_acquire(&ctx->refs) == 1 || sctx__sub_acq_rel(&ctx->refs, 1) == 1)
-		ctx->free_callback(ctx);
+	ctx->free_callback(ctx);
 }
 
 /* By the time that a lane's turn comes again, its next context is fetched. */
@@ -101,38 +120,43 @@ static void account(struct sctx__limbo *ripe, size_t callbacks)
 						    : ripe->bytes / ripe->callbacks * callbacks;
 
 	ripe->callbacks -= callbacks;
+	if (!ripe->callbacks)
+		sctx__store(&ripe->since, 0);
 	ripe->bytes -= bytes;
 	sctx__add(&callbacks_run, callbacks);
 	sctx__account_freed(callbacks, bytes);
 }
 
-/* After each callback.  False: leave the rest, a fork is under way. */
-static bool run_on(struct sctx__limbo *ripe, size_t *ran)
+/* After each callback.  False: leave the rest, no more are wanted or a fork is under way. */
+static bool run_on(struct sctx__limbo *ripe, size_t *ran, size_t *left)
 {
 	if (++*ran == RUN_BATCH) {
 		account(ripe, *ran);
 		*ran = 0;
 	}
-	return sctx__likely(!sctx__load(&sctx__shared.gate));
+	return --*left > 0 && sctx__likely(!sctx__load(&sctx__shared.forking));
 }
 
-/* Contexts before streams: an owner may have put one inside the other. */
-static void run_set(struct sctx__limbo *ripe)
+/*
+ * At most *@left of them, which is counted down.  Contexts before streams: an
+ * owner may have put one inside the other.
+ */
+static void run_set(struct sctx__limbo *ripe, size_t *left)
 {
 	size_t ran = 0, empty = 0;
-	bool on = !sctx__load(&sctx__shared.gate);
+	bool on = *left > 0 && !sctx__load(&sctx__shared.forking);
 
 	sctx__self.in_callback = true;
 	for (size_t lane = 0; on && empty < SCTX__LANES; lane = (lane + 1) % SCTX__LANES) {
 		if (run_context(ripe, lane)) {
-			on = run_on(ripe, &ran);
+			on = run_on(ripe, &ran, left);
 			empty = 0;
 		} else {
 			empty++;
 		}
 	}
 	while (on && run_other(ripe))
-		on = run_on(ripe, &ran);
+		on = run_on(ripe, &ran, left);
 	sctx__self.in_callback = false;
 	if (on)
 		sctx__nodes_free(&ripe->nodes);
@@ -145,6 +169,7 @@ static void run_set(struct sctx__limbo *ripe)
 static void *runner_main(void *arg)
 {
 	struct runner *self = arg;
+	size_t all = SIZE_MAX;
 
 	while (sctx__thread_attach(true))
 		sched_yield();
@@ -156,7 +181,7 @@ static void *runner_main(void *arg)
 			continue;
 		}
 		pthread_mutex_unlock(&lock);
-		run_set(&self->ripe);
+		run_set(&self->ripe, &all);
 		sctx__rcu_offline();
 		pthread_mutex_lock(&lock);
 		self->busy = false;
@@ -211,17 +236,39 @@ static void wait_for_runners(void)
 	pthread_mutex_unlock(&lock);
 }
 
-void sctx__callbacks_run(void)
+static size_t ripe_count(void)
 {
 	size_t ripe = 0;
 
-	wait_for_runners(); /* in a child forked by one of them */
 	for (int i = 0; i < count; i++)
 		ripe += runners[i].ripe.callbacks;
+	return ripe;
+}
+
+void sctx__callbacks_run(void)
+{
+	size_t ripe, all = SIZE_MAX;
+
+	wait_for_runners(); /* in a child forked by one of them */
+	ripe = ripe_count();
 	for (int i = count - 1; i >= 0; i--)
 		if (ripe < SPREAD_MIN || !hand_over(i))
-			run_set(&runners[i].ripe);
+			run_set(&runners[i].ripe, &all);
 	wait_for_runners();
+}
+
+size_t sctx__callbacks_run_here(size_t max)
+{
+	size_t left = max;
+
+	for (int i = 0; i < count; i++)
+		run_set(&runners[i].ripe, &left);
+	return max - left;
+}
+
+bool sctx__callbacks_are_ripe(void)
+{
+	return ripe_count() > 0;
 }
 
 static struct sctx__limbo *closed_of(int cpu)
@@ -239,6 +286,11 @@ static bool any_closed(void)
 	return any;
 }
 
+bool sctx__callbacks_are_left(void)
+{
+	return any_closed() || ripe_count() > 0;
+}
+
 bool sctx__callbacks_turn(void)
 {
 	bool ripe = any_closed();
@@ -247,6 +299,21 @@ bool sctx__callbacks_turn(void)
 		sctx__limbo_move(&runners[i].ripe, &runners[i].closed);
 	sctx__limbo_take_closed(closed_of, &runners[0].ripe.nodes);
 	return ripe || any_closed();
+}
+
+uint64_t sctx__callbacks_since(void)
+{
+	uint64_t oldest = 0;
+	int n = sctx__load_acquire(&count); /* pairs with the release in sctx__callbacks_init() */
+
+	for (int i = 0; i < 2 * n; i++) {
+		struct runner *runner = &runners[i / 2];
+		uint64_t since = sctx__load(i % 2 ? &runner->ripe.since : &runner->closed.since);
+
+		if (since && (!oldest || since < oldest))
+			oldest = since;
+	}
+	return oldest;
 }
 
 uint64_t sctx__callbacks_count(void)
@@ -270,9 +337,10 @@ int sctx__callbacks_init(void)
 	if (!runners)
 		return -ENOMEM;
 	memset(runners, 0, size);
-	count = (int)cpus + 1;
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < (int)cpus + 1; i++)
 		pthread_cond_init(&runners[i].work, NULL);
+	/* Pairs with the acquire in sctx__callbacks_since(). */
+	sctx__store_release(&count, (int)cpus + 1);
 	return 0;
 }
 
@@ -293,6 +361,8 @@ void sctx__callbacks_stop(void)
 
 void sctx__callbacks_fini(void)
 {
+	if (!runners)
+		return;
 	sctx__pool_free(runners, (size_t)count * sizeof(*runners));
 	runners = NULL;
 	count = 0;

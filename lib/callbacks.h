@@ -37,6 +37,18 @@ void sctx__callbacks_after_fork(bool child);
 
 uint64_t sctx__callbacks_count(void);
 
+/*
+ * Call back at most @max of what is ripe, on the calling thread alone.  Returns
+ * how many.
+ */
+size_t sctx__callbacks_run_here(size_t max);
+bool sctx__callbacks_are_ripe(void);
+/* Collected or ripe. */
+bool sctx__callbacks_are_left(void);
+
+/* Since when something is collected and not yet called back, or 0. */
+uint64_t sctx__callbacks_since(void);
+
 /* In reclaim.c: take what was called back out of the account. */
 void sctx__account_freed(size_t callbacks, size_t bytes);
 

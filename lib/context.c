@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A stream's list: insert, lookup, remove, teardown, and the contexts on it.
- * Called by users and by lib/registry.c.  The list itself is in list.h.
+ * Contexts on a stream: insert, lookup, remove, and references.  Called by
+ * users, and by owner.c and unload.c.  The list itself is in list.h, the last
+ * put in refs.h, streams are in stream.c.
  *
  * The stream's lock covers list, entries, flags, and the @stream field of the
  * contexts that hang here.
- *
- * References.  A context's count is at least one until its callback runs: the
- * last holder does not drop its reference but hands it to limbo, which drops
- * it after a grace period.  So taking a reference on a borrowed context is
- * one addition that cannot fail, and the usual last put is a load.
  */
 #include "context.h"
-#include "debug.h"
 #include "list.h"
-#include "reclaim.h"
+#include "refs.h"
 
-#include <errno.h>
+#include <limits.h>
 
 #define REFS_MAX (UINT32_C(1) << 31)
 
@@ -40,7 +35,7 @@ int sctx_context_init(struct sctx_context *ctx, const void *owner, const void *i
  * Relaxed: the caller's own reference, or its read section, keeps the count
  * from being the last one.
  */
-struct sctx_context *sctx_ref(struct sctx_context *ctx)
+static struct sctx_context *ref(struct sctx_context *ctx)
 {
 	if (!ctx)
 		return NULL;
@@ -51,37 +46,11 @@ struct sctx_context *sctx_ref(struct sctx_context *ctx)
 	return ctx;
 }
 
-/* The caller holds the only reference left, which goes to limbo. */
-static int put_last(struct sctx_context *ctx)
+struct sctx_context *sctx_ref(struct sctx_context *ctx)
 {
-	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
-		return sctx__misuse(-EBADF, "put of a context whose last reference was put", ctx);
-	if (sctx__load(&ctx->stream))
-		return sctx__misuse(-EBUSY, "put of a context that only its stream holds", ctx);
-	sctx__store(&ctx->in_limbo, 1);
-	sctx__retire_context(ctx);
-	return 0;
-}
-
-/*
- * A count of one is the caller's own: others can only add to it, through a
- * borrowed pointer, and limbo waits for those who could.  So the last put
- * writes no count.  The acquire pairs with the release of the puts before.
- */
-static bool put_if_others_hold(struct sctx_context *ctx)
-{
-	uint32_t refs = sctx__load_acquire(&ctx->refs);
-
-	while (refs > 1)
-		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
-			return true;
-	return false;
-}
-
-/* sctx_put() inside an update. */
-static int put_inside(struct sctx_context *ctx)
-{
-	return put_if_others_hold(ctx) ? 0 : put_last(ctx);
+	ctx = ref(ctx);
+	sctx__debug_took(ctx);
+	return ctx;
 }
 
 int sctx_put(struct sctx_context *ctx)
@@ -90,35 +59,37 @@ int sctx_put(struct sctx_context *ctx)
 
 	if (!ctx)
 		return -EINVAL;
-	if (put_if_others_hold(ctx))
+	if (sctx__put_if_others_hold(ctx))
 		return 0;
 	sctx__update_begin();
-	error = put_last(ctx);
+	error = sctx__put_inside(ctx);
 	sctx__update_end();
 	return error;
 }
 
 /*
- * Say that @ctx hangs on @stream.  A holder who is not alone may meet another
- * who inserts it elsewhere; one who is alone needs no atomic operation, nor
- * does one who has just taken a second reference for himself (@ours of them).
+ * Say that @ctx hangs on @stream.  Others may want it elsewhere: those who hold
+ * it, and those who borrowed it when it was linked before, and take a reference
+ * now.  Until that first time, who is alone needs no atomic operation, nor does
+ * one who has just taken a second reference for himself (@ours of them).
+ *
+ * What limbo still holds is refused, though a borrower has taken a reference:
+ * limbo's ends with a grace period that has begun, and so must not be the last
+ * one of what later readers find.
  */
 static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
+	bool alone = sctx__load_acquire(&ctx->refs) == ours;
 	struct sctx_stream *nowhere = NULL;
 
-	if (sctx__load_acquire(&ctx->refs) == ours) {
-		if (sctx__load(&ctx->in_limbo))
-			return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
-		if (sctx__load(&ctx->stream))
-			return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream",
-					    ctx);
+	if (sctx__load(&ctx->in_limbo))
+		return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
+	/* Pairs with the acquire in sctx_detach(), as the compare-and-swap does. */
+	if (alone && !sctx__load(&ctx->was_linked))
 		sctx__store_release(&ctx->stream, stream);
-		return 0;
-	}
-	/* Pairs with the acquire in sctx_detach(), as the store above does. */
-	if (!sctx__cas_acq_rel(&ctx->stream, &nowhere, stream))
+	else if (!sctx__cas_acq_rel(&ctx->stream, &nowhere, stream))
 		return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream", ctx);
+	sctx__store(&ctx->was_linked, 1);
 	return 0;
 }
 
@@ -136,9 +107,42 @@ struct sctx_context *sctx_get(const struct sctx_stream *stream, const void *owne
 	struct sctx_context *ctx;
 
 	sctx__rcu_read_lock();
-	ctx = sctx_ref(sctx__lookup(stream, owner, instance));
+	ctx = ref(sctx__lookup(stream, owner, instance));
 	sctx__rcu_read_unlock();
+	sctx__debug_took(ctx);
 	return ctx;
+}
+
+int sctx_get_many(const struct sctx_stream *stream, size_t n, const void *const *owner,
+		  struct sctx_context **ctx)
+{
+	int found = 0;
+
+	if (n > INT_MAX || (n && (!owner || !ctx)))
+		return -EINVAL;
+	sctx__rcu_read_lock();
+	for (size_t i = 0; i < n; i++) {
+		ctx[i] = owner[i] ? ref(sctx__lookup(stream, owner[i], NULL)) : NULL;
+		found += ctx[i] != NULL;
+		sctx__debug_took(ctx[i]);
+	}
+	sctx__rcu_read_unlock();
+	return found;
+}
+
+int sctx_put_many(size_t n, struct sctx_context *const *ctx)
+{
+	int first = 0;
+
+	if (n && !ctx)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		int error = ctx[i] ? sctx_put(ctx[i]) : 0;
+
+		if (!first)
+			first = error;
+	}
+	return first;
 }
 
 /* ------------------------------------------------------------------ insert */
@@ -153,6 +157,7 @@ struct insertion {
 	struct sctx_context *ctx;
 	enum mode mode;
 	uint32_t ours;              /* references on ctx that are the caller's */
+	bool blind;                 /* nobody asks for what exists */
 	struct sctx_context *found; /* existing (referenced), or replaced */
 	struct sctx__array *spare;  /* allocated for the list to grow into */
 	size_t need;                /* entries that a spare must hold */
@@ -231,7 +236,7 @@ static enum step insert_locked(struct insertion *ins, uint32_t state, struct sct
 	struct sctx_context *ctx = ins->ctx, *match;
 	const struct sctx_entry *entry = NULL;
 
-	ins->error = state_error(state);
+	ins->error = sctx__owned_refused(ctx) ? -ESHUTDOWN : state_error(state);
 	if (ins->error)
 		return DONE;
 	if (ins->mode != INSERT)
@@ -250,6 +255,17 @@ static void spare_free(struct insertion *ins)
 	if (ins->spare)
 		array_free(&ins->spare->block);
 	ins->spare = NULL;
+}
+
+/* Count, and tell the owner of what was replaced. */
+static void insert_done(struct insertion *ins)
+{
+	sctx__count(SCTX__INSERTS, 1);
+	if (!ins->found)
+		return;
+	sctx__count(SCTX__REMOVES, 1);
+	sctx__owned_unlinked(ins->found, ins->stream);
+	sctx__owned_handed_out(ins->found, ins->stream);
 }
 
 /* The caller has been admitted. */
@@ -273,10 +289,13 @@ static void insert_admitted(struct insertion *ins)
 		sctx__update_begin();
 		state = stream_lock(ins->stream);
 		step = insert_locked(ins, state, &old);
+		/* Unasked, not even for a moment: its remover may free it at once. */
 		if (ins->error == -EEXIST)
-			ins->found = sctx_ref(ins->found);
+			ins->found = ins->blind ? NULL : ref(ins->found);
 		stream_unlock(ins->stream, state);
 		array_retire(old);
+		if (step == DONE && !ins->error)
+			insert_done(ins);
 		sctx__update_end();
 	} while (step == NEED_ARRAY);
 	spare_free(ins);
@@ -288,9 +307,19 @@ static int insert(struct insertion *ins)
 	if (!ins->stream || !ins->ctx || !ins->ctx->owner || !ins->ctx->free_callback)
 		return -EINVAL;
 	ins->error = sctx__admit(false);
-	if (!ins->error)
-		insert_admitted(ins);
+	if (ins->error)
+		return ins->error;
+	sctx__owned_forget(ins->ctx);
+	insert_admitted(ins);
 	return ins->error;
+}
+
+int sctx__stream_attach(struct sctx_stream *stream, struct sctx_context *ctx)
+{
+	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT, .ours = 1 };
+
+	insert_admitted(&ins);
+	return ins.error;
 }
 
 /* Give the caller what was found, or drop it if he does not want it. */
@@ -312,10 +341,13 @@ int sctx_insert(struct sctx_stream *stream, struct sctx_context *ctx)
 int sctx_insert_unique(struct sctx_stream *stream, struct sctx_context *ctx,
 		       struct sctx_context **existing)
 {
-	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE, .ours = 1 };
+	struct insertion ins = {
+		.stream = stream, .ctx = ctx, .mode = INSERT_UNIQUE, .ours = 1, .blind = !existing
+	};
 	int error = insert(&ins);
 
 	hand_out(existing, ins.found);
+	sctx__debug_took(existing ? *existing : NULL);
 	return error;
 }
 
@@ -325,6 +357,7 @@ int sctx_replace(struct sctx_stream *stream, struct sctx_context *ctx, struct sc
 	int error = insert(&ins);
 
 	hand_out(old, ins.found);
+	sctx__debug_took(old ? *old : NULL);
 	return error;
 }
 
@@ -343,7 +376,7 @@ static int insert_created(struct sctx_stream *stream, struct sctx_context *creat
 	if (sctx__load_acquire(&created->refs) == 1)
 		sctx__store(&created->refs, 2);
 	else
-		sctx_ref(created);
+		ref(created);
 	insert_admitted(&ins);
 	if (!ins.error) {
 		*ctx = created;
@@ -382,41 +415,69 @@ static int get_or_create_slow(struct sctx_stream *stream, const void *owner, con
 int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void *instance,
 		       sctx_create_fn create, void *arg, struct sctx_context **ctx)
 {
+	int error = 0;
+
 	if (!ctx)
 		return -EINVAL;
 	*ctx = NULL;
 	if (!stream || !owner || !create)
 		return -EINVAL;
 	*ctx = sctx_get(stream, owner, instance);
-	return *ctx ? 0 : get_or_create_slow(stream, owner, instance, create, arg, ctx);
+	if (!*ctx)
+		error = get_or_create_slow(stream, owner, instance, create, arg, ctx);
+	sctx__debug_took(*ctx);
+	return error;
 }
 
 /* ------------------------------------------------------------------ remove */
 
-/* Stream locked.  Readers that have the context already keep it. */
+/*
+ * Stream locked.  Readers that have the context already keep it.  Pairs with
+ * the acquire in sctx__entry_match(): who sees it gone sees what was inserted
+ * before.
+ */
 static void entry_unlink(const struct sctx_entry *entry, struct sctx_context *ctx)
 {
-	sctx__store(entry_context(entry), NULL);
+	sctx__store_release(entry_context(entry), NULL);
 	sctx__store_release(&ctx->stream, NULL); /* pairs with context_claim() */
+}
+
+/*
+ * Inside an update.  The stream's reference is the caller's; the owner has
+ * been told.
+ */
+static struct sctx_context *unlink_match(struct sctx_stream *stream, const void *owner,
+					 const void *instance)
+{
+	uint32_t state = stream_lock(stream);
+	struct sctx_context *ctx = NULL;
+	const struct sctx_entry *entry =
+		sctx__view_find(sctx__list_view(stream), owner, instance, &ctx);
+
+	if (entry)
+		entry_unlink(entry, ctx);
+	stream_unlock(stream, state);
+	if (!entry)
+		return NULL;
+	sctx__count(SCTX__REMOVES, 1);
+	sctx__owned_unlinked(ctx, stream);
+	return ctx;
 }
 
 struct sctx_context *sctx_remove(struct sctx_stream *stream, const void *owner,
 				 const void *instance)
 {
-	const struct sctx_entry *entry;
-	struct sctx_context *ctx = NULL;
-	uint32_t state;
+	struct sctx_context *ctx;
 
 	if (!stream)
 		return NULL;
 	sctx__update_begin();
-	state = stream_lock(stream);
-	entry = sctx__view_find(sctx__list_view(stream), owner, instance, &ctx);
-	if (entry)
-		entry_unlink(entry, ctx);
-	stream_unlock(stream, state);
+	ctx = unlink_match(stream, owner, instance);
+	if (ctx)
+		sctx__owned_handed_out(ctx, stream);
 	sctx__update_end();
-	return entry ? ctx : NULL;
+	sctx__debug_took(ctx);
+	return ctx;
 }
 
 int sctx_delete(struct sctx_stream *stream, const void *owner, const void *instance)
@@ -425,8 +486,36 @@ int sctx_delete(struct sctx_stream *stream, const void *owner, const void *insta
 
 	if (!stream)
 		return -EINVAL;
-	ctx = sctx_remove(stream, owner, instance);
-	return ctx ? sctx_put(ctx) : -ENOENT;
+	sctx__update_begin();
+	ctx = unlink_match(stream, owner, instance);
+	if (ctx)
+		sctx__put_inside(ctx);
+	sctx__update_end();
+	return ctx ? 0 : -ENOENT;
+}
+
+/* The newest of @owner's on @stream, a disabled one too. */
+static struct sctx_context *unlink_owned(struct sctx_stream *stream, const struct sctx_owner *owner)
+{
+	uint32_t state = stream_lock(stream);
+	struct sctx_context *ctx = NULL;
+	const struct sctx_entry *entry = sctx__view_match(list_all(stream), owner, NULL, &ctx);
+
+	if (entry)
+		entry_unlink(entry, ctx);
+	stream_unlock(stream, state);
+	return entry ? ctx : NULL;
+}
+
+void sctx__stream_sweep(struct sctx_stream *stream, const struct sctx_owner *owner)
+{
+	struct sctx_context *ctx;
+
+	while ((ctx = unlink_owned(stream, owner)) != NULL) {
+		sctx__count(SCTX__REMOVES, 1);
+		sctx__owned_unlinked(ctx, stream);
+		sctx__put_inside(ctx);
+	}
 }
 
 /* Unlink @ctx if it hangs on @stream still.  Stream locked. */
@@ -464,116 +553,11 @@ int sctx_detach(struct sctx_context *ctx)
 		unlinked = unlink_if_here(stream, ctx);
 		stream_unlock(stream, state);
 	}
-	if (unlinked)
-		put_inside(ctx);
+	if (unlinked) {
+		sctx__count(SCTX__REMOVES, 1);
+		sctx__owned_unlinked(ctx, stream);
+		sctx__put_inside(ctx);
+	}
 	sctx__update_end();
 	return unlinked ? 0 : -ENOENT;
-}
-
-/* ----------------------------------------------------------------- streams */
-
-void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags)
-{
-	stream->list = 0;
-	stream->state = SCTX__READY | flags;
-	stream->opens = 1;
-}
-
-int sctx_stream_init(struct sctx_stream *stream)
-{
-	if (!stream)
-		return -EINVAL;
-	sctx__stream_setup(stream, 0);
-	return 0;
-}
-
-bool sctx_stream_supports_contexts(const struct sctx_stream *stream)
-{
-	return stream && sctx__load(&stream->state) & SCTX__READY;
-}
-
-/* The release keeps the list's contents ahead of it, as every store of it does. */
-int sctx_stream_disable(struct sctx_stream *stream)
-{
-	uint32_t state;
-
-	if (!stream)
-		return -EINVAL;
-	sctx__update_begin();
-	state = stream_lock(stream);
-	if (state & SCTX__READY)
-		sctx__store_release(&stream->list, stream->list | SCTX__LIST_HIDDEN);
-	stream_unlock(stream, state & ~SCTX__READY);
-	sctx__update_end();
-	return 0;
-}
-
-/*
- * Once the list is empty and the stream torn, nobody but us changes the
- * entries, so the contexts are dropped without the lock.
- */
-int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also)
-{
-	uint32_t state = stream_lock(stream);
-	struct sctx__view all = list_all(stream);
-	struct sctx__array *array = list_array(stream->list);
-
-	sctx__store_release(&stream->list, 0);
-	stream_unlock(stream, (state & ~SCTX__READY) | SCTX__TORN | also);
-
-	for (uintptr_t i = 0; i < all.count; i++) {
-		struct sctx_context *ctx = all.entry[i].context;
-
-		if (!ctx)
-			continue;
-		/* Pairs with context_claim(): it may hang elsewhere from now on. */
-		sctx__store_release(&ctx->stream, NULL);
-		put_inside(ctx);
-	}
-	array_retire(array);
-	if (state & also)
-		return sctx__misuse(-EALREADY, "stream retired twice", stream);
-	return 0;
-}
-
-int sctx_teardown(struct sctx_stream *stream)
-{
-	if (!stream)
-		return -EINVAL;
-	sctx__update_begin();
-	sctx__stream_teardown(stream, 0);
-	sctx__update_end();
-	return 0;
-}
-
-int sctx_teardown_sync(struct sctx_stream *stream)
-{
-	if (!stream)
-		return -EINVAL;
-	if (sctx__must_not_wait())
-		return -EDEADLK;
-	sctx_teardown(stream);
-	return sctx_barrier();
-}
-
-/*
- * Teardown and retiring share one section: contexts that hung here reach
- * limbo no later than the stream, and are called back no later.
- */
-int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream))
-{
-	int error;
-
-	if (!stream || !free_fn)
-		return -EINVAL;
-	if (sctx__load(&stream->state) & SCTX__MANAGED)
-		return -EPERM;
-	sctx__update_begin();
-	error = sctx__stream_teardown(stream, SCTX__RETIRED);
-	if (!error) {
-		stream->free_fn = free_fn;
-		sctx__retire_stream(stream);
-	}
-	sctx__update_end();
-	return error;
 }

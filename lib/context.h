@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the registry needs of a stream's list beyond the public API. */
+/* What registry and owners need of a stream's list beyond the public API. */
 #ifndef SCTX_CONTEXT_H
 #define SCTX_CONTEXT_H
 
@@ -10,11 +10,18 @@
 #define SCTX__TORN    4u  /* torn down */
 #define SCTX__RETIRED 8u  /* its memory was handed to limbo */
 #define SCTX__MANAGED 16u /* a registry's */
+#define SCTX__TRACKED 32u /* a registry knows it; @next is its record (track.h) */
 
 /* Before publication: an empty list with these flags and one open reference. */
 void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags);
 
 /* sctx_teardown() inside an update, setting flags @also.  -EALREADY if one was set. */
 int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also);
+
+/* sctx_insert() without waiting, for a stream that nobody else knows yet. */
+int sctx__stream_attach(struct sctx_stream *stream, struct sctx_context *ctx);
+
+/* Inside an update: unlink and put all of @owner's contexts, who is leaving. */
+void sctx__stream_sweep(struct sctx_stream *stream, const struct sctx_owner *owner);
 
 #endif /* SCTX_CONTEXT_H */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Misuse that can be seen.  A release build returns the error; `make DEBUG=1`
- * says what was wrong and stops at the spot.
+ * says what was wrong and stops at the spot.  It also remembers which code
+ * took references on the contexts of registered owners, for leak reports.
  */
 #ifndef SCTX_DEBUG_H
 #define SCTX_DEBUG_H
 
+#include <streamctx.h>
+
 #ifdef SCTX_DEBUG
 
-#include <stdio.h>
 #include <stdlib.h>
 
 static inline int sctx__misuse(int error, const char *what, const void *object)
@@ -17,6 +19,14 @@ static inline int sctx__misuse(int error, const char *what, const void *object)
 	abort();
 }
 
+void sctx__debug_took_at(const struct sctx_context *ctx, const void *site);
+void sctx__debug_forget(const struct sctx_context *ctx);
+/* Add what is remembered of @owner's contexts. */
+void sctx__debug_report(const struct sctx_owner *owner, struct sctx_leaks *leaks);
+
+/* In a function of the API: its caller took a reference on @ctx (or on none). */
+#define sctx__debug_took(ctx) sctx__debug_took_at((ctx), __builtin_return_address(0))
+
 #else
 
 static inline int sctx__misuse(int error, const char *what, const void *object)
@@ -24,6 +34,22 @@ static inline int sctx__misuse(int error, const char *what, const void *object)
 	(void)what;
 	(void)object;
 	return error;
+}
+
+static inline void sctx__debug_took(const struct sctx_context *ctx)
+{
+	(void)ctx;
+}
+
+static inline void sctx__debug_forget(const struct sctx_context *ctx)
+{
+	(void)ctx;
+}
+
+static inline void sctx__debug_report(const struct sctx_owner *owner, struct sctx_leaks *leaks)
+{
+	(void)owner;
+	(void)leaks;
 }
 
 #endif

@@ -25,7 +25,7 @@ struct sctx__node *sctx__node_alloc(void);
 void sctx__node_free(struct sctx__node *node);
 
 /*
- * By the reclaimer, after a grace period and with threads_lock held: return
+ * By the reclaimer, after a grace period and with sctx__threads_lock held: return
  * what is waiting, and let @closed wait.  What the thread has no use for is
  * added to @surplus, to be freed.
  */

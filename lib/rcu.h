@@ -238,4 +238,20 @@ static inline bool sctx__rcu_inside(void *reader)
 #endif
 #endif /* !bp */
 
+/*
+ * The calling thread, whose @reader the library registered (or NULL), has done
+ * something without a section: qsbr takes it for the end of one.
+ */
+static inline void sctx__rcu_quiescent(const void *reader)
+{
+#if defined(SCTX_RCU_QSBR)
+	unsigned long seen = reader ? ((const struct urcu_qsbr_reader *)reader)->ctr : 0;
+
+	if (seen && seen != CMM_LOAD_SHARED(urcu_qsbr_gp.ctr) && sctx__qsbr_nesting == 0)
+		urcu_qsbr_quiescent_state();
+#else
+	(void)reader;
+#endif
+}
+
 #endif /* SCTX_RCU_H */

@@ -12,15 +12,19 @@
  * so that one grace period serves all threads and both purposes, and what is
  * retired is freed one to two grace periods later.
  *
- * Who creates starts the thread, so that who releases need not.  The lock
+ * Who creates starts the thread, so that who releases need not.  In the inline
+ * and the poll mode there is none, and cycles are run by the threads that
+ * retire, or by sctx_reclaim_poll(), one at a time (@cycling).  The lock
  * covers the fields of `reclaimer`.  No lock is held during a grace period or
  * a callback.  Order: reclaimer.lock, then those of callbacks.c and thread.c.
  */
 #include "reclaim.h"
 
 #include "callbacks.h"
+#include "stats.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -45,11 +49,19 @@ static struct {
 	uint64_t finished;
 	uint64_t wanted; /* cycles that someone waits for: no pause before */
 	bool parked;     /* for a fork */
-	bool stop;
+	bool running;    /* the thread is */
+	bool stop;       /* when nothing is left */
+	bool stop_now;
+	bool changing;    /* the mode is, by a thread that waits */
+	bool cycling;     /* a thread of the host's runs a cycle: */
+	pthread_t cycler; /* this one */
+	enum sctx_reclaim_mode mode;
 	unsigned int flags;
 	int64_t limit_callbacks;
 	int64_t limit_bytes;
 	uint64_t grace_periods;
+	uint64_t grace_period_ns;
+	uint64_t latency[SCTX_LATENCY_BUCKETS];
 } reclaimer = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.work = PTHREAD_COND_INITIALIZER,
@@ -89,6 +101,7 @@ void sctx__account_flush_slow(struct sctx__thread *self)
 	sctx__add(&sctx__account.bytes, (int64_t)self->pending_bytes);
 	sctx__store(&self->pending_callbacks, 0);
 	sctx__store(&self->pending_bytes, 0);
+	self->reclaim_due = sctx__load(&reclaimer.mode) == SCTX_RECLAIM_INLINE;
 	if (limbo_reaches(8) || (sctx__load(&sctx__shared.paused) && limbo_reaches(1))) {
 		pthread_mutex_lock(&reclaimer.lock);
 		update_full();
@@ -128,21 +141,6 @@ static int64_t limit_of(size_t limit)
 	return limit > LIMIT_MAX ? LIMIT_MAX : (int64_t)limit;
 }
 
-int sctx_reclaim_configure(const struct sctx_reclaim_options *options)
-{
-	if (!options || options->size != sizeof(*options) || options->limit_bytes == 0 ||
-	    options->limit_callbacks == 0 || options->flags & ~SCTX_RECLAIM_NOWAIT)
-		return -EINVAL;
-	pthread_mutex_lock(&reclaimer.lock);
-	sctx__store(&reclaimer.limit_bytes, limit_of(options->limit_bytes));
-	sctx__store(&reclaimer.limit_callbacks, limit_of(options->limit_callbacks));
-	sctx__store(&reclaimer.flags, options->flags);
-	set_batches();
-	update_full();
-	pthread_mutex_unlock(&reclaimer.lock);
-	return 0;
-}
-
 /* ------------------------------------------------------------------ cycles */
 
 /*
@@ -159,35 +157,62 @@ static void wait_for_lull(void)
 		nanosleep(&nap, NULL);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Bucket i: less than 1 us << i.  The last takes the rest. */
+static void count_grace_period(uint64_t ns)
+{
+	int bucket = 0;
+
+	while (bucket < SCTX_LATENCY_BUCKETS - 1 && ns >= (uint64_t)1000 << bucket)
+		bucket++;
+	sctx__store(&reclaimer.latency[bucket], reclaimer.latency[bucket] + 1);
+	sctx__store(&reclaimer.grace_period_ns, reclaimer.grace_period_ns + ns);
+	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
+}
+
+/* Offline from here on: the callbacks that follow hold up nobody's grace period. */
+static void grace_period(void)
+{
+	uint64_t begin;
+
+	sctx__rcu_offline();
+	wait_for_lull();
+	begin = now_ns();
+	sctx__synchronize();
+	count_grace_period(now_ns() - begin);
+}
+
 /* True if there was anything to do. */
 static bool cycle(void)
 {
 	bool any;
 
 	sctx__limbo_turn_phase();
-	wait_for_lull();
-	sctx__synchronize();
-	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
+	grace_period();
 	any = sctx__callbacks_turn();
 	sctx__callbacks_run();
 	sctx__rcu_offline();
 	return any;
 }
 
-/*
- * Stop while a fork is under way, so that the child finds all lists whole.
- * What its callbacks had left is called back by the next cycle.
- */
+/* Stop while a fork is under way, so that the child finds all lists whole. */
 static void park_for_fork(void)
 {
+	sctx__rcu_offline(); /* a callback may have used a section: the fork waits for none */
 	pthread_mutex_lock(&reclaimer.lock);
 	reclaimer.parked = true;
 	pthread_cond_broadcast(&reclaimer.done);
-	while (sctx__load(&sctx__shared.gate))
+	while (sctx__load(&sctx__shared.forking))
 		pthread_cond_wait(&reclaimer.work, &reclaimer.lock);
 	reclaimer.parked = false;
 	pthread_mutex_unlock(&reclaimer.lock);
-	sctx__callbacks_run();
 }
 
 static struct timespec after(time_t seconds, long ns)
@@ -203,8 +228,8 @@ static struct timespec after(time_t seconds, long ns)
 /* With the lock held: nobody waits for a cycle, the process is not ending. */
 static bool may_rest(void)
 {
-	return reclaimer.finished >= reclaimer.wanted && !reclaimer.stop &&
-	       !sctx__load(&sctx__shared.gate);
+	return reclaimer.finished >= reclaimer.wanted && !reclaimer.stop && !reclaimer.stop_now &&
+	       !sctx__load(&sctx__shared.forking);
 }
 
 static void pause_between_cycles(void)
@@ -240,12 +265,14 @@ static void *reclaimer_main(void *unused)
 	sctx__rcu_offline();
 	pthread_mutex_lock(&reclaimer.lock);
 	sctx__store(&sctx__shared.sleeping, 0);
-	while (busy || !reclaimer.stop) {
+	while (!reclaimer.stop_now && (busy || !reclaimer.stop)) {
 		reclaimer.started++;
 		pthread_mutex_unlock(&reclaimer.lock);
 		busy = cycle();
-		while (sctx__load(&sctx__shared.gate))
+		while (sctx__load(&sctx__shared.forking)) {
 			park_for_fork();
+			sctx__callbacks_run(); /* what its callbacks had left */
+		}
 		pthread_mutex_lock(&reclaimer.lock);
 
 		reclaimer.finished++;
@@ -259,6 +286,7 @@ static void *reclaimer_main(void *unused)
 			sctx__store(&sctx__shared.sleeping, 1);
 		} else {
 			sleep_until_work();
+			busy = true; /* woken for work, perhaps, even where it is to end */
 		}
 	}
 	pthread_mutex_unlock(&reclaimer.lock);
@@ -266,7 +294,7 @@ static void *reclaimer_main(void *unused)
 	return NULL;
 }
 
-/* With the lock held. */
+/* With the lock held: see to it that there is who reclaims. */
 static int start_thread(void)
 {
 	sigset_t all, before;
@@ -278,10 +306,16 @@ static int start_thread(void)
 	if (error)
 		return error;
 	set_batches();
+	if (reclaimer.mode != SCTX_RECLAIM_THREAD) {
+		sctx__store(&sctx__shared.sleeping, 0);
+		sctx__store(&sctx__shared.worker, 1);
+		return 0;
+	}
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&reclaimer.thread, NULL, reclaimer_main, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	reclaimer.running = error == 0;
 	if (!error)
 		sctx__store(&sctx__shared.worker, 1);
 	return -error;
@@ -298,7 +332,140 @@ void sctx__wake_reclaimer_slow(void)
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
+/* ------------------------------------------- cycles on threads of the host's */
+
+/* With the lock held: have the cycles to oneself.  False if the thread is to run them. */
+static bool cycle_claim(void)
+{
+	while (reclaimer.mode != SCTX_RECLAIM_THREAD &&
+	       (reclaimer.cycling || reclaimer.running || sctx__load(&sctx__shared.forking)))
+		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	if (reclaimer.mode == SCTX_RECLAIM_THREAD)
+		return false;
+	reclaimer.cycling = true;
+	reclaimer.cycler = pthread_self();
+	reclaimer.started++;
+	return true;
+}
+
+/* With the lock held. */
+static void cycle_release(void)
+{
+	reclaimer.cycling = false;
+	reclaimer.finished++;
+	update_full();
+	pthread_cond_broadcast(&reclaimer.done);
+}
+
+/* What a fork interrupts goes on after it. */
+static size_t run_here(size_t max)
+{
+	size_t ran = sctx__callbacks_run_here(max);
+
+	while (sctx__load(&sctx__shared.forking)) {
+		park_for_fork();
+		ran += sctx__callbacks_run_here(max - ran);
+	}
+	return ran;
+}
+
+/*
+ * A cycle on the calling thread, which is in no section and no callback.  What
+ * an earlier one left ripe comes first, and if there is more of it than @max,
+ * alone.
+ */
+static size_t cycle_here(size_t max)
+{
+	size_t ran = 0;
+
+	if (sctx__callbacks_are_ripe())
+		ran = run_here(max);
+	if (ran == max)
+		return ran;
+	sctx__limbo_turn_phase();
+	grace_period();
+	sctx__callbacks_turn();
+	ran += run_here(max - ran);
+	sctx__rcu_offline();
+	return ran;
+}
+
+/*
+ * The lock is held, but not during the cycle.  Adds what was run to *@ran; false
+ * if the mode has become that of the thread.
+ */
+static bool cycle_unlocked(size_t max, size_t *ran)
+{
+	size_t now;
+
+	if (!cycle_claim())
+		return false;
+	pthread_mutex_unlock(&reclaimer.lock);
+	now = cycle_here(max);
+	pthread_mutex_lock(&reclaimer.lock);
+	cycle_release();
+	*ran += now;
+	return true;
+}
+
+/*
+ * Inline mode, after an update: if the thread may wait, and nobody else is at
+ * it already.
+ */
+void sctx__reclaim_due_slow(void)
+{
+	size_t ran = 0;
+
+	if (sctx__must_not_wait())
+		return;
+	sctx__self.reclaim_due = false;
+	pthread_mutex_lock(&reclaimer.lock);
+	if (reclaimer.mode == SCTX_RECLAIM_INLINE && !reclaimer.cycling && !reclaimer.running &&
+	    !sctx__load(&sctx__shared.forking) && start_thread() == 0)
+		cycle_unlocked(SIZE_MAX, &ran);
+	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+/* With the lock held.  An idle loop that polls costs no grace periods. */
+static bool anything_to_do(void)
+{
+	return reclaimer.cycling || sctx__callbacks_are_left() || !sctx__limbo_is_empty();
+}
+
+int sctx_reclaim_poll(unsigned int max)
+{
+	size_t ran = 0;
+	int error;
+
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	sctx__rcu_offline();
+	pthread_mutex_lock(&reclaimer.lock);
+	error = reclaimer.mode == SCTX_RECLAIM_POLL ? start_thread() : -EOPNOTSUPP;
+	if (!error && anything_to_do() && !cycle_unlocked(max ? max : INT_MAX, &ran))
+		error = -EOPNOTSUPP;
+	pthread_mutex_unlock(&reclaimer.lock);
+	return error ? error : (int)ran;
+}
+
 /* ----------------------------------------------------------------- waiting */
+
+/* With the lock held: limbo is full.  -EAGAIN, or 0 to look again. */
+static int wait_for_room(bool nowait)
+{
+	size_t ran = 0;
+
+	/* Who may not wait here reclaims at his next release. */
+	if (nowait)
+		sctx__self.reclaim_due = reclaimer.mode == SCTX_RECLAIM_INLINE;
+	if (nowait || reclaimer.mode == SCTX_RECLAIM_POLL)
+		return -EAGAIN;
+	if (reclaimer.mode == SCTX_RECLAIM_INLINE)
+		cycle_unlocked(SIZE_MAX, &ran);
+	else
+		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	return 0;
+}
 
 int sctx__admit_slow(bool nowait)
 {
@@ -310,35 +477,52 @@ int sctx__admit_slow(bool nowait)
 	pthread_mutex_lock(&reclaimer.lock);
 	error = start_thread();
 	while (!error && sctx__load(&sctx__shared.full)) {
-		if (nowait)
-			error = -EAGAIN;
-		else
-			pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+		error = wait_for_room(nowait);
+		if (!error)
+			error = start_thread(); /* the mode may be another one now */
 	}
 	pthread_mutex_unlock(&reclaimer.lock);
 	return error;
 }
 
 /*
- * What is in limbo now is collected at the latest by the next cycle to start,
- * and called back by the one after.
+ * With the lock held.  What is in limbo now is collected at the latest by the
+ * next cycle to start, and called back by the one after.
  */
+static bool barrier_by_thread(void)
+{
+	uint64_t target = reclaimer.started + 2;
+
+	if (reclaimer.wanted < target)
+		reclaimer.wanted = target;
+	pthread_cond_signal(&reclaimer.work);
+	while (reclaimer.finished < target && reclaimer.running)
+		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	return reclaimer.finished >= target;
+}
+
+static bool barrier_here(void)
+{
+	size_t ran = 0;
+
+	return cycle_unlocked(SIZE_MAX, &ran) && cycle_unlocked(SIZE_MAX, &ran);
+}
+
 int sctx_barrier(void)
 {
-	uint64_t target;
-	int error;
+	bool done = false;
+	int error = 0;
 
 	if (sctx__must_not_wait())
 		return -EDEADLK;
 	sctx__rcu_offline();
 	pthread_mutex_lock(&reclaimer.lock);
-	error = start_thread();
-	target = reclaimer.started + 2;
-	if (!error && reclaimer.wanted < target)
-		reclaimer.wanted = target;
-	pthread_cond_signal(&reclaimer.work);
-	while (!error && reclaimer.finished < target)
-		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	while (!error && !done) {
+		error = start_thread();
+		if (!error)
+			done = reclaimer.mode == SCTX_RECLAIM_THREAD ? barrier_by_thread()
+								     : barrier_here();
+	}
 	pthread_mutex_unlock(&reclaimer.lock);
 	return error;
 }
@@ -351,20 +535,112 @@ int sctx_synchronize(void)
 	return 0;
 }
 
-int sctx_stats_get(struct sctx_stats *stats)
+/* --------------------------------------------------------------- configuring */
+
+/*
+ * With the lock held, which is let go meanwhile.  The thread ends after the cycle that it is in;
+ * who waits for one sees that it does, and goes by the new mode.
+ */
+static void set_mode(enum sctx_reclaim_mode mode)
+{
+	reclaimer.changing = true;
+	while (reclaimer.cycling)
+		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	sctx__store(&reclaimer.mode, mode);
+	if (reclaimer.running) {
+		reclaimer.stop_now = true;
+		pthread_cond_signal(&reclaimer.work);
+		pthread_mutex_unlock(&reclaimer.lock);
+		pthread_join(reclaimer.thread, NULL);
+		pthread_mutex_lock(&reclaimer.lock);
+		reclaimer.stop_now = false;
+		reclaimer.running = false;
+	}
+	/* Who creates, waits or retires next starts what the mode needs; now, what limbo does. */
+	sctx__store(&sctx__shared.worker, 0);
+	sctx__store(&sctx__shared.sleeping, 1);
+	sctx__store(&sctx__shared.paused, 0);
+	if (mode == SCTX_RECLAIM_THREAD)
+		start_thread();
+	reclaimer.changing = false;
+	pthread_cond_broadcast(&reclaimer.done);
+}
+
+static bool options_are_good(const struct sctx_reclaim_options *options)
+{
+	return options && options->size == sizeof(*options) && options->limit_bytes > 0 &&
+	       options->limit_callbacks > 0 && !(options->flags & ~SCTX_RECLAIM_NOWAIT) &&
+	       (options->mode == SCTX_RECLAIM_THREAD || options->mode == SCTX_RECLAIM_INLINE ||
+		options->mode == SCTX_RECLAIM_POLL);
+}
+
+/*
+ * With the lock held.  Who must not wait may be what another thread waits for,
+ * to change the mode.
+ */
+static int configure(const struct sctx_reclaim_options *options)
+{
+	if (sctx__must_not_wait()) {
+		if (options->mode != reclaimer.mode)
+			return -EDEADLK;
+	} else {
+		while (reclaimer.changing)
+			pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+		if (options->mode != reclaimer.mode)
+			set_mode(options->mode);
+	}
+	sctx__store(&reclaimer.limit_bytes, limit_of(options->limit_bytes));
+	sctx__store(&reclaimer.limit_callbacks, limit_of(options->limit_callbacks));
+	sctx__store(&reclaimer.flags, options->flags);
+	set_batches();
+	update_full();
+	return 0;
+}
+
+int sctx_reclaim_configure(const struct sctx_reclaim_options *options)
+{
+	int error;
+
+	if (!options_are_good(options))
+		return -EINVAL;
+	sctx_thread_offline(); /* a cycle that ends may need us */
+	pthread_mutex_lock(&reclaimer.lock);
+	error = configure(options);
+	pthread_mutex_unlock(&reclaimer.lock);
+	return error;
+}
+
+/* ------------------------------------------------------------------- stats */
+
+/* What is in limbo; with @since, since when something is in the threads' sets. */
+static struct sctx__account limbo_sum(uint64_t *since)
 {
 	struct sctx__account sum = { 0, 0 };
+	uint64_t oldest = sctx__limbo_pending(&sum);
 
-	if (!stats || stats->size != sizeof(*stats))
-		return -EINVAL;
-	sctx__limbo_pending(&sum);
+	if (since)
+		*since = oldest;
 	sum.callbacks += sctx__load(&sctx__account.callbacks);
 	sum.bytes += sctx__load(&sctx__account.bytes);
+	return sum;
+}
+
+void sctx__reclaim_stats(struct sctx_stats *stats)
+{
+	uint64_t since = sctx__callbacks_since(), threads;
+	struct sctx__account sum = limbo_sum(&threads);
+	uint64_t now = sctx__now_coarse();
+
+	if (threads && (!since || threads < since))
+		since = threads;
 	stats->limbo_callbacks = sum.callbacks > 0 ? (uint64_t)sum.callbacks : 0;
 	stats->limbo_bytes = sum.bytes > 0 ? (uint64_t)sum.bytes : 0;
+	stats->limbo_age_ns = since && since < now && sum.callbacks > 0 ? now - since : 0;
 	stats->callbacks_run = sctx__callbacks_count();
 	stats->grace_periods = sctx__load(&reclaimer.grace_periods);
-	return 0;
+	stats->grace_period_ns = sctx__load(&reclaimer.grace_period_ns);
+	for (int i = 0; i < SCTX_LATENCY_BUCKETS; i++)
+		stats->grace_period_latency[i] = sctx__load(&reclaimer.latency[i]);
 }
 
 void sctx_no_free(struct sctx_context *ctx)
@@ -375,9 +651,11 @@ void sctx_no_free(struct sctx_context *ctx)
 /* --------------------------------------------------- fork, exit, dlclose */
 
 /*
- * Park the thread, unless it is the one that forks.  Its grace period may be
- * waiting for our own read section, or its callback for a lock that we hold:
- * then the child does without that callback.
+ * Park who runs a cycle, unless it is the thread that forks.  Its grace period
+ * may be waiting for our own read section, or its callback for a lock that we
+ * hold: then the child does without that callback.  A callback may update until
+ * it is parked, and so may a thread that it waits for: only then is the gate
+ * closed.
  */
 static void before_fork(void)
 {
@@ -386,11 +664,13 @@ static void before_fork(void)
 	sctx_thread_offline(); /* the grace period of the moment may need us */
 	pthread_mutex_lock(&reclaimer.lock);
 	until = after(PATIENCE_S, 0); /* from now: other forks may have come first */
-	sctx__add(&sctx__shared.gate, 1);
+	sctx__add(&sctx__shared.forking, 1);
 	pthread_cond_signal(&reclaimer.work);
-	while (sctx__load(&sctx__shared.worker) && !reclaimer.parked && !sctx__must_not_wait())
+	while ((reclaimer.running || reclaimer.cycling) && !reclaimer.parked &&
+	       !sctx__must_not_wait())
 		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
 			break;
+	sctx__add(&sctx__shared.gate, 1);
 	pthread_mutex_unlock(&reclaimer.lock);
 	sctx__threads_quiesce();
 	pthread_mutex_lock(&reclaimer.lock);
@@ -398,10 +678,12 @@ static void before_fork(void)
 	sctx__threads_before_fork();
 }
 
-static void open_gate(uint32_t forks)
+static void open_gate(uint32_t forking, uint32_t gate)
 {
-	sctx__store(&sctx__shared.gate, forks);
+	sctx__store(&sctx__shared.gate, gate);
+	sctx__store(&sctx__shared.forking, forking);
 	pthread_cond_broadcast(&reclaimer.work);
+	pthread_cond_broadcast(&reclaimer.done);
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
@@ -409,32 +691,65 @@ static void after_fork_parent(void)
 {
 	sctx__threads_after_fork_parent();
 	sctx__callbacks_after_fork(false);
-	open_gate(sctx__shared.gate - 1); /* another thread may be forking, too */
+	/* Other threads may be forking, too. */
+	open_gate(sctx__shared.forking - 1, sctx__shared.gate - 1);
 }
 
 static void after_fork_child(void)
 {
-	bool is_reclaimer =
-		sctx__load(&sctx__shared.worker) && pthread_equal(reclaimer.thread, pthread_self());
+	bool is_reclaimer = reclaimer.running && pthread_equal(reclaimer.thread, pthread_self());
 
 	sctx__threads_after_fork_child();
 	sctx__callbacks_after_fork(true);
 	pthread_cond_init(&reclaimer.work, NULL);
 	pthread_cond_init(&reclaimer.done, NULL);
+	reclaimer.changing = false;
 	reclaimer.parked = false;
+	if (reclaimer.cycling && !pthread_equal(reclaimer.cycler, pthread_self()))
+		reclaimer.cycling = false;
 	if (!is_reclaimer) {
-		reclaimer.finished = reclaimer.started;
+		reclaimer.running = false;
+		reclaimer.stop_now = false;
+		/* A cycle of the forking thread's own goes on. */
+		reclaimer.finished = reclaimer.started - reclaimer.cycling;
 		sctx__store(&sctx__shared.worker, 0);
 		sctx__store(&sctx__shared.sleeping, 1);
 		sctx__store(&sctx__shared.paused, 0);
 	}
-	open_gate(0);
+	open_gate(0, 0);
 }
 
 __attribute__((constructor)) static void reclaim_init(void)
 {
 	sctx__rcu_init();
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+/*
+ * With the lock held.  In the other modes there is nobody at the end but a
+ * thread made for it: it can be waited for no longer than we are patient.
+ */
+static void leave_it_to_the_thread(const struct timespec *until)
+{
+	if (reclaimer.mode == SCTX_RECLAIM_THREAD || limbo_sum(NULL).callbacks <= 0)
+		return;
+	while (reclaimer.cycling)
+		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, until))
+			return;
+	sctx__store(&reclaimer.mode, SCTX_RECLAIM_THREAD);
+	sctx__store(&sctx__shared.worker, 0);
+	pthread_cond_broadcast(&reclaimer.done);
+	start_thread();
+}
+
+/* With the lock held: nobody runs a cycle any more. */
+static void forget_runners(void)
+{
+	sctx__store(&sctx__shared.sleeping, 1);
+	sctx__store(&sctx__shared.worker, 0);
+	reclaimer.stop = false;
+	reclaimer.running = false;
+	sctx__callbacks_fini();
 }
 
 /* At dlclose or exit: free what can be freed, and leave no thread behind. */
@@ -447,15 +762,16 @@ __attribute__((destructor)) static void reclaim_fini(void)
 		return;
 	sctx_thread_offline(); /* the last grace periods may need us */
 	pthread_mutex_lock(&reclaimer.lock);
-	running = sctx__load(&sctx__shared.worker);
+	leave_it_to_the_thread(&until);
+	running = reclaimer.running;
 	reclaimer.stop = running;
 	pthread_cond_signal(&reclaimer.work);
 	pthread_mutex_unlock(&reclaimer.lock);
-	if (running && pthread_timedjoin_np(reclaimer.thread, NULL, &until) == 0) {
-		sctx__store(&sctx__shared.sleeping, 1);
-		sctx__store(&sctx__shared.worker, 0);
-		reclaimer.stop = false;
-		sctx__callbacks_fini();
+	if (!running || pthread_timedjoin_np(reclaimer.thread, NULL, &until) == 0) {
+		pthread_mutex_lock(&reclaimer.lock);
+		if (!reclaimer.cycling)
+			forget_runners();
+		pthread_mutex_unlock(&reclaimer.lock);
 	}
 	sctx__threads_fini();
 }

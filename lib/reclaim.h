@@ -39,8 +39,10 @@ static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t bytes)
 	struct sctx__thread *self = &sctx__self;
 	size_t callbacks = self->pending_callbacks + 1;
 
-	if (limbo->callbacks++ == 0)
+	if (limbo->callbacks++ == 0) {
 		limbo->cpu = sched_getcpu();
+		sctx__store(&limbo->since, sctx__now_coarse());
+	}
 	limbo->bytes += bytes;
 	bytes += self->pending_bytes;
 	sctx__store(&self->pending_callbacks, callbacks);
@@ -56,6 +58,22 @@ static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t bytes)
 static inline struct sctx__limbo *sctx__limbo_of(struct sctx__thread *self)
 {
 	return &self->limbo[sctx__load_acquire(&sctx__shared.phase)];
+}
+
+/*
+ * Drop a reference unless it is the only one.  A count of one is the caller's
+ * own: others can only add to it, through a borrowed pointer, and limbo waits
+ * for those who could.  So the last put writes no count.  The acquire pairs
+ * with the release of the puts before.
+ */
+static inline bool sctx__put_if_others_hold(struct sctx_context *ctx)
+{
+	uint32_t refs = sctx__load_acquire(&ctx->refs);
+
+	while (refs > 1)
+		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
+			return true;
+	return false;
 }
 
 /* All of these inside an update. */

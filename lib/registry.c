@@ -10,12 +10,15 @@
  * that under a bucket's lock every node is alive.  An open that meets DEAD was
  * too late, and starts over under the lock.
  */
+#include "registry.h"
+
+#include "attach.h"
 #include "context.h"
+#include "counter.h"
 #include "debug.h"
 #include "magazine.h"
 #include "pool.h"
 #include "reclaim.h"
-#include "table.h"
 
 #include <errno.h>
 #include <sys/random.h>
@@ -26,16 +29,10 @@
 #define DEAD      (UINT32_C(1) << 31)
 #define OPENS_MAX (UINT32_C(1) << 30)
 
-/* 64 KiB of buckets, of which only what is touched takes memory. */
+/* 64 KiB of buckets, of which only what is touched takes memory; fewer in tests. */
 #ifndef FIRST_BUCKETS
 #define FIRST_BUCKETS 1024
 #endif
-
-struct sctx_registry {
-	struct sctx__table *table;
-	uint64_t seed;
-	struct sctx__block block;
-};
 
 static uint64_t hash_id(const struct sctx_registry *registry, const struct sctx_id *id)
 {
@@ -75,6 +72,7 @@ int sctx_registry_create(struct sctx_registry **out)
 	registry = sctx__pool_alloc(sizeof(*registry));
 	if (!registry)
 		return -ENOMEM;
+	memset(registry, 0, sizeof(*registry));
 	do
 		got = getrandom(&registry->seed, sizeof(registry->seed), 0);
 	while (got < 0 && errno == EINTR);
@@ -114,7 +112,8 @@ int sctx_registry_destroy(struct sctx_registry *registry)
 	if (!registry)
 		return -EINVAL;
 	sctx__update_begin();
-	if (sctx__table_is_empty(sctx__load_acquire(&registry->table))) {
+	if (!sctx__load(&registry->tracked_count) && !sctx__owners_of(registry) &&
+	    sctx__table_is_empty(sctx__load_acquire(&registry->table))) {
 		registry->block.free_fn = registry_free;
 		sctx__retire_block(&registry->block, sizeof(*registry));
 	} else {
@@ -165,10 +164,61 @@ static int open_locked(struct sctx_registry *registry, struct sctx__node *node,
 	return error;
 }
 
+/* One that nobody opened.  Contexts that were attached have been seen by their owners. */
+static void node_drop(struct sctx__node *node, bool attached)
+{
+	if (!attached) {
+		sctx__node_free(node);
+		return;
+	}
+	sctx__update_begin();
+	sctx__stream_teardown(&node->stream, SCTX__RETIRED);
+	sctx__retire_node(&node->stream, sizeof(*node));
+	sctx__update_end();
+}
+
+/* @node, or another that was faster.  The caller has pinned who attached to it. */
+static int open_new(struct sctx_registry *registry, struct sctx__node *node, bool attached,
+		    struct sctx_stream **stream)
+{
+	struct sctx__node *opened;
+	int error;
+
+	sctx__update_begin();
+	error = open_locked(registry, node, &opened);
+	if (!error) {
+		sctx__count(SCTX__OPENS, 1);
+		sctx__count(SCTX__CREATES, opened == node);
+		grow(registry);
+	}
+	sctx__update_end();
+	if (error || opened != node)
+		node_drop(node, attached);
+	if (!error)
+		*stream = &opened->stream;
+	return error;
+}
+
+static int open_attached(struct sctx_registry *registry, struct sctx__node *node,
+			 struct sctx_stream **stream)
+{
+	struct sctx__attachers attachers;
+	int error;
+
+	sctx__attachers_pin(registry, &attachers);
+	error = sctx__attach_all(&attachers, &node->id, &node->stream);
+	if (error)
+		node_drop(node, true);
+	else
+		error = open_new(registry, node, true, stream);
+	sctx__attachers_unpin(&attachers);
+	return error;
+}
+
 static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash,
 		     bool nowait, struct sctx_stream **stream)
 {
-	struct sctx__node *node, *opened;
+	struct sctx__node *node;
 	int error = sctx__admit(nowait);
 
 	if (error)
@@ -176,16 +226,9 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 	node = node_alloc(registry, id, hash);
 	if (!node)
 		return -ENOMEM;
-	sctx__update_begin();
-	error = open_locked(registry, node, &opened);
-	if (!error)
-		grow(registry);
-	sctx__update_end();
-	if (error || opened != node)
-		sctx__node_free(node);
-	if (!error)
-		*stream = &opened->stream;
-	return error;
+	if (sctx__unlikely(sctx__load(&registry->attachers)))
+		return open_attached(registry, node, stream);
+	return open_new(registry, node, false, stream);
 }
 
 int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
@@ -208,12 +251,14 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 		error = node_open(node);
 	sctx__rcu_read_unlock();
 
-	if (sctx__likely(!error))
+	if (sctx__likely(!error)) {
+		sctx__count(SCTX__OPENS, 1);
 		*stream = &node->stream;
-	else if (error == -ESTALE && flags & SCTX_OPEN_EXISTING)
-		error = -ENOENT;
-	else if (error == -ESTALE)
-		error = open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
+	} else if (error == -ESTALE) {
+		error = flags & SCTX_OPEN_EXISTING
+				? -ENOENT
+				: open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
+	}
 	return error;
 }
 
@@ -252,6 +297,8 @@ static bool close_last(struct sctx__node *node)
 		sctx__table_remove(&place, node);
 		sctx__stream_teardown(&node->stream, SCTX__RETIRED);
 		sctx__retire_node(&node->stream, sizeof(*node));
+		sctx__count(SCTX__CLOSES, 1);
+		sctx__count(SCTX__LAST_CLOSES, 1);
 		grow(registry);
 	} else {
 		sctx__table_unlock(&place);
@@ -278,6 +325,7 @@ int sctx_close(struct sctx_stream *stream)
 			opens = sctx__load(&stream->opens);
 		} else if (sctx__cas_acq_rel(&stream->opens, &opens, opens - 1)) {
 			/* The release pairs with the acquire in close_last(). */
+			sctx__count(SCTX__CLOSES, 1);
 			return 0;
 		}
 	}
@@ -313,25 +361,56 @@ static size_t next_index(size_t index, size_t mask)
 	return index | bit;
 }
 
-int sctx_registry_for_each(struct sctx_registry *registry,
-			   int (*fn)(struct sctx_stream *stream, void *arg), void *arg)
+static int walk(struct sctx_registry *registry, struct walk *walk, bool retires)
 {
-	struct walk walk = { fn, arg };
 	size_t index = 0;
 	int result;
 
-	if (!registry || !fn)
-		return -EINVAL;
+	do {
+		struct sctx__table *table;
+
+		if (retires)
+			sctx__admit(false); /* or not: who leaves must not fail */
+		sctx__update_begin();
+		table = sctx__load_acquire(&registry->table);
+		result = sctx__table_visit(table, index, walk_node, walk);
+		index = next_index(index, table->mask);
+		sctx__update_end();
+	} while (index && !result);
+	return result;
+}
+
+int sctx_registry_for_each(struct sctx_registry *registry,
+			   int (*fn)(struct sctx_stream *stream, void *arg), void *arg)
+{
+	struct walk each = { fn, arg };
+
+	return registry && fn ? walk(registry, &each, false) : -EINVAL;
+}
+
+int sctx__registry_sweep(struct sctx_registry *registry,
+			 int (*fn)(struct sctx_stream *stream, void *arg), void *arg)
+{
+	struct walk each = { fn, arg };
+
+	return walk(registry, &each, true);
+}
+
+/* As walk(): each stream once. */
+void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats)
+{
+	size_t index = 0;
+
 	do {
 		struct sctx__table *table;
 
 		sctx__update_begin();
 		table = sctx__load_acquire(&registry->table);
-		result = sctx__table_visit(table, index, walk_node, &walk);
+		sctx__table_stats(table, index, stats);
+		stats->buckets = table->mask + 1;
 		index = next_index(index, table->mask);
 		sctx__update_end();
-	} while (index && !result);
-	return result;
+	} while (index);
 }
 
 /* ----------------------------------------------------------------- version */

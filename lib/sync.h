@@ -70,6 +70,10 @@ static inline void sctx__prefetch_write(const void *line)
 #endif
 }
 
+#ifdef SCTX_COUNT
+#include "count_sync.h" /* bench */
+#endif
+
 /*
  * The spinlock is bit 0 of a word whose other bits only its holder changes:
  * a stream's flags, a bucket's overflow link.  Taking it returns the word

@@ -475,3 +475,35 @@ int sctx__table_visit(struct sctx__table *table, size_t index, sctx__node_fn fn,
 	catch_free(&c);
 	return result;
 }
+
+/* ------------------------------------------------------------------- stats */
+
+static void bucket_stats(const struct sctx__bucket *head, struct sctx_registry_stats *stats)
+{
+	const struct sctx__bucket *bucket = head;
+	uint64_t chain = 0;
+
+	do {
+		for (int i = 0; i < SCTX__SLOTS; i++)
+			stats->streams += sctx__load(&bucket->slot[i]) != 0;
+		chain++;
+		/* Pairs with the release that chained the next bucket. */
+		bucket = sctx__bucket_chain(sctx__load_acquire(&bucket->chain));
+	} while (bucket);
+	stats->overflows += chain - 1;
+	if (chain > stats->longest_chain)
+		stats->longest_chain = chain;
+}
+
+void sctx__table_stats(struct sctx__table *table, size_t index, struct sctx_registry_stats *stats)
+{
+	const struct sctx__bucket *head = &table->bucket[index];
+
+	bucket_stats(head, stats);
+	if (!(sctx__load_acquire(&head->chain) & SCTX__MOVED))
+		return;
+	/* Moved, and so cleared; pairs with the release that published the successor. */
+	table = sctx__load_acquire(&table->next);
+	sctx__table_stats(table, index, stats);
+	sctx__table_stats(table, index + (table->mask + 1) / 2, stats);
+}

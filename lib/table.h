@@ -94,6 +94,9 @@ typedef int (*sctx__node_fn)(struct sctx__node *node, void *arg);
 bool sctx__table_is_empty(struct sctx__table *table);
 int sctx__table_visit(struct sctx__table *table, size_t index, sctx__node_fn fn, void *arg);
 
+/* Add bucket @index of @table, wherever it is now: streams, overflows, longest chain. */
+void sctx__table_stats(struct sctx__table *table, size_t index, struct sctx_registry_stats *stats);
+
 static inline struct sctx__node *sctx__slot_node(uintptr_t slot)
 {
 	return (struct sctx__node *)(slot & (((uintptr_t)1 << SCTX__TAG_SHIFT) - 1));

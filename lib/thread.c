@@ -4,15 +4,18 @@
  * carries.  Called by lib/reclaim.c and, through the inline functions of
  * thread.h, by whatever updates.
  *
- * threads_lock covers the list of threads, the orphans, and every limbo set
+ * sctx__threads_lock covers the list of threads, the orphans, and every limbo set
  * that is not its owner's to write: it is never held across a grace period.
  * rcu_gate is held for reading around each call into liburcu that takes a
  * lock there, and for writing by a fork.
  */
+#include "counter.h"
 #include "magazine.h"
+#include "pool.h"
+#include "reclaim.h"
+#include "tag.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 #ifndef sctx__self
 SCTX__TLS struct sctx__thread sctx__self;
@@ -20,16 +23,22 @@ SCTX__TLS struct sctx__thread sctx__self;
 struct sctx__shared sctx__shared = { .sleeping = 1 };
 struct sctx__account sctx__account;
 
-static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t sctx__threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
-static struct sctx__thread *threads;
+struct sctx__thread *sctx__threads;
 static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
-static bool gate_held;                /* rcu_gate, by the fork under way; threads_lock */
+static bool gate_held;                /* rcu_gate, by the fork under way */
 static bool host_registers;
 static bool library_registered;
 
 static pthread_key_t exit_key;
 static bool key_made;
+
+/*
+ * Whoever links the archive and uses threads has lib/reclaim.c linked as well:
+ * its handlers of the start, of forks and of the end are for us, too.
+ */
+__attribute__((used)) static void (*const with_handlers)(void) = sctx__wake_reclaimer_slow;
 
 /* ------------------------------------------------------------------- limbo */
 
@@ -52,6 +61,9 @@ void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
 	MOVE_STACK(&to->stream, &to->last_stream, &from->stream, &from->last_stream);
 	MOVE_STACK(&to->block, &to->last_block, &from->block, &from->last_block);
 	sctx__nodes_move(&to->nodes, &from->nodes);
+	if (from->since && (!to->since || from->since < to->since))
+		sctx__store(&to->since, from->since);
+	sctx__store(&from->since, 0);
 	to->callbacks += from->callbacks;
 	to->bytes += from->bytes;
 	from->callbacks = 0;
@@ -85,26 +97,26 @@ void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu), struct s
 {
 	uint32_t phase = sctx__shared.phase ^ 1;
 
-	pthread_mutex_lock(&threads_lock);
-	for (struct sctx__thread *t = threads; t; t = t->next) {
+	pthread_mutex_lock(&sctx__threads_lock);
+	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
 		struct sctx__limbo *limbo = &t->limbo[phase];
 
 		sctx__magazine_turn(&t->magazine, &limbo->nodes, surplus);
 		sctx__limbo_move(closed_of(limbo->cpu), limbo);
 	}
 	sctx__limbo_move(closed_of(-1), &orphans[phase]);
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 }
 
 bool sctx__limbo_is_empty(void)
 {
 	bool empty;
 
-	pthread_mutex_lock(&threads_lock);
+	pthread_mutex_lock(&sctx__threads_lock);
 	empty = limbo_empty(&orphans[0]) && limbo_empty(&orphans[1]);
-	for (struct sctx__thread *t = threads; t && empty; t = t->next)
+	for (struct sctx__thread *t = sctx__threads; t && empty; t = t->next)
 		empty = limbo_empty(&t->limbo[0]) && limbo_empty(&t->limbo[1]);
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 	return empty;
 }
 
@@ -112,25 +124,40 @@ bool sctx__readers_inside(void)
 {
 	bool inside = false;
 
-	pthread_mutex_lock(&threads_lock);
-	for (struct sctx__thread *t = threads; t && !inside; t = t->next)
+	pthread_mutex_lock(&sctx__threads_lock);
+	for (struct sctx__thread *t = sctx__threads; t && !inside; t = t->next)
 		inside = t->reader && sctx__rcu_inside(t->reader);
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 	return inside;
 }
 
-/* What threads have retired and not yet put into the account. */
-void sctx__limbo_pending(struct sctx__account *pending)
+static void note_oldest(const struct sctx__limbo *limbo, uint64_t *oldest)
 {
-	pthread_mutex_lock(&threads_lock);
-	for (struct sctx__thread *t = threads; t; t = t->next) {
-		pending->callbacks += (int64_t)sctx__load(&t->pending_callbacks);
-		pending->bytes += (int64_t)sctx__load(&t->pending_bytes);
-	}
-	pthread_mutex_unlock(&threads_lock);
+	uint64_t since = sctx__load(&limbo->since);
+
+	if (since && (!*oldest || since < *oldest))
+		*oldest = since;
 }
 
-/* With threads_lock held, by the thread itself or for one that is gone. */
+/* What threads have retired and not yet put into the account. */
+uint64_t sctx__limbo_pending(struct sctx__account *pending)
+{
+	uint64_t oldest = 0;
+
+	pthread_mutex_lock(&sctx__threads_lock);
+	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
+		pending->callbacks += (int64_t)sctx__load(&t->pending_callbacks);
+		pending->bytes += (int64_t)sctx__load(&t->pending_bytes);
+		note_oldest(&t->limbo[0], &oldest);
+		note_oldest(&t->limbo[1], &oldest);
+	}
+	note_oldest(&orphans[0], &oldest);
+	note_oldest(&orphans[1], &oldest);
+	pthread_mutex_unlock(&sctx__threads_lock);
+	return oldest;
+}
+
+/* With sctx__threads_lock held, by the thread itself or for one that is gone. */
 static void thread_unlink(struct sctx__thread *t)
 {
 	sctx__magazine_empty(&t->magazine, &t->limbo[0].nodes);
@@ -140,6 +167,9 @@ static void thread_unlink(struct sctx__thread *t)
 	sctx__add(&sctx__account.bytes, (int64_t)t->pending_bytes);
 	t->pending_callbacks = 0;
 	t->pending_bytes = 0;
+	sctx__tags_fold(t);
+	sctx__counters_fold(t);
+	sctx__locked_cache_drop(&t->locked_cache);
 	*t->link = t->next;
 	if (t->next)
 		t->next->link = t->link;
@@ -147,11 +177,11 @@ static void thread_unlink(struct sctx__thread *t)
 
 static void thread_link(struct sctx__thread *t)
 {
-	t->next = threads;
-	t->link = &threads;
-	if (threads)
-		threads->link = &t->next;
-	threads = t;
+	t->next = sctx__threads;
+	t->link = &sctx__threads;
+	if (sctx__threads)
+		sctx__threads->link = &t->next;
+	sctx__threads = t;
 }
 
 /* --------------------------------------------------------- attach, detach */
@@ -169,9 +199,9 @@ void sctx__thread_detach(void)
 	pthread_rwlock_rdlock(&rcu_gate);
 	if (self->registered)
 		sctx__rcu_unregister();
-	pthread_mutex_lock(&threads_lock);
+	pthread_mutex_lock(&sctx__threads_lock);
 	thread_unlink(self);
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = false;
 	self->registered = false;
@@ -188,10 +218,10 @@ static void exit_hook(void *self)
 /* Have exit_hook() called when this thread exits.  Without it, nothing is done. */
 static int set_exit_hook(struct sctx__thread *self)
 {
-	pthread_mutex_lock(&threads_lock);
+	pthread_mutex_lock(&sctx__threads_lock);
 	if (!key_made)
 		key_made = pthread_key_create(&exit_key, exit_hook) == 0;
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 	return key_made && pthread_setspecific(exit_key, self) == 0 ? 0 : -ENOMEM;
 }
 
@@ -200,12 +230,12 @@ static bool claim_registration(bool always)
 {
 	bool claim = !sctx__rcu_registered();
 
-	pthread_mutex_lock(&threads_lock);
+	pthread_mutex_lock(&sctx__threads_lock);
 	if (claim && !always) {
 		claim = !host_registers;
 		library_registered |= claim;
 	}
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 	return claim;
 }
 
@@ -224,11 +254,14 @@ int sctx__thread_attach(bool register_always)
 	pthread_rwlock_rdlock(&rcu_gate);
 	if (self->registered)
 		self->reader = sctx__rcu_register();
-	pthread_mutex_lock(&threads_lock);
+	pthread_mutex_lock(&sctx__threads_lock);
 	thread_link(self);
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = true;
+	/* qsbr: online at its first section, not for counting or pools alone. */
+	if (self->registered)
+		sctx__rcu_offline();
 	return 0;
 }
 
@@ -270,12 +303,12 @@ int sctx_threads_registered_by_host(void)
 
 	if (!SCTX__HOST_CAN_REGISTER)
 		return -EOPNOTSUPP;
-	pthread_mutex_lock(&threads_lock);
+	pthread_mutex_lock(&sctx__threads_lock);
 	if (library_registered)
 		error = -EBUSY;
 	else
 		host_registers = true;
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 	return error;
 }
 
@@ -336,7 +369,7 @@ void sctx__threads_before_fork(void)
 	int error = sctx__rcu_read_ongoing() ? pthread_rwlock_trywrlock(&rcu_gate)
 					     : pthread_rwlock_wrlock(&rcu_gate);
 
-	pthread_mutex_lock(&threads_lock);
+	pthread_mutex_lock(&sctx__threads_lock);
 	gate_held = error == 0;
 	if (gate_held)
 		sctx__rcu_before_fork();
@@ -348,7 +381,7 @@ void sctx__threads_after_fork_parent(void)
 
 	if (held)
 		sctx__rcu_after_fork_parent();
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 	if (held)
 		pthread_rwlock_unlock(&rcu_gate);
 }
@@ -364,8 +397,10 @@ void sctx__threads_after_fork_child(void)
 
 	if (gate_held)
 		sctx__rcu_after_fork_child();
-	for (struct sctx__thread *t = threads; t; t = next) {
+	sctx__locked_after_fork();
+	for (struct sctx__thread *t = sctx__threads; t; t = next) {
 		next = t->next;
+		t->locked_cache = 0;
 		if (t == &sctx__self)
 			continue;
 		thread_unlink(t);
@@ -374,7 +409,7 @@ void sctx__threads_after_fork_child(void)
 	}
 	/* A rwlock knows its writer by thread id, which is another one here. */
 	pthread_rwlock_init(&rcu_gate, NULL);
-	pthread_mutex_unlock(&threads_lock);
+	pthread_mutex_unlock(&sctx__threads_lock);
 }
 
 void sctx__threads_fini(void)
@@ -384,4 +419,6 @@ void sctx__threads_fini(void)
 	if (key_made)
 		pthread_key_delete(exit_key);
 	key_made = false;
+	sctx__counters_fini();
+	sctx__locked_fini();
 }

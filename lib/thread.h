@@ -15,7 +15,9 @@
 
 #include "rcu.h"
 
+#include <pthread.h>
 #include <stddef.h>
+#include <time.h>
 
 /* Parallel lists of contexts, so that the reclaimer can fetch that many at once. */
 #ifndef SCTX__LANES
@@ -36,7 +38,8 @@ struct sctx__limbo {
 	struct sctx__nodes nodes;
 	size_t callbacks; /* all of the above */
 	size_t bytes;
-	int cpu; /* where the first was retired */
+	int cpu;        /* where the first was retired */
+	uint64_t since; /* when: sctx__now_coarse(), 0 if there is none */
 };
 
 #define SCTX__STACK_PUSH(head, last, item)   \
@@ -47,6 +50,15 @@ struct sctx__limbo {
 		sctx__store((head), (item)); \
 	} while (0)
 
+/* Nanoseconds, to a few milliseconds, at the price of a few loads. */
+static inline uint64_t sctx__now_coarse(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 /* Free nodes for the next opens.  See lib/magazine.c. */
 struct sctx__magazine {
 	struct sctx_stream *loaded; /* the thread's own */
@@ -55,15 +67,32 @@ struct sctx__magazine {
 	struct sctx_stream *returned __attribute__((aligned(64)));
 };
 
+/* See lib/counter.h. */
+enum sctx__event {
+	SCTX__OPENS,
+	SCTX__CREATES,
+	SCTX__CLOSES,
+	SCTX__LAST_CLOSES,
+	SCTX__INSERTS,
+	SCTX__REMOVES,
+	SCTX__EVENTS
+};
+
 struct sctx__thread {
 	struct sctx__limbo limbo[2]; /* by phase */
 	struct sctx__magazine magazine;
 	size_t pending_callbacks; /* in limbo, not yet in the account */
 	size_t pending_bytes;
-	void *reader; /* for sctx__rcu_forget(), if the library registered it */
+	int64_t event[SCTX__EVENTS];
+	int64_t *counter;
+	uint32_t counters;
+	uint32_t locked_cache; /* see lib/pool.h */
+	void *reader;          /* for sctx__rcu_forget(), if the library registered it */
 	bool attached;
 	bool registered; /* by the library, not by the host */
 	bool in_callback;
+	bool reclaim_due;   /* inline mode: a cycle, at the end of the update */
+	uint16_t attaching; /* calls of owners' attach under way */
 	struct sctx__thread *next;
 	struct sctx__thread **link;
 };
@@ -74,11 +103,12 @@ struct sctx__thread {
  */
 struct sctx__shared {
 	uint32_t phase;
-	uint32_t gate;     /* forks under way: no update may begin */
+	uint32_t forking;  /* forks under way: no cycle may begin or go on */
+	uint32_t gate;     /* those that have come further: no update may begin */
 	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
 	uint32_t full;     /* limbo is at its limit */
 	uint32_t paused;   /* the reclaimer is, between two grace periods */
-	uint32_t worker;   /* the reclaimer's thread exists */
+	uint32_t worker;   /* the reclaimer's thread exists, or the mode has none */
 	uint32_t batch_callbacks;
 	size_t batch_bytes;
 } __attribute__((aligned(64)));
@@ -87,6 +117,10 @@ struct sctx__shared {
 extern SCTX__TLS struct sctx__thread sctx__self;
 #endif
 extern struct sctx__shared sctx__shared;
+
+/* All attached threads, and the lock of that list and of what lib/counter.c has. */
+extern pthread_mutex_t sctx__threads_lock;
+extern struct sctx__thread *sctx__threads;
 
 /* Limbo's account: what threads have told of so far, minus what was freed. */
 struct sctx__account {
@@ -101,6 +135,7 @@ int sctx__thread_attach(bool register_always);
 void sctx__thread_attach_slow(void);
 void sctx__thread_detach(void);
 void sctx__gate_wait_slow(void);
+void sctx__reclaim_due_slow(void);
 
 /* The calling thread, attached if it was not. */
 static inline struct sctx__thread *sctx__thread_self(void)
@@ -128,6 +163,8 @@ static inline struct sctx__thread *sctx__update_begin(void)
 static inline void sctx__update_end(void)
 {
 	sctx__rcu_read_unlock();
+	if (sctx__unlikely(sctx__self.reclaim_due))
+		sctx__reclaim_due_slow();
 }
 
 /* Whether the calling thread must not wait: in a read section or a callback. */
@@ -143,7 +180,8 @@ void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from);
 void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu),
 			     struct sctx__nodes *surplus);
 bool sctx__limbo_is_empty(void);
-void sctx__limbo_pending(struct sctx__account *pending);
+/* Adds to @pending; returns since when something is in the threads' sets, or 0. */
+uint64_t sctx__limbo_pending(struct sctx__account *pending);
 
 /* A guess: whether a thread that the library registered is in a section just now. */
 bool sctx__readers_inside(void);

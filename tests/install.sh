@@ -56,9 +56,13 @@ check "the soname is installed" test -e "$here/lib/$soname"
 
 # Every function of the header, and what inline.h says it needs; nothing else.
 # A function's name follows SCTX_API or the * or blank of its type.
-sed -n '/^SCTX_API/,/;/p' "$here/include/streamctx.h" | grep -o '\bsctx_[a-z_]*(' | tr -d '(' |
+declarations()
+{
+	sed -n -e '/^SCTX_API.*;/{p;d}' -e '/^SCTX_API/,/;/p' "$1"
+}
+declarations "$here/include/streamctx.h" | grep -o '\bsctx_[a-z_]*(' | tr -d '(' |
 	grep -v '^sctx_[a-z]*_fn$' | sort -u >"$tmp/header"
-sed -n '/^SCTX_API/,/;/p' "$here/include/streamctx/inline.h" | grep -o '\bsctx__[a-z_]*' |
+declarations "$here/include/streamctx/inline.h" | grep -o '\bsctx__[a-z_]*' |
 	sort -u >"$tmp/inline"
 nm -D --defined-only "$here/lib/libstreamctx.so" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
 	sort -u >"$tmp/exported"
@@ -128,6 +132,202 @@ int main(void)
 }
 END
 
+# Whose malloc does a program run on that uses both pools?  Its own where it
+# has one, else libc's, as each allocator's own books say; and the pools run on
+# jemalloc if that is there, else on the program's malloc.
+cat >"$tmp/host.c" <<'END'
+#define _GNU_SOURCE
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <streamctx.h>
+
+#define N 200
+#define TAG SCTX_TAG('H', 'o', 's', 't')
+
+#ifdef OWN_MALLOC
+extern void *__libc_malloc(size_t), *__libc_realloc(void *, size_t), *__libc_calloc(size_t, size_t);
+extern void *__libc_memalign(size_t, size_t), __libc_free(void *);
+static _Atomic size_t handed_out;
+void *malloc(size_t n) { handed_out += n; return __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { handed_out += n * size; return __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { handed_out += n; return __libc_realloc(p, n); }
+void *memalign(size_t a, size_t n) { handed_out += n; return __libc_memalign(a, n); }
+void *aligned_alloc(size_t a, size_t n) { handed_out += n; return __libc_memalign(a, n); }
+void free(void *p) { __libc_free(p); }
+static size_t from_malloc(void) { return handed_out; }
+#else
+static size_t from_malloc(void) { return mallinfo2().uordblks; }
+#endif
+
+static void *p[N];
+
+/* What @pool takes from malloc for N blocks of @size. */
+static size_t taken_by(enum sctx_pool pool, size_t size)
+{
+	size_t before = from_malloc(), taken;
+
+	for (int i = 0; i < N; i++) {
+		p[i] = sctx_alloc(pool, size, TAG);
+		if (!p[i])
+			exit(10);
+		memset(p[i], 1, size);
+	}
+	taken = from_malloc() - before;
+	for (int i = 0; i < N; i++)
+		if (sctx_free(p[i], TAG))
+			exit(11);
+	return taken;
+}
+
+/* What malloc() itself is seen to take. */
+static size_t taken_by_malloc(size_t size)
+{
+	void *(*volatile allocate)(size_t) = malloc;
+	size_t before = from_malloc(), taken;
+
+	for (int i = 0; i < N; i++)
+		p[i] = allocate(size);
+	taken = from_malloc() - before;
+	for (int i = 0; i < N; i++)
+		free(p[i]);
+	return taken;
+}
+
+int main(void)
+{
+	/* libc's books do not show the few blocks that its thread cache had. */
+	const size_t most = (N - 10) * 1000;
+	int with_jemalloc = strstr(sctx_version(), "jemalloc") != NULL;
+	size_t own[2], by[2];
+
+	/* First uses, and then what counts. */
+	taken_by(SCTX_POOL_PAGED, 1000);
+	taken_by(SCTX_POOL_LOCKED, 1000);
+	own[0] = taken_by_malloc(1000);
+	by[0] = taken_by(SCTX_POOL_PAGED, 1000);
+	by[1] = taken_by(SCTX_POOL_LOCKED, 1000);
+	own[1] = taken_by_malloc(1000);
+	printf("%s: malloc %zu, %zu; paged %zu, locked %zu\n", sctx_version(), own[0], own[1], by[0],
+	       by[1]);
+	if (own[0] < most || own[1] < most)
+		return 1; /* malloc is someone else's */
+	if (with_jemalloc ? by[0] != 0 : by[0] < most)
+		return 2;
+	return by[1] ? 3 : 0;
+}
+END
+
+# Nothing but a pool, and a fork: the library's handlers are there all the same.
+cat >"$tmp/forks.c" <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+#include <streamctx.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TAG SCTX_TAG('F', 'o', 'r', 'k')
+
+static long locked_kib(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[256];
+	long kib = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "VmLck: %ld", &kib);
+	return kib;
+}
+
+int main(void)
+{
+	void *p = sctx_alloc(SCTX_POOL_LOCKED, 1000, TAG);
+	int status;
+
+	if (!p || locked_kib() <= 0)
+		return 1;
+	if (fork() == 0) {
+		if (sctx_free(p, TAG) || locked_kib() != 0)
+			_exit(2);
+		if (!sctx_alloc(SCTX_POOL_LOCKED, 1000, TAG) || locked_kib() <= 0)
+			_exit(3);
+		_exit(0);
+	}
+	wait(&status);
+	printf("child: status %#x\n", status);
+	return status || sctx_free(p, TAG);
+}
+END
+
+# In a static program a destructor may come after the library's.
+cat >"$tmp/late.c" <<'END'
+#include <stdlib.h>
+#include <streamctx.h>
+#include <unistd.h>
+
+static void *early;
+
+__attribute__((destructor(101))) static void late(void)
+{
+	struct sctx_tag_stats stats;
+
+	for (int i = 0; i < 1000; i++)
+		if (sctx_free(sctx_alloc(i % 2, i, 'a'), 'a'))
+			_exit(2);
+	if (sctx_free(early, 'a') || sctx_tag_stats_get(&stats, 1) != 1)
+		_exit(3);
+}
+
+int main(void)
+{
+	early = sctx_alloc(SCTX_POOL_LOCKED, 1000, 'a');
+	return early ? 0 : 1;
+}
+END
+
+# Unloaded, the library leaves nothing of its own with jemalloc.
+cat >"$tmp/unloads.c" <<'END'
+#include <dlfcn.h>
+#include <jemalloc/jemalloc.h>
+#include <stdio.h>
+#include <streamctx.h>
+
+static void *hooks_of(unsigned arena)
+{
+	char name[64];
+	void *hooks = NULL;
+	size_t size = sizeof(hooks);
+
+	snprintf(name, sizeof(name), "arena.%u.extent_hooks", arena);
+	return mallctl(name, &hooks, &size, NULL, 0) ? NULL : hooks;
+}
+
+static unsigned arenas(void)
+{
+	unsigned n;
+	size_t size = sizeof(n);
+
+	return mallctl("arenas.narenas", &n, &size, NULL, 0) ? 0 : n;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned before = arenas();
+	void *library = dlopen(argv[argc - 1], RTLD_NOW);
+	void *(*alloc)(enum sctx_pool, size_t, uint32_t) = dlsym(library, "sctx_alloc");
+	int (*release)(void *, uint32_t) = dlsym(library, "sctx_free");
+
+	if (release(alloc(SCTX_POOL_LOCKED, 1 << 20, 1), 1) || !alloc(SCTX_POOL_LOCKED, 100, 1))
+		return 1;
+	if (arenas() != before + 1 || hooks_of(before) == hooks_of(0))
+		return 2;
+	if (dlclose(library) || dlopen(argv[argc - 1], RTLD_NOW | RTLD_NOLOAD))
+		return 3;
+	return hooks_of(before) == hooks_of(0) ? 0 : 4;
+}
+END
+
 export PKG_CONFIG_PATH="$here/lib/pkgconfig"
 check "pkg-config knows it" pkg-config --exists streamctx
 check "pkg-config's version is the header's" \
@@ -144,6 +344,20 @@ build() # name flags...
 	check "build $name" $cc -std=gnu11 -Wall -Werror -O1 $cflags "$tmp/user.c" -o "$tmp/$name" "$@"
 }
 
+# With libc's malloc and with one of its own; and forking.
+pools() # name flags...
+{
+	name=$1
+	shift
+	check "build $name's host" $cc -std=gnu11 -O1 -fno-builtin $cflags "$tmp/host.c" -o "$tmp/$name-host" "$@"
+	check "build $name's host with a malloc" \
+		$cc -std=gnu11 -O1 -fno-builtin -DOWN_MALLOC $cflags "$tmp/host.c" -o "$tmp/$name-own" "$@"
+	runs "$name-host"
+	runs "$name-own"
+	check "build $name, which forks" $cc -std=gnu11 -O1 $cflags "$tmp/forks.c" -o "$tmp/$name-forks" "$@"
+	runs "$name-forks"
+}
+
 runs() # name
 {
 	check "run $1" env LD_LIBRARY_PATH="$here/lib" "$tmp/$1"
@@ -157,10 +371,12 @@ needs() # name library: whether the program asks for it
 # As pkg-config says.
 build shared $libs
 runs shared
+pools shared $libs
 check "shared: needs libstreamctx.so" needs shared libstreamctx.so
 # The library and nothing else: it knows what it needs itself, and takes libc's memory.
 build alone -L"$here/lib" -lstreamctx
 runs alone
+pools alone -L"$here/lib" -lstreamctx
 check "alone: the library did not bring in jemalloc" \
 	sh -c '! LD_LIBRARY_PATH="$1" ldd "$2" | grep -q jemalloc' sh "$here/lib" "$tmp/alone"
 # The archive in the place of the library.
@@ -168,8 +384,15 @@ static=$(pkg-config --static --libs streamctx | sed 's/-lstreamctx\( \|$\)/-l:li
 echo "static: $static"
 build static $static
 runs static
+pools static $static
+check "build unloads" $cc -std=gnu11 -O1 $cflags "$tmp/unloads.c" -o "$tmp/unloads" -ljemalloc
+check "run unloads" "$tmp/unloads" "$here/lib/libstreamctx.so"
+check "build late" $cc -std=gnu11 -O1 $cflags "$tmp/late.c" -o "$tmp/late" $static
+runs late
 check "static: needs no libstreamctx.so" sh -c '! readelf -dW "$1" | grep -q "NEEDED.*libstreamctx.so"' \
 	sh "$tmp/static"
+pools static_alone -L"$here/lib" -l:libstreamctx.a $(pkg-config --static --libs streamctx |
+	grep -o -e '-lurcu-[a-z]*') -pthread
 # And inlined.
 check "build inlined" $cc -std=gnu11 -Wall -O1 -DSCTX_INLINE $cflags "$tmp/user.c" -o "$tmp/inlined" $libs
 runs inlined

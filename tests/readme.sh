@@ -25,3 +25,14 @@ export PKG_CONFIG_PATH="$stage/here/lib/pkgconfig"
 set -x
 $cc -Wall -Wextra -Werror "$tmp/example.c" -o "$tmp/example" $(pkg-config --cflags --libs streamctx)
 LD_LIBRARY_PATH="$stage/here/lib" "$tmp/example"
+
+# What the README quotes of the examples stands there.
+python3 - README.md <<'EOF'
+import re, sys
+
+text = open(sys.argv[1], encoding="utf-8").read()
+quotes = re.findall(r"<!-- (tests/examples/\S+) -->\n```c\n(.*?)```", text, re.S)
+bad = [path for path, quote in quotes if quote not in open(path, encoding="utf-8").read()]
+print("quoted:", len(quotes), "examples", *["; not as in " + path for path in bad])
+sys.exit(1 if bad or len(quotes) < 6 else 0)
+EOF

@@ -43,15 +43,16 @@ void test_rc(int got, int want, const char *expr, const char *file, int line)
 
 static void readers_leave(void);
 
-/* After each test: what one that failed has left behind. */
+/* After each test: its own teardown, and what one that failed has left behind. */
 static int clean_up(void **state)
 {
-	(void)state;
+	const struct CMUnitTest *test = *state;
+
 	readers_leave();
 	for (unsigned int depth = 0; depth < 8 && sctx_synchronize() == -EDEADLK; depth++)
 		sctx_read_unlock();
 	set_limits(0, 0, 0);
-	return 0;
+	return test->teardown_func ? test->teardown_func(state) : 0;
 }
 
 int test_run(const struct CMUnitTest *tests, size_t n)
@@ -66,10 +67,13 @@ int test_run(const struct CMUnitTest *tests, size_t n)
 			 flavour);
 	if (filter)
 		cmocka_set_test_filter(filter);
+	set_limits(0, 0, 0);
 	CHECK(n <= ARRAY_SIZE(copy));
 	memcpy(copy, tests, n * sizeof(*tests));
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		copy[i].teardown_func = clean_up;
+		copy[i].initial_state = (void *)&tests[i];
+	}
 	return _cmocka_run_group_tests("tests", copy, n, NULL, NULL) ? 1 : 0;
 }
 
@@ -511,6 +515,14 @@ uint64_t id_number(const struct sctx_id *id)
 
 /* ----------------------------------------------------------------- limits */
 
+/* SCTX_TEST_MODE: the suite with another reclaim mode than the thread. */
+static enum sctx_reclaim_mode mode_of_suite(void)
+{
+	const char *mode = getenv("SCTX_TEST_MODE");
+
+	return mode && strcmp(mode, "inline") == 0 ? SCTX_RECLAIM_INLINE : SCTX_RECLAIM_THREAD;
+}
+
 void set_limits(size_t bytes, size_t callbacks, unsigned int flags)
 {
 	const struct sctx_reclaim_options options = {
@@ -518,6 +530,7 @@ void set_limits(size_t bytes, size_t callbacks, unsigned int flags)
 		.limit_bytes = bytes ? bytes : SCTX_LIMIT_BYTES_DEFAULT,
 		.limit_callbacks = callbacks ? callbacks : SCTX_LIMIT_CALLBACKS_DEFAULT,
 		.flags = flags,
+		.mode = mode_of_suite(),
 	};
 
 	CHECK_EQ(sctx_reclaim_configure(&options), 0);

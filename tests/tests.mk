@@ -17,17 +17,23 @@
 T := $(B)/tests
 MINUTES ?= 10
 
-TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races \
-	      conformance/cases conformance/mistakes conformance/races
+TEST_PLAIN := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races unit/pool unit/locked \
+	      unit/owner unit/unload unit/stream unit/stats unit/modes unit/who_reclaims unit/mode_changes unit/found fsrtl/spy fsrtl/mini \
+	      conformance/cases conformance/modules conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
 TEST_DLOPEN := unit/dlopen
-TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh
+TEST_POOL := unit/fault_pool unit/fault_pool_jemalloc
+# Complete programs for readers; each passes if it exits with 0.
+TEST_EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
+TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh tests/stats.sh
 
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
-TEST_RACES := unit/races conformance/races unit/reclaim unit/threads unit/registry unit/fork
-TEST_JEMALLOC := unit/context unit/registry unit/reclaim unit/threads unit/fork unit/races
+TEST_RACES := unit/races unit/mode_changes unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork
+TEST_JEMALLOC := unit/context unit/registry unit/pool unit/locked unit/reclaim unit/threads unit/fork unit/races
+# Callbacks on the thread that retires: not those whose callbacks wait for it.
+TEST_INLINE := unit/context unit/registry unit/owner unit/stream conformance/modules conformance/races
 # Not fork: ThreadSanitizer does not follow threads into a child.
 TEST_TSAN := $(filter-out unit/fork,$(TEST_PLAIN)) unit/inline
 
@@ -42,9 +48,11 @@ $(T)/unit/cxx.o: TEST_CXXFLAGS += -Wpedantic
 TEST_LIBRARY := $(if $(SAN),$(B)/libstreamctx.a,$(SO))
 TEST_LIBS := $(if $(SAN),$(B)/libstreamctx.a,-L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)))
 
-# What unit/fault.c stands in for.
-FAULT_WRAPS := malloc calloc realloc aligned_alloc posix_memalign free mmap munmap \
+# What faults/inject.c stands in for.
+FAULT_WRAPS := malloc calloc realloc aligned_alloc posix_memalign free mmap munmap mlock \
 	       pthread_create pthread_setspecific pthread_key_create getrandom
+
+FAULT_POOL_WRAPS := mmap munmap mlock
 
 TEST_ALL := $(TEST_ANY) $(TEST_FLAVOUR)
 
@@ -62,7 +70,7 @@ $(T)/%.o: tests/%.cc $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(TEST_CXXFLAGS) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
-$(patsubst %,$(T)/%,$(TEST_PLAIN) unit/by_host unit/inline): $(T)/%: $(T)/%.o $(T)/test.o $(TEST_LIBRARY)
+$(patsubst %,$(T)/%,$(TEST_PLAIN) unit/by_host unit/inline): $(T)/%: $(T)/%.o $(T)/test.o $(T)/module.o $(TEST_LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LIBS) $(RCU_LIB) -lcmocka
 
@@ -70,13 +78,27 @@ $(T)/unit/cxx $(T)/unit/cxx_inline: $(T)/%: $(T)/%.o $(TEST_LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LIBS) $(RCU_LIB)
 
-$(T)/unit/fault: $(T)/unit/fault.o $(T)/test.o $(B)/libstreamctx.a
+$(TEST_EXAMPLES:%=$(T)/%): $(T)/%: $(T)/%.o $(SO)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)) $(RCU_LIB)
+
+$(T)/unit/fault: $(T)/unit/fault.o $(T)/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka
 
+$(T)/unit/fault_pool $(T)/unit/fault_pool_jemalloc: $(T)/unit/fault_pool.o $(T)/test.o $(B)/libstreamctx.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_POOL_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka $(JEMALLOC_LIB)
+$(T)/unit/fault_pool_jemalloc: JEMALLOC_LIB := -ljemalloc
+
 $(T)/unit/dlopen: $(T)/unit/dlopen.o
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ -ldl
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ -ldl
+
+# The clients of fsrtl.h, whose tags are written as Windows code writes them.
+$(T)/fsrtl/%.o: TEST_CFLAGS += -Wno-multichar
+$(T)/fsrtl/spy: $(T)/fsrtl/spy_filter.o
+$(T)/fsrtl/mini: $(T)/fsrtl/mini_filter.o
 
 # A staged installation, for the scripts: one to use, and one as a packager's.
 $(T)/stage/done: lib
@@ -103,7 +125,7 @@ include $(wildcard tests/*/*.mk)
 # Build in parallel even where make was not asked to.
 sub_make = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-test-programs-default: $(TEST_ALL:%=$(T)/%) $(T)/stage/done
+test-programs-default: $(patsubst %,$(T)/%,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(T)/stage/done
 test-programs-flavour: $(SO) $(TEST_FLAVOUR:%=$(T)/%)
 test-programs-asan: $(patsubst %,$(T)/%,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
 test-programs-tsan: $(TEST_TSAN:%=$(T)/%)
@@ -129,6 +151,8 @@ run_default = SCTX_TEST_RCU=$(RCU) SCTX_TEST_SO=$(abspath $(SO)) SCTX_TEST_CC=$(
 	tests/run.sh run $(RCU)$(1) $(LOGS) $(2:%=$(T)/%)
 run_jemalloc = SCTX_TEST_RCU=$(RCU) LD_PRELOAD=$(abspath $(B)/libstreamctx-jemalloc.so) \
 	tests/run.sh run jemalloc$(1) $(LOGS) $(2:%=$(T)/%)
+run_inline = SCTX_TEST_MODE=inline SCTX_TEST_RCU=$(RCU) \
+	tests/run.sh run inline$(1) $(LOGS) $(2:%=$(T)/%)
 run_asan = SCTX_TEST_RCU=$(RCU) UBSAN_OPTIONS=print_stacktrace=1 \
 	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0:$(SAN_HANDLERS) \
 	tests/run.sh run asan$(1) $(LOGS) $(2:%=$(B)/asan/tests/%)
@@ -141,14 +165,15 @@ run_flavour = SCTX_TEST_RCU=$(3) SCTX_TEST_SO=$(abspath $(B)/$(3)/libstreamctx.s
 	$(patsubst %,$(B)/$(3)/tests/%,$(filter $(TEST_FLAVOUR),$(2)))
 
 check-unit: check-build-default test-logs
-	@$(call run_default,,$(TEST_ALL)) $(TEST_SCRIPTS)
+	@$(call run_default,,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(TEST_SCRIPTS)
 	@tests/run.sh summary $(LOGS)
 
 check: check-build-default check-build-flavours check-build-asan $(CHECK_PARTS:%=check-build-%) test-logs
-	@$(call run_default,,$(TEST_ALL)) $(TEST_SCRIPTS)
+	@$(call run_default,,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(TEST_SCRIPTS)
 	@$(call run_asan,,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
 	@$(foreach f,$(FLAVOURS),$(call run_flavour,,$(TEST_ALL),$(f));)
 	@$(call run_jemalloc,,$(TEST_JEMALLOC))
+	@$(call run_inline,,$(TEST_INLINE))
 	@$(foreach p,$(CHECK_PARTS),$(run_$(p));)
 	@tests/run.sh summary $(LOGS)
 
@@ -179,4 +204,4 @@ check-long: check-build-default check-build-flavours check-build-asan check-buil
 	check-build-asan check-build-tsan test-programs-default test-programs-flavour \
 	test-programs-asan test-programs-tsan
 
--include $(patsubst %,$(T)/%.d,$(TEST_ALL) test)
+-include $(patsubst %,$(T)/%.d,$(TEST_ALL) $(TEST_EXAMPLES) unit/fault_pool test module fsrtl/spy_filter fsrtl/mini_filter)

@@ -13,7 +13,7 @@
 
 #include "../backend.h"
 
-static const struct backend_ops ops;	/* the includer's */
+OPS_DECLARE;	/* the includer's */
 
 struct bench_context {
 	const void *owner;

@@ -130,6 +130,35 @@ static inline void context_bump(struct bench_stream *stream, const void *owner)
 	bench_bumped(&ops);
 }
 
+static const void *owner_register(struct bench_table *table)
+{
+	(void)table;
+	return bench_alloc(1);
+}
+
+static void owner_insert(struct bench_stream *stream, const void *owner, uint64_t word)
+{
+	context_insert(stream, owner, NULL, word);
+}
+
+/* With the table locked throughout: what else can be done with one mutex. */
+static void owner_unregister(struct bench_table *table, const void *owner)
+{
+	pthread_mutex_lock(&table->lock);
+	for (uint64_t i = 0; i <= table->mask; i++) {
+		for (struct bench_stream *s = table->chain[i]; s; s = s->next) {
+			struct bench_context *ctx;
+
+			pthread_mutex_lock(&s->lock);
+			while ((ctx = list_remove(s, owner, NULL)) != NULL)
+				ctx->free_callback(ctx);
+			pthread_mutex_unlock(&s->lock);
+		}
+	}
+	pthread_mutex_unlock(&table->lock);
+	free((void *)owner);
+}
+
 static const struct backend_ops ops = {
 	.name = "mutex",
 	.lacks = "frees at once: no grace period, nothing stays valid outside the stream's mutex",
@@ -145,6 +174,9 @@ static const struct backend_ops ops = {
 	.insert = context_insert,
 	.del = context_del,
 	.bump = context_bump,
+	.owner_register = owner_register,
+	.owner_insert = owner_insert,
+	.owner_unregister = owner_unregister,
 };
 
 BENCH_BACKEND(ops);

@@ -5,9 +5,9 @@
  * line that holds its id.  The upper bits of the hash choose the table.
  */
 #include <pthread.h>
-#include <sched.h>
 
 #include "compact.h"
+#include "stream-lock.h"
 
 #define SHARD_BITS  8
 #define SHARDS	    (1u << SHARD_BITS)
@@ -59,27 +59,6 @@ static inline struct shard *shard_of(struct bench_table *table, uint64_t hash)
 	return &table->shard[(hash >> SHARD_SHIFT) % SHARDS];
 }
 
-/* Spin briefly, then yield to a holder that may have lost its processor. */
-static inline void stream_enter(struct bench_stream *stream)
-{
-	unsigned int spins = 0;
-
-	while (__atomic_exchange_n(&stream->lock, 1, __ATOMIC_ACQUIRE)) {
-		while (__atomic_load_n(&stream->lock, __ATOMIC_RELAXED)) {
-			if (++spins % 128 == 0)
-				sched_yield();
-#ifdef __x86_64__
-			__builtin_ia32_pause();
-#endif
-		}
-	}
-}
-
-static inline void stream_leave(struct bench_stream *stream)
-{
-	__atomic_store_n(&stream->lock, 0, __ATOMIC_RELEASE);
-}
-
 static inline struct bench_stream *stream_open(struct bench_table *table, const struct sctx_id *id)
 {
 	uint64_t hash = compact_hash(id);
@@ -126,35 +105,6 @@ static inline struct bench_stream *stream_find(struct bench_table *table, const 
 		stream_enter(stream);
 	pthread_mutex_unlock(&shard->lock);
 	return stream;
-}
-
-static inline void context_insert(struct bench_stream *stream, const void *owner,
-				  const void *instance, uint64_t word)
-{
-	struct bench_context *ctx = context_new(owner, instance, word);
-
-	stream_enter(stream);
-	entries_push(stream, ctx);
-	stream_leave(stream);
-}
-
-static inline void context_del(struct bench_stream *stream, const void *owner,
-			       const void *instance)
-{
-	struct bench_context *ctx;
-
-	stream_enter(stream);
-	ctx = entries_remove(stream, owner, instance);
-	stream_leave(stream);
-	if (ctx)
-		ctx->free_callback(ctx);
-}
-
-static inline void context_bump(struct bench_stream *stream, const void *owner)
-{
-	stream_enter(stream);
-	stream_bump(stream, owner);
-	stream_leave(stream);
 }
 
 static const struct backend_ops ops = {

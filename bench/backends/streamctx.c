@@ -5,7 +5,7 @@
 
 #include "../backend.h"
 
-static const struct backend_ops ops;
+OPS_DECLARE;
 
 struct user_context {
 	struct sctx_context ctx;
@@ -192,6 +192,37 @@ static inline void context_bump(struct bench_stream *stream, const void *owner)
 	bench_bumped(&ops);
 }
 
+static const void *owner_register(struct bench_table *table)
+{
+	static const struct sctx_owner_ops module = {
+		.size = sizeof(module),
+		.name = "bench",
+		.tag = SCTX_TAG('B', 'n', 'c', 'h'),
+		.free = context_free,
+	};
+	struct sctx_owner *owner;
+
+	must(sctx_owner_register(registry_of(table), &module, &owner), "sctx_owner_register");
+	return owner;
+}
+
+static void owner_insert(struct bench_stream *stream, const void *owner, uint64_t word)
+{
+	struct user_context *user = bench_alloc(BENCH_CONTEXT_SIZE);
+
+	must(sctx_owner_context_init((struct sctx_owner *)owner, &user->ctx, NULL),
+	     "sctx_owner_context_init");
+	user->word = word;
+	bench_created(&ops, word);
+	must(sctx_insert(stream_of(stream), &user->ctx), "sctx_insert");
+}
+
+static void owner_unregister(struct bench_table *table, const void *owner)
+{
+	(void)table;
+	must(sctx_owner_unregister((struct sctx_owner *)owner, NULL), "sctx_owner_unregister");
+}
+
 static const struct backend_ops ops = {
 	.name = "streamctx",
 	.lacks = "",
@@ -212,6 +243,10 @@ static const struct backend_ops ops = {
 	.insert = context_insert,
 	.del = context_del,
 	.bump = context_bump,
+	/* .open_many: sctx_open_many(), when there is one. */
+	.owner_register = owner_register,
+	.owner_insert = owner_insert,
+	.owner_unregister = owner_unregister,
 };
 
 BENCH_BACKEND(ops);

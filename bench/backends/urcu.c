@@ -19,7 +19,7 @@
 
 #include "../backend.h"
 
-static const struct backend_ops ops;
+OPS_DECLARE;
 
 struct bench_context {
 	struct cds_list_head node;

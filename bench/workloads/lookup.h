@@ -30,8 +30,8 @@ lookup_loop(const struct backend_ops *b, struct bench_stream *stream, uint64_t n
 		return lookup_loop(&(ops), stream, n, c);                               \
 	}
 
-typedef uint64_t (*lookup_fn)(struct bench_stream *stream, uint64_t n);
-static const lookup_fn lookup_copy[LOOKUP_COPIES];	/* in BENCH_BACKEND() */
+typedef uint64_t lookup_fn(struct bench_stream *stream, uint64_t n);
+static lookup_fn *lookup_copy(uint64_t turn);	/* in BENCH_BACKEND() */
 
 /*
  * One stream, held open, with contexts of different owners.  The oldest is
@@ -41,7 +41,7 @@ WORKLOAD lookup_hot(const struct backend_ops *b, struct worker *w, uint64_t n, b
 {
 	(void)b;
 	(void)timed;
-	w->seen += lookup_copy[w->serial++ % LOOKUP_COPIES](w->stream, n);
+	w->seen += lookup_copy(w->serial++)(w->stream, n);
 	w->expected += n * bench_word(0, 0);
 }
 

@@ -28,7 +28,19 @@ lookup_once(const struct backend_ops *b, struct bench_stream *stream)
 	return seen;
 }
 
-/* Open one of the residents at random, look up, close. */
+/* Open resident number @which, look up, close. */
+static inline __attribute__((always_inline)) uint64_t
+open_resident(const struct backend_ops *b, struct worker *w, uint64_t which, bool timed)
+{
+	struct sctx_id id = bench_id(which);
+	struct bench_stream *stream = open_stream(b, w, &id, timed);
+	uint64_t seen = lookup_once(b, stream);
+
+	b->close(w->table, stream);
+	return seen;
+}
+
+/* A resident at random, each as likely as any. */
 WORKLOAD open_warm(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {
 	uint64_t random = w->random;
@@ -37,14 +49,29 @@ WORKLOAD open_warm(const struct backend_ops *b, struct worker *w, uint64_t n, bo
 
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t which = bench_random(&random, w->streams);
-		struct sctx_id id = bench_id(which);
-		struct bench_stream *stream = open_stream(b, w, &id, timed);
 
-		seen += lookup_once(b, stream);
+		seen += open_resident(b, w, which, timed);
 		expected += bench_word(which, 0);
-		b->close(w->table, stream);
 	}
 	w->random = random;
+	w->seen += seen;
+	w->expected += expected;
+}
+
+/* By Zipf's law; drawn beforehand. */
+WORKLOAD open_zipf(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
+{
+	uint64_t at = w->zipf_at;
+	uint64_t seen = 0;
+	uint64_t expected = 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t which = w->zipf[at++ % ZIPF_DRAWS];
+
+		seen += open_resident(b, w, which, timed);
+		expected += bench_word(which, 0);
+	}
+	w->zipf_at = at;
 	w->seen += seen;
 	w->expected += expected;
 }
@@ -66,6 +93,14 @@ WORKLOAD open_hot(const struct backend_ops *b, struct worker *w, uint64_t n, boo
 	w->expected += n * bench_word(0, 0);
 }
 
+/* Of a few contexts the time to their free is measured: see samples.h. */
+static inline struct sample *cold_sample(struct worker *w)
+{
+	if (__builtin_expect(!w->samples, 1) || w->serial % SAMPLE_EVERY)
+		return NULL;
+	return sample_take(w->samples);
+}
+
 /* Open a new stream, create a context, look it up, close: all is torn down. */
 WORKLOAD open_cold(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {
@@ -75,10 +110,14 @@ WORKLOAD open_cold(const struct backend_ops *b, struct worker *w, uint64_t n, bo
 	for (uint64_t i = 0; i < n; i++) {
 		struct sctx_id id = bench_fresh_id(w);
 		struct bench_stream *stream = open_stream(b, w, &id, timed);
+		struct sample *sample = cold_sample(w);
+		uint64_t word = sample ? sample_word(sample) : w->serial;
 
-		b->insert(stream, &bench_owner[0], NULL, w->serial);
+		b->insert(stream, &bench_owner[0], NULL, word);
 		seen += lookup_once(b, stream);
-		expected += w->serial;
+		expected += word;
+		if (sample)
+			sample->closed = bench_ticks();
 		b->close(w->table, stream);
 	}
 	w->seen += seen;

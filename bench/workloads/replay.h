@@ -7,7 +7,7 @@
  */
 WORKLOAD replay(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {
-	struct replay *r = w->replay;
+	struct replay_share *r = w->replay;
 	const struct replay_event *end = r->event + r->events;
 
 	(void)timed;
@@ -19,8 +19,8 @@ WORKLOAD replay(const struct backend_ops *b, struct worker *w, uint64_t n, bool 
 				b->close(w->table, *slot);
 			} else {
 				*slot = b->open(w->table, &e->id);
-				b->bump(*slot, &bench_owner[0]);
-				b->bump(*slot, &bench_owner[1]);
+				for (unsigned int o = 0; o < REPLAY_OWNERS; o++)
+					b->bump(*slot, &bench_owner[o]);
 			}
 		}
 	}

@@ -286,8 +286,8 @@ SCTX__INLINE const struct sctx_entry *sctx__view_match(struct sctx__view view, c
 }
 
 /* The newest of all. */
-static inline const struct sctx_entry *sctx__view_newest(struct sctx__view view,
-							 struct sctx_context **ctx)
+SCTX__INLINE const struct sctx_entry *sctx__view_newest(struct sctx__view view,
+							struct sctx_context **ctx)
 {
 	while (view.count-- > 0) {
 		*ctx = sctx__load_acquire(&view.entry[view.count].context);
@@ -298,23 +298,65 @@ static inline const struct sctx_entry *sctx__view_newest(struct sctx__view view,
 }
 
 /* The entry that (owner, instance) matches, with its context in *@ctx. */
-static inline const struct sctx_entry *sctx__view_find(struct sctx__view view, const void *owner,
-						       const void *instance,
-						       struct sctx_context **ctx)
+SCTX__INLINE const struct sctx_entry *sctx__view_find(struct sctx__view view, const void *owner,
+						      const void *instance,
+						      struct sctx_context **ctx)
 {
 	if (sctx__likely(owner != NULL))
 		return sctx__view_match(view, owner, instance, ctx);
 	return instance ? NULL : sctx__view_newest(view, ctx);
 }
 
-/* A match that names no owner. */
+/*
+ * A lookup is what it would be at one moment, though a scan takes longer.  What
+ * is inserted meanwhile is behind the scan, and what is unlinked may be ahead
+ * of it: it could miss the one and not find the other, and there always was a
+ * match.  So if entries were added, scan again.  If none was, entries can only
+ * have gone, or been replaced in their place: what was found was the newest
+ * match when it was loaded.
+ *
+ * A slot is used once, and the scan stays in its array, so it ends.  An array
+ * that another one took over from does not change any more.  Whoever sees an
+ * entry gone sees those that were added before: the acquire in
+ * sctx__entry_match() pairs with the release in lib/context.c that unlinks.
+ */
+SCTX__INLINE struct sctx_context *sctx__array_lookup(uintptr_t list, const void *owner,
+						     const void *instance)
+{
+	struct sctx__view view = sctx__array_view(list);
+
+	for (;;) {
+		uintptr_t count = view.count;
+		struct sctx_context *ctx;
+
+		if (!sctx__view_find(view, owner, instance, &ctx))
+			ctx = NULL;
+		view = sctx__array_view(list);
+		if (sctx__likely(view.count == count))
+			return ctx;
+	}
+}
+
+/* A match that names no owner, and a scan that must be made again. */
 static __attribute__((noinline, unused)) struct sctx_context *
 sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const void *instance)
 {
 	struct sctx_context *ctx;
+	uintptr_t list;
 
-	if (!stream || !sctx__view_find(sctx__list_view(stream), owner, instance, &ctx))
+	if (!stream)
 		return NULL;
+	do {
+		struct sctx__view view = { stream->inline_entry, 0 };
+
+		list = sctx__load_acquire(&stream->list);
+		if (list >= SCTX__LIST_ARRAY && !(list & SCTX__LIST_HIDDEN))
+			return sctx__array_lookup(list, owner, instance);
+		if (!(list & SCTX__LIST_HIDDEN))
+			view.count = list;
+		if (!sctx__view_find(view, owner, instance, &ctx))
+			ctx = NULL;
+	} while (sctx__load_acquire(&stream->list) != list);
 	return ctx;
 }
 
@@ -331,15 +373,20 @@ SCTX__INLINE struct sctx_context *sctx__lookup(const struct sctx_stream *stream,
 	if (sctx__unlikely(!stream || !owner))
 		return sctx__lookup_slow(stream, owner, instance);
 	list = sctx__load_acquire(&stream->list);
-	if (sctx__likely(list == 1))
-		return sctx__entry_match(&stream->inline_entry[0], owner, instance);
-	if (list == 2) {
+	if (sctx__likely(list == 1)) {
+		ctx = sctx__entry_match(&stream->inline_entry[0], owner, instance);
+	} else if (list == 2) {
 		ctx = sctx__entry_match(&stream->inline_entry[1], owner, instance);
-		return ctx ? ctx : sctx__entry_match(&stream->inline_entry[0], owner, instance);
-	}
-	if (sctx__unlikely(list < SCTX__LIST_ARRAY || list & SCTX__LIST_HIDDEN))
+		if (!ctx)
+			ctx = sctx__entry_match(&stream->inline_entry[0], owner, instance);
+	} else if (sctx__unlikely(list < SCTX__LIST_ARRAY || list & SCTX__LIST_HIDDEN)) {
 		return NULL;
-	return sctx__view_match(sctx__array_view(list), owner, instance, &ctx) ? ctx : NULL;
+	} else {
+		return sctx__array_lookup(list, owner, instance);
+	}
+	if (sctx__unlikely(sctx__load_acquire(&stream->list) != list))
+		return sctx__lookup_slow(stream, owner, instance);
+	return ctx;
 }
 
 /* ------------------------------------------------------------- public API */

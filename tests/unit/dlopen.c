@@ -221,6 +221,86 @@ static void load_and_unload(const char *path)
 	only_the_main_thread_is_left();
 }
 
+/*
+ * So often that a key, a thread, a mapping or memory left behind each time
+ * would be felt: a process has 1024 keys.
+ */
+#define TIMES 1200
+
+static size_t resident_bytes(void)
+{
+	unsigned long size = 0, resident = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	CHECK(file);
+	CHECK(fscanf(file, "%lu %lu", &size, &resident) == 2);
+	fclose(file);
+	return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void again_and_again(const char *path)
+{
+	size_t before = 0;
+
+	for (unsigned int i = 0; i < TIMES; i++) {
+		struct sctx_registry *registry;
+
+		library_open(path);
+		CHECK(lib.sctx_registry_create(&registry) == 0);
+		use(registry, i);
+		CHECK(lib.sctx_registry_destroy(registry) == 0);
+		library_close();
+		if (i == TIMES / 4)
+			before = resident_bytes();
+	}
+	only_the_main_thread_is_left();
+	CHECK(atomic_load(&freed) == atomic_load(&made));
+	printf("%u times: %zu kB more\n", TIMES, (resident_bytes() - before) / 1024);
+	CHECK(resident_bytes() < before + (1u << 20));
+}
+
+/*
+ * The library's waits call this one (the program is linked with -rdynamic).
+ * Who is woken comes late, as on a crowded machine.
+ */
+static atomic_bool late_wakes;
+
+int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+	int (*wait)(pthread_cond_t *, pthread_mutex_t *);
+	int error;
+
+	*(void **)&wait = dlvsym(RTLD_NEXT, "pthread_cond_wait", "GLIBC_2.3.2");
+	if (!wait)
+		*(void **)&wait = dlsym(RTLD_NEXT, "pthread_cond_wait");
+	CHECK(wait);
+	error = wait(cond, mutex);
+	if (atomic_load(&late_wakes)) {
+		pthread_mutex_unlock(mutex);
+		usleep(20000);
+		pthread_mutex_lock(mutex);
+	}
+	return error;
+}
+
+/*
+ * The reclaimer sleeps, is woken by the last thing that is retired, and finds
+ * when it comes that the library is being unloaded.
+ */
+static void unloaded_right_after_a_wake(const char *path)
+{
+	for (unsigned int i = 0; i < 10; i++) {
+		library_open(path);
+		CHECK(lib.sctx_barrier() == 0);
+		usleep(20000);
+		atomic_store(&late_wakes, true);
+		CHECK(lib.sctx_put(record_new()) == 0);
+		library_close();
+		atomic_store(&late_wakes, false);
+		CHECK(atomic_load(&freed) == atomic_load(&made));
+	}
+}
+
 int main(void)
 {
 	const char *path = getenv("SCTX_TEST_SO");
@@ -238,6 +318,8 @@ int main(void)
 	for (unsigned int round = 0; round < 10; round++)
 		load_use_and_unload(path, round);
 	load_and_unload(path);
+	again_and_again(path);
+	unloaded_right_after_a_wake(path);
 	CHECK(atomic_load(&made) != 0);
 	printf("%u contexts\n", atomic_load(&made));
 	return 0;

@@ -370,6 +370,57 @@ static void references_on_borrowed_contexts_against_the_last_put(void **state)
 	assert_u64(items_freed(), ==, items_created());
 }
 
+/* -------------------------------------------------- removed, freed at once */
+
+/*
+ * Nobody looks it up and nobody asks insert_unique for what is there: then
+ * nobody else may touch it once a remove has returned it (ASan sees who does).
+ */
+
+struct at_once {
+	struct sctx_stream stream;
+	atomic_ulong refused, removed;
+};
+
+static void at_once_thread(unsigned int index, void *arg)
+{
+	struct at_once *o = arg;
+
+	for (uint64_t end = test_deadline(500); !past(end);) {
+		for (unsigned int turn = 0; turn < 256; turn++) {
+			struct item *item;
+			struct sctx_context *ctx;
+
+			if (index % 2) {
+				ctx = sctx_remove(&o->stream, OWNER(1), NULL);
+				if (!ctx)
+					continue;
+				item_churn_free(item_of(ctx));
+				atomic_fetch_add(&o->removed, 1);
+				continue;
+			}
+			item = item_churn(OWNER(1), INST(turn % 2));
+			if (sctx_insert_unique(&o->stream, &item->ctx, NULL) == -EEXIST) {
+				item_churn_free(item);
+				atomic_fetch_add(&o->refused, 1);
+			}
+		}
+	}
+}
+
+static void removed_and_freed_at_once(void **state)
+{
+	struct at_once o = { .refused = 0 };
+
+	(void)state;
+	items_reset();
+	sctx_stream_init(&o.stream);
+	run_threads(4, at_once_thread, &o);
+	assert_true(atomic_load(&o.refused) > 0 && atomic_load(&o.removed) > 0);
+	assert_rc(sctx_teardown_sync(&o.stream), 0);
+	assert_u64(items_freed(), ==, items_created());
+}
+
 /* -------------------------------------------- a table that churns and grows */
 
 #define HELD 16384
@@ -428,6 +479,7 @@ int main(void)
 		cmocka_unit_test(lookups_by_id_against_closes),
 		cmocka_unit_test(gets_and_puts_against_deletes),
 		cmocka_unit_test(references_on_borrowed_contexts_against_the_last_put),
+		cmocka_unit_test(removed_and_freed_at_once),
 		cmocka_unit_test(many_ids_held_and_dropped_at_random),
 	};
 

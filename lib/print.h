@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the printers share. */
+#ifndef SCTX_PRINT_H
+#define SCTX_PRINT_H
+
+#include <errno.h>
+#include <streamctx.h>
+
+struct sctx__printer {
+	FILE *file;
+	enum sctx_format format;
+	int row, column; /* in a list */
+};
+
+struct sctx__label {
+	const char *name;
+	const char *value;
+};
+
+void sctx__print_quoted(struct sctx__printer *p, const char *name);
+void sctx__tag_text(uint32_t tag, char text[5]);
+
+static inline int sctx__print_end(FILE *file)
+{
+	return fflush(file) || ferror(file) ? -EIO : 0;
+}
+
+#endif /* SCTX_PRINT_H */

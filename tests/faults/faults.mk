@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# make faults      what fails, gets stuck or comes at the wrong moment: memory,
+#                  threads, locks, signals, exits, readers and callbacks that
+#                  stay, loading and unloading; with ASan (leaks) too
+#
+# unit/fault and unit/dlopen are `make check`'s own, and run here as well.
+
+CHECK_PARTS += faults
+
+FAULTS_INJECTED := faults/every_call faults/mixed faults/refusals
+FAULTS_PLAIN := faults/stuck faults/exits
+FAULTS := $(FAULTS_INJECTED) $(FAULTS_PLAIN)
+
+$(FAULTS_INJECTED:%=$(T)/%): $(T)/%: $(T)/%.o $(T)/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka
+
+$(FAULTS_PLAIN:%=$(T)/%): $(T)/%: $(T)/%.o $(T)/test.o $(TEST_LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LIBS) $(RCU_LIB) -lcmocka
+
+fault-programs: $(FAULTS:%=$(T)/%) $(T)/unit/fault
+
+check-build-faults: check-build-torture
+	@+$(sub_make) fault-programs $(T)/unit/dlopen
+	@+$(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" fault-programs
+
+run_faults = SCTX_TEST_TORTURE=$(T)/stress/torture \
+	$(call run_default,,$(FAULTS) unit/fault unit/dlopen) tests/faults/signals.sh; \
+	$(call run_asan,,$(FAULTS) unit/fault)
+
+.PHONY: fault-programs
+
+-include $(FAULTS:%=$(T)/%.d) $(T)/faults/inject.d
