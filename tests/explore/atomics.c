@@ -11,9 +11,20 @@
 
 #define LOCKED 1u
 
+/* Of a value: what fits into an operand of @size. */
+static uintptr_t fit(uintptr_t v, size_t size)
+{
+	return size == 8 ? v : v & (((uintptr_t)1 << 8 * size) - 1);
+}
+
 static uintptr_t look(const volatile void *p, size_t size)
 {
-	return size == 4 ? *(const volatile uint32_t *)p : *(const volatile uintptr_t *)p;
+	switch (size) {
+	case 1: return *(const volatile uint8_t *)p;
+	case 2: return *(const volatile uint16_t *)p;
+	case 4: return *(const volatile uint32_t *)p;
+	default: return *(const volatile uint64_t *)p;
+	}
 }
 
 static uintptr_t get(const volatile void *p, size_t size)
@@ -26,10 +37,12 @@ static uintptr_t get(const volatile void *p, size_t size)
 
 static void put(volatile void *p, size_t size, uintptr_t v)
 {
-	if (size == 4)
-		*(volatile uint32_t *)p = (uint32_t)v;
-	else
-		*(volatile uintptr_t *)p = v;
+	switch (size) {
+	case 1: *(volatile uint8_t *)p = (uint8_t)v; break;
+	case 2: *(volatile uint16_t *)p = (uint16_t)v; break;
+	case 4: *(volatile uint32_t *)p = (uint32_t)v; break;
+	default: *(volatile uint64_t *)p = v;
+	}
 }
 
 static void point(const volatile void *p, size_t size, bool write, const struct explore_site *site)
@@ -87,7 +100,7 @@ bool explore_cas(volatile void *p, size_t size, uintptr_t *old, uintptr_t v,
 
 	point_rmw(p, size, site);
 	seen = get(p, size);
-	if (seen == (size == 4 ? (uint32_t)*old : *old)) {
+	if (seen == fit(*old, size)) {
 		put(p, size, v);
 		return true;
 	}

@@ -224,6 +224,18 @@ void engine_pause(void)
 		switch_among(runnable() | BIT(current->id), LEAVE_FREE);
 }
 
+/* Who yields waits for what others do: for one step of theirs, at least. */
+static bool others_went_on(struct thread *self)
+{
+	return step - self->steps != self->others;
+}
+
+void engine_yield(void)
+{
+	current->others = step - current->steps;
+	engine_wait(others_went_on, "somebody, by turns");
+}
+
 static void stuck(const char *why)
 {
 	for (int i = 0; i < THREADS_MAX; i++)

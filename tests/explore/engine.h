@@ -58,6 +58,7 @@ struct thread {
 	void *record;    /* the library's struct sctx__thread */
 	void *exit_arg;  /* of the library's exit hook, if it asked for it */
 	uint32_t steps;  /* of its own */
+	uint32_t others; /* of all others, when it yielded */
 	/* Waiting: for this to become true. */
 	bool (*ready)(struct thread *self);
 	const volatile void *waits_for;
@@ -100,6 +101,8 @@ void engine_meet(const volatile void *address, bool write);
 	} while (0)
 /* Between two operations of a program: whoever may run goes on, at no cost. */
 void engine_pause(void);
+/* Until others have gone on. */
+void engine_yield(void);
 /* Until @ready(current). */
 void engine_wait(bool (*ready)(struct thread *self), const char *why);
 
@@ -113,6 +116,8 @@ extern bool library_last;
 /* The library's static data, as it was before the first execution. */
 void library_save(const char *path);
 void library_restore(void);
+/* Frees what the library keeps until it is unloaded. */
+void library_end(void);
 
 /* ---------------------------------------------------------------- failures */
 

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# make explore        every pair of operations, chosen programs with the
-#                     reclaimer, random ones; then planted mistakes
-# make explore-long   the same with one preemption more, and more at random
+# make explore          every pair of operations, chosen programs, random ones:
+#                       all schedules with at most 2 preemptions (of some, 1)
+# make explore-long     the same with one preemption more, and more at random
+# make explore-planted  mistakes planted in the library are found
 #
-# tests/explore/engine.h says what it is.  The library's sources are compiled
-# as they are, with lib/sync.h exchanged for explore_sync.h, into a shared
-# object that the explorer saves and restores; rcu.c and pool.c are the
-# explorer's own (readers.c, memory.c).
+# build/explore/explore runs a program by hand, and replays what failed:
+# tests/explore/main.c.  tests/explore/engine.h says what it is.
+#
+# The library's sources are compiled as they are, with lib/sync.h exchanged for
+# explore_sync.h, into a shared object that the explorer saves and restores;
+# rcu.c and pool.c are the explorer's own (readers.c, memory.c).
 
 CHECK_PARTS += explore
 
@@ -15,10 +18,11 @@ E := $(B)/explore
 EXPLORE_SRCS := $(sort $(wildcard tests/explore/*.c))
 EXPLORE_LIB  := $(filter-out lib/rcu.c lib/pool.c,$(LIB_SRCS))
 EXPLORE_CPPFLAGS := -Iinclude -Itests/explore -D_GNU_SOURCE -DSCTX_RCU_C11
+EXPLORE_CFLAGS := -std=gnu11 $(WARNINGS) -Wstrict-prototypes -pthread $(EXPLORE_CPPFLAGS) -g
 # The calls before plain accesses are wanted, not ThreadSanitizer itself.
-EXPLORE_LIB_CFLAGS := -std=gnu11 $(WARNINGS) -pthread -DSCTX_EXPLORE $(EXPLORE_CPPFLAGS) -fPIC -O1 -g -fsanitize=thread
+EXPLORE_LIB_CFLAGS := $(EXPLORE_CFLAGS) -DSCTX_EXPLORE -fPIC -O1 -fsanitize=thread
 
-$(E)/lib/%.o: lib/%.c tests/explore/explore_sync.h tests/explore/seam.h $(B)/flags
+$(E)/lib/%.o: lib/%.c $(B)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EXPLORE_LIB_CFLAGS) -MMD -MP -c -o $@ $<
@@ -30,12 +34,26 @@ $(E)/libexplored.so: $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.o)
 $(E)/%.o: tests/explore/%.c $(B)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 $(WARNINGS) -Wstrict-prototypes -pthread $(EXPLORE_CPPFLAGS) -O2 -g -U_FORTIFY_SOURCE -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(EXPLORE_CFLAGS) -O2 -U_FORTIFY_SOURCE -MMD -MP -c -o $@ $<
 
 $(E)/explore: $(EXPLORE_SRCS:tests/explore/%.c=$(E)/%.o) $(E)/libexplored.so
 	$(call say,LINK,$@)
 	$(Q)$(CC) -rdynamic -o $@ $(filter %.o,$^) -L$(E) -lexplored -Wl,-rpath,'$$ORIGIN' -Wl,-z,now
 
-check-build-explore: $(E)/explore
+explore-program: $(E)/explore
+check-build-explore:
+	@+$(sub_make) explore-program
+
+run_explore = tests/run.sh run explore $(LOGS) $(E)/explore; \
+	sed -n '/^suite /,/^all /p' $(LOGS)/explore/explore/explore.log
+
+EXPLORE_LONG := --bound=3 --programs=2000 --runs=2000
+explore-long: check-build-explore
+	@$(E)/explore $(EXPLORE_LONG)
+
+explore-planted: check-build-explore
+	@EXPLORE_DIR=$(E) EXPLORE_CC="$(CC) $(EXPLORE_LIB_CFLAGS)" tests/explore/planted.sh $(PLANTED)
+
+.PHONY: explore-program explore-long explore-planted
 
 -include $(EXPLORE_SRCS:tests/explore/%.c=$(E)/%.d) $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.d)

@@ -5,6 +5,7 @@
 #include "memory.h"
 #include "readers.h"
 
+#include <errno.h>
 #include <stddef.h>
 
 #define RECORDS 64
@@ -19,6 +20,10 @@ struct record {
 	struct item *item;
 	int held; /* references, by threads of the program */
 	bool called_back;
+	bool owned;
+	int linked;
+	bool perhaps; /* one time of them */
+	int detached; /* as its owner was told */
 	struct sections put_in; /* open when the last reference was put */
 };
 
@@ -45,7 +50,7 @@ static struct record *record_of(const struct sctx_context *ctx)
 	return r;
 }
 
-static void free_callback(struct sctx_context *ctx)
+void ledger_free(struct sctx_context *ctx)
 {
 	struct record *r = record_of(ctx);
 	int left;
@@ -64,16 +69,74 @@ static void free_callback(struct sctx_context *ctx)
 	memory_free(r->item, sizeof(*r->item));
 }
 
-struct sctx_context *ledger_new(const void *owner, const void *instance)
+static struct item *item_new(void)
 {
 	struct record *r = &records[count++];
 
 	explore_check(count <= RECORDS, "more contexts than there is room for");
 	*r = (struct record){ .item = memory_alloc(sizeof(*r->item), "context"), .held = 1 };
 	r->item->record = r;
-	if (sctx_context_init(&r->item->ctx, owner, instance, free_callback))
+	return r->item;
+}
+
+struct sctx_context *ledger_new(const void *owner, const void *instance)
+{
+	struct item *item = item_new();
+
+	if (sctx_context_init(&item->ctx, owner, instance, ledger_free))
 		explore_fail("a context cannot be initialised");
-	return &r->item->ctx;
+	return &item->ctx;
+}
+
+struct sctx_context *ledger_new_owned(struct sctx_owner *owner, const void *instance)
+{
+	struct item *item = item_new();
+	int error = sctx_owner_context_init(owner, &item->ctx, instance);
+
+	item->record->owned = true;
+	if (!error)
+		return &item->ctx;
+	explore_check(error == -ESHUTDOWN, "context_init: %d", error);
+	item->record->held = 0;
+	item->record->called_back = true;
+	memory_free(item, sizeof(*item));
+	return NULL;
+}
+
+/* The owner is told before the call that unlinks returns. */
+void ledger_detached(struct sctx_context *ctx)
+{
+	struct record *r = record_of(ctx);
+
+	explore_check(!r->called_back, "context %d is unlinked after its callback", number_of(r));
+	explore_check(current->nesting, "an owner is told of an unlinking outside a section");
+	r->detached++;
+}
+
+void ledger_linked(struct sctx_context *ctx)
+{
+	record_of(ctx)->linked++;
+}
+
+void ledger_linked_perhaps(struct sctx_context *ctx)
+{
+	ledger_linked(ctx);
+	record_of(ctx)->perhaps = true;
+}
+
+void ledger_unlinked(struct sctx_context *ctx)
+{
+	explore_check(record_of(ctx)->detached, "context %d was unlinked, and its owner not told",
+		      number_of(record_of(ctx)));
+}
+
+int ledger_live(const void *owner)
+{
+	int live = 0;
+
+	for (struct record *r = records; r < records + count; r++)
+		live += !r->called_back && r->item->ctx.owner == owner;
+	return live;
 }
 
 void ledger_gets(struct sctx_context *ctx)
@@ -123,6 +186,10 @@ void ledger_check_end(void)
 		explore_check(!r->held, "%d references on context %d are still held", r->held,
 			      number_of(r));
 		explore_check(r->called_back, "context %d was never called back", number_of(r));
+		explore_check(!r->owned || r->detached == r->linked ||
+				      (r->perhaps && r->detached == r->linked - 1),
+			      "context %d was linked %d times, and its owner told of %d unlinkings",
+			      number_of(r), r->linked, r->detached);
 	}
 }
 

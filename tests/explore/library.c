@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The library's static data: saved once, restored before each execution.  The
+ * The library's static data: saved once, restored before each execution; and
+ * what it keeps until it is unloaded.  The
  * library is a shared object here, so that its data are a segment of their own
  * and one explorer serves a library and its planted mistakes alike.
  */
 #include "engine.h"
+
+#include "../../lib/callbacks.h"
+#include "../../lib/counter.h"
+#include "memory.h"
 
 #include <link.h>
 #include <stdio.h>
@@ -56,4 +61,17 @@ void library_save(const char *name)
 void library_restore(void)
 {
 	memcpy(begin, saved, size);
+}
+
+/* As its destructor does it, with the counters of threads that are stopped. */
+void library_end(void)
+{
+	for (int i = LIBRARY_FIRST; i < THREADS_MAX; i++) {
+		struct sctx__thread *t = threads[i].record;
+
+		if (threads[i].exists && t->counter)
+			memory_free(t->counter, t->counters * sizeof(*t->counter));
+	}
+	sctx__callbacks_fini();
+	sctx__counters_fini();
 }

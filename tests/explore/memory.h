@@ -25,7 +25,7 @@ bool memory_live(const void *memory);
 /* Live, or not of this allocator. */
 void memory_check(const volatile void *p, size_t size, const char *what);
 
-/* Blocks that are live now, but for @kept, are a leak. */
-void memory_check_leaks(int kept);
+/* Blocks that are live now are a leak. */
+void memory_check_leaks(void);
 
 #endif /* EXPLORE_MEMORY_H */

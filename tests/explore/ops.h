@@ -5,7 +5,7 @@
  *   KIND/START: OPERATION, OPERATION | OPERATION | reclaimer
  *
  * Threads stand between bars.  KIND says what they meet on and which
- * operations there are (stream.c, registry.c), START how it looks before.
+ * operations there are (stream.c, slot.c, registry.c, owner.c), START how it looks before.
  * The reclaimer's thread runs when no other can, unless it is named:
  * "reclaimer" takes part and is awake, "sleeper" takes part and sleeps.  With
  * "delay" a store may be seen late (delay.h).
@@ -30,6 +30,11 @@
 #define OP_LOOSE     0x80u /* needs a reference on the context that hangs nowhere */
 #define OP_OPENED    0x100u /* needs an open reference */
 #define OP_ONCE      0x200u /* cannot meet itself */
+#define OP_STREAM    0x400u /* needs the stream that is open throughout */
+#define OP_KEEPS     0x800u /* has a reference on a context for a while */
+#define OP_LEAVES    0x1000u /* an owner unregisters */
+#define OP_MODES     0x2000u /* of reclaiming: not among the pairs */
+#define OP_MOVES     0x4000u /* hangs a context up that it did not make */
 
 struct op {
 	const char *name;
@@ -60,6 +65,7 @@ struct program {
 	const struct op *op[PROGRAM_MAX][OPS_MAX]; /* NULL after the last */
 	enum reclaimer reclaimer;
 	bool delays;        /* delay.h */
+	bool by_hand;       /* no thread reclaims: set by set_up */
 	unsigned int flags; /* of all operations */
 };
 
@@ -74,9 +80,13 @@ bool program_parse(const char *text);
 void program_run(void);
 extern bool program_complete;
 
-extern const struct kind stream_kind, registry_kind;
+extern const struct kind stream_kind, registry_kind, owner_kind, slot_kind;
 
 /* Owners. */
 extern const char owner_a, owner_b;
+
+struct sctx_stream;
+/* The entries of @stream, which nobody uses. */
+void stream_check(const struct sctx_stream *stream);
 
 #endif /* EXPLORE_OPS_H */

@@ -14,7 +14,8 @@ struct program program;
 bool program_complete;
 const char owner_a, owner_b;
 
-static const struct kind *const kinds[] = { &stream_kind, &registry_kind };
+static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind,
+					    &slot_kind };
 
 static int running;
 static bool go, finishing;
@@ -204,7 +205,8 @@ static void *program_main(void *unused)
 	go = concurrent = true;
 	engine_wait(all_ran, "the program");
 	concurrent = library_last = false;
-	check_sleep();
+	if (!program.by_hand)
+		check_sleep();
 
 	program.kind->finish();
 	finishing = true;
@@ -216,7 +218,8 @@ static void *program_main(void *unused)
 	ledger_check_end();
 	if (sctx_thread_detach())
 		explore_fail("a thread cannot detach");
-	memory_check_leaks(1); /* the reclaimer's runners stay */
+	library_end();
+	memory_check_leaks();
 	program_complete = true;
 	return unused;
 }

@@ -6,6 +6,7 @@
 #include "ops.h"
 #include "search.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,9 +77,10 @@ void explore_fail(const char *format, ...)
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
-	printf("\n  again: explore --replay=");
+	printf("\n  again: %s --replay=", program_invocation_name);
 	search_print(stdout);
 	printf(" '%s'\n", program.text);
+	printf("  (--trace prints every step; in gdb, \"break engine_point if step == %u\")\n", step);
 	fflush(stdout);
 	if (report_abort)
 		abort();

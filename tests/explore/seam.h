@@ -21,7 +21,7 @@ struct explore_site {
 	const char *what;
 };
 
-/* atomics.c: operands of 4 and of 8 bytes. */
+/* atomics.c: operands of 1, 2, 4 or 8 bytes. */
 uintptr_t explore_load(const volatile void *p, size_t size, const struct explore_site *site);
 void explore_store(volatile void *p, size_t size, uintptr_t v, const struct explore_site *site);
 uintptr_t explore_add(volatile void *p, size_t size, uintptr_t v, const struct explore_site *site);

@@ -8,7 +8,7 @@
 #include "ledger.h"
 #include "memory.h"
 
-#include <streamctx/inline.h>
+#include <streamctx.h>
 
 #include <errno.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static struct {
 
 /* ------------------------------------------------------------------ set-up */
 
-enum { EMPTY, ONE, FULL, NINE, LIMIT, SPREAD };
+enum { EMPTY, ONE, FULL, NINE, LIMIT, SPREAD, INLINE, POLL };
 
 static struct sctx_stream *stream_new(void)
 {
@@ -46,17 +46,22 @@ static struct sctx_context *hang(const char *owner, const void *instance)
 	return ctx;
 }
 
-static void limit_limbo(void)
+/* Each thing that is retired is a batch, and at @limit limbo is full. */
+static void configure(enum sctx_reclaim_mode mode, size_t limit)
 {
-	struct sctx_reclaim_options options = { sizeof(options), 1 << 20, 1, 0 };
+	struct sctx_reclaim_options options = { .size = sizeof(options),
+						.limit_bytes = 1 << 20,
+						.limit_callbacks = limit,
+						.mode = mode };
 
 	if (sctx_reclaim_configure(&options))
 		explore_fail("the limits cannot be set");
+	program.by_hand = mode != SCTX_RECLAIM_THREAD;
 }
 
 static void set_up(int start)
 {
-	static const int more[] = { 0, 0, 1, 8, 0, 0 };
+	static const int more[] = { [FULL] = 1, [NINE] = 8, [POLL] = 0 };
 
 	memset(&w, 0, sizeof(w));
 	w.stream = stream_new();
@@ -75,7 +80,9 @@ static void set_up(int start)
 		else
 			ledger_gets(sctx_ref(w.loose));
 	if (start == LIMIT)
-		limit_limbo();
+		configure(SCTX_RECLAIM_THREAD, 1);
+	else if (start == INLINE || start == POLL)
+		configure(start == POLL ? SCTX_RECLAIM_POLL : SCTX_RECLAIM_INLINE, 8);
 }
 
 /* ------------------------------------------------------ common to operations */
@@ -325,7 +332,8 @@ static void op_detach(void)
 	explore_check(!error || (error == -ENOENT && (program_count(OP_UNLINKS) > 1 ||
 						      program.flags & OP_REPLACES)),
 		      "detach: %d", error);
-	explore_check(error || !w.hung->stream, "detached, and says where it hangs");
+	explore_check(error || !w.hung->stream || program.flags & OP_MOVES,
+		      "detached, and says where it hangs");
 	ledger_use(w.hung);
 	ledger_put(w.hung);
 }
@@ -378,6 +386,76 @@ static void op_insert_loose(void)
 static void op_insert_loose_other(void)
 {
 	insert_loose(w.other);
+}
+
+/*
+ * Borrowed, held, and hung up elsewhere: if it hangs no more, and limbo does
+ * not have it either.
+ */
+static void op_move(void)
+{
+	struct sctx_context *ctx, *found;
+	int error;
+
+	sctx_read_lock();
+	engine_judge(&w.gone, false);
+	ctx = sctx_ref(sctx_lookup(w.gone ? NULL : w.stream, &owner_a, NULL));
+	sctx_read_unlock();
+	if (!ctx)
+		return;
+	error = sctx_insert(w.other, ctx);
+	explore_check(!error || error == -EBUSY || error == -EBADF, "insert: %d", error);
+	if (error) {
+		ledger_gets(ctx);
+		ledger_put(ctx);
+	}
+	sctx_read_lock();
+	found = sctx_lookup(w.other, &owner_a, NULL);
+	explore_check(error || found == ctx || program_count(OP_MOVES) > 1 ||
+			      program.flags & OP_LOOSE,
+		      "inserted, and not found");
+	if (found)
+		ledger_use(found);
+	sctx_read_unlock();
+}
+
+static int use(struct sctx_context *ctx, void *unused)
+{
+	(void)unused;
+	ledger_use(ctx);
+	return 0;
+}
+
+static void op_for_each(void)
+{
+	sctx_read_lock();
+	engine_judge(&w.gone, false);
+	if (!w.gone)
+		sctx_stream_for_each(w.stream, use, NULL);
+	sctx_read_unlock();
+}
+
+static void op_poll(void)
+{
+	int ran = sctx_reclaim_poll(1);
+
+	explore_check(ran >= 0 || ran == -EOPNOTSUPP, "poll: %d", ran);
+}
+
+static void op_to_thread(void)
+{
+	configure(SCTX_RECLAIM_THREAD, 8);
+	program.by_hand = true; /* another one may change it, too */
+}
+
+static void op_to_poll(void)
+{
+	configure(SCTX_RECLAIM_POLL, 8);
+}
+
+static void op_to_inline(void)
+{
+	configure(SCTX_RECLAIM_INLINE, 8);
 }
 
 static void op_disable(void)
@@ -460,50 +538,27 @@ static const struct op ops[] = {
 	{ "teardown", op_teardown, OP_ENDS | OP_UNLINKS },
 	{ "teardown_sync", op_teardown_sync, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
 	{ "retire", op_retire, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
+	{ "move", op_move, OP_MOVES },
+	{ "for_each", op_for_each, 0 },
 	{ "barrier", op_barrier, 0 },
 	{ "thread_detach", op_thread_detach, 0 },
+	{ "poll", op_poll, OP_MODES },
+	{ "to_thread", op_to_thread, OP_MODES },
+	{ "to_poll", op_to_poll, OP_MODES },
+	{ "to_inline", op_to_inline, OP_MODES },
 	{ NULL, NULL, 0 },
 };
 
 /* --------------------------------------------------------------------- end */
 
-static void check_list(struct sctx_stream *stream)
-{
-	uintptr_t list = stream->list & ~SCTX__LIST_HIDDEN;
-	const struct sctx_entry *entry = stream->inline_entry;
-	uintptr_t n = list, a = 0;
-
-	if (list >= SCTX__LIST_ARRAY) {
-		const struct sctx__array *array = (const struct sctx__array *)list;
-
-		entry = (const struct sctx_entry *)(array + 1);
-		n = array->count;
-		explore_check(n <= array->capacity, "more entries than room");
-	}
-	for (uintptr_t i = 0; i < n; i++) {
-		const struct sctx_context *ctx = entry[i].context;
-
-		if (!ctx)
-			continue;
-		explore_check(memory_live(ctx), "an entry names what was called back");
-		explore_check(ctx->stream == stream, "an entry's context hangs elsewhere");
-		explore_check(ctx->owner == entry[i].owner && ctx->instance == entry[i].instance,
-			      "an entry and its context differ");
-		a += ctx->owner == &owner_a;
-	}
-	if (!(program.flags & (OP_ADDS | OP_LOOSE)))
-		explore_check(a <= 1, "%zu contexts of one owner, all inserted as unique",
-			      (size_t)a);
-}
-
 static void finish(void)
 {
 	if (!w.gone) {
 		explore_check(!(w.stream->state & 1), "a stream is left locked");
-		check_list(w.stream);
+		stream_check(w.stream);
 		sctx_teardown(w.stream);
 	}
-	check_list(w.other);
+	stream_check(w.other);
 	sctx_teardown(w.other);
 }
 
@@ -516,7 +571,7 @@ static void check_end(void)
 
 const struct kind stream_kind = {
 	.name = "stream",
-	.starts = { "empty", "one", "full", "nine", "limit", "spread" },
+	.starts = { "empty", "one", "full", "nine", "limit", "spread", "inline", "poll" },
 	.starts_for_pairs = 4,
 	.ops = ops,
 	.set_up = set_up,

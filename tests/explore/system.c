@@ -172,7 +172,7 @@ int explore_key_set(void *value)
 
 void explore_yield(void)
 {
-	engine_pause();
+	engine_yield();
 }
 
 /* Each thread has a CPU of its own, or shares one with another. */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See suites.h.  Long ones come first, so that the workers end at one time. */
+#include "suites.h"
+
+#include "search.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct jobs *jobs;
+
+/* "-" in front: with one preemption less than the bound. */
+
+static const char *const reclaim_programs[] = {
+	/* Somebody uses what another one drops. */
+	"stream/one: lookup | delete | reclaimer",
+	"stream/one: lookup | remove | sleeper",
+	"stream/one: lookup | teardown | reclaimer",
+	"stream/one: lookup | retire | reclaimer",
+	"stream/one: lookup | teardown_sync",
+	"-stream/one: lookup | replace | reclaimer",
+	"-stream/nine: lookup | insert | reclaimer",
+	"-stream/full: lookup | insert | sleeper",
+	"-stream/one: get | remove | reclaimer",
+	"-stream/one: get | teardown | reclaimer",
+	"stream/one: get | retire | reclaimer",
+	"-stream/one: get | delete | sleeper",
+	"-stream/one: detach | retire | reclaimer",
+	"-stream/one: detach | teardown | reclaimer",
+	"-stream/one: detach_found | delete | reclaimer",
+	"-stream/one: insert_unique | delete | reclaimer",
+	"-stream/one: get_or_create | delete | reclaimer",
+	"-stream/empty: get_or_create | get_or_create | reclaimer",
+	"-stream/one: insert | teardown | reclaimer",
+	"-stream/one: insert | retire | reclaimer",
+	"-stream/one: put | delete | reclaimer",
+	"-stream/one: put | detach | reclaimer",
+	"-slot/there: lookup | drop | reclaimer",
+	"-slot/there: insert | drop | reclaimer",
+	/* What limbo holds is hung up nowhere. */
+	"-stream/one: move | delete | reclaimer",
+	"-stream/one: move | remove | sleeper",
+	"-stream/one: get_hold | move | delete | reclaimer",
+	/* Work that must not be forgotten. */
+	"stream/one: delete | sleeper",
+	"-stream/one: barrier | delete | sleeper",
+	"stream/one: delete, thread_detach | reclaimer",
+	"stream/one: delete, barrier | sleeper",
+	"stream/limit: delete, insert | sleeper",
+	"-stream/limit: delete | insert | sleeper",
+	"-stream/limit: delete, get_or_create | reclaimer",
+	"-stream/spread: lookup | delete | reclaimer",
+	"-stream/spread: teardown | reclaimer",
+	/* Nodes, arrays, buckets and tables that are used again. */
+	"-registry/closed: close_a, open_b | find_a | reclaimer",
+	"-registry/closed: close_a | existing_a | reclaimer",
+	"-registry/closed: close_a | find_a | sleeper",
+	"-registry/growing: find_a | open_c | reclaimer",
+	"-registry/chained: find_a | open_c | reclaimer",
+	"-registry/growing: existing_a | open_c | reclaimer",
+	"-registry/growing: walk | open_c | reclaimer",
+	NULL,
+};
+
+/* Who reclaims: the threads that retire, whoever polls, and the change to another. */
+static const char *const mode_programs[] = {
+	"-stream/inline: lookup | delete",
+	"-stream/inline: delete | delete",
+	"-stream/inline: get | teardown",
+	"-stream/inline: delete | barrier",
+	"-stream/inline: insert | delete",
+	"-stream/poll: lookup | delete, poll, poll",
+	"-stream/poll: delete | poll, poll",
+	"-stream/poll: poll | poll",
+	"-stream/poll: delete | barrier",
+	"-stream/poll: delete | poll | barrier",
+	"-stream/poll: delete, poll | to_thread",
+	"-stream/one: delete | to_poll",
+	"-stream/one: delete | to_inline",
+	"-stream/inline: delete | to_thread",
+	"-stream/inline: barrier | to_thread",
+	"-stream/one: barrier | to_poll",
+	"-stream/one: to_thread | to_poll",
+	NULL,
+};
+
+static const char *const triples[] = {
+	"stream/one: lookup | remove | insert_unique",
+	"stream/one: detach | remove | teardown",
+	"stream/empty: insert | lookup | teardown",
+	"stream/empty: insert_unique | get_or_create | delete",
+	"stream/one: replace | lookup | delete",
+	"stream/full: insert | lookup | remove",
+	"stream/one: replace | replace | get",
+	"stream/one: get_hold | detach | put",
+	"stream/one: move | delete | insert",
+	"stream/one: disable | insert | teardown",
+	"stream/one: insert_loose | insert_loose_other | teardown",
+	"slot/none: insert | lookup | drop",
+	"slot/there: insert | drop | drop",
+	"-registry/closed: open_close_a | open_close_a | find_a",
+	"-registry/closed: open_close_a | close_a | open_a",
+	"-registry/growing: open_b | open_c | find_a",
+	"-registry/brink: open_b | close_a | walk",
+	NULL,
+};
+
+/* A module that leaves, among others at their work. */
+static const char *const owner_programs[] = {
+	"-owner/open: unregister | insert | reclaimer",
+	"-owner/open: unregister | delete | reclaimer",
+	"-owner/closed: unregister | close | reclaimer",
+	"-owner/closed: unregister | open_only | reclaimer",
+	"-owner/tracked: unregister | teardown | reclaimer",
+	"-owner/open: unregister | hold | delete",
+	"-owner/closed: unregister | open_close | open_close",
+	"-owner/closed: unregister | close | keep",
+	"-owner/closed: unregister | unregister | open_only",
+	"-owner/tracked: unregister | teardown | insert",
+	"-owner/tracked: unregister | track | insert",
+	"-owner/open: unregister | insert | remove",
+	"-owner/closed: open_close | open_close | find",
+	"-owner/closed: register | open_close | unregister",
+	NULL,
+};
+
+void jobs_init(void)
+{
+	jobs = mmap(NULL, sizeof(*jobs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (jobs == MAP_FAILED)
+		abort();
+}
+
+void jobs_add(const char *suite, const char *text, int less, uint64_t seed)
+{
+	struct job *job = &jobs->job[jobs->count++];
+
+	if (jobs->count > JOBS_MAX)
+		abort();
+	job->suite = suite;
+	job->less = less;
+	job->seed = seed;
+	job->bound = -1;
+	snprintf(job->text, sizeof(job->text), "%s", text);
+}
+
+static void list(const char *suite, const char *const *text)
+{
+	for (; *text; text++)
+		jobs_add(suite, *text + (**text == '-'), **text == '-', 0);
+}
+
+/* ------------------------------------------------------------------- pairs */
+
+static bool makes_sense(const struct kind *kind, int start, const struct op *a, const struct op *b)
+{
+	unsigned int either = a->flags | b->flags, both = a->flags & b->flags;
+
+	/* The one frees what the other was called with. */
+	if (both & OP_ONCE || either & OP_MODES)
+		return false;
+	return !(either & OP_STREAM && strcmp(kind->starts[start], "closed") == 0);
+}
+
+static void pairs(const char *suite, const struct kind *kind)
+{
+	char text[sizeof(program.text)];
+
+	for (int start = 0; start < kind->starts_for_pairs; start++)
+		for (const struct op *a = kind->ops; a->name; a++)
+			for (const struct op *b = a; b->name; b++) {
+				if (!makes_sense(kind, start, a, b))
+					continue;
+				snprintf(text, sizeof(text), "%s/%s: %s | %s", kind->name,
+					 kind->starts[start], a->name, b->name);
+				jobs_add(suite, text, 0, 0);
+			}
+}
+
+/* ------------------------------------------------------------------ random */
+
+static const struct op *random_op(const struct kind *kind, uint64_t *state)
+{
+	unsigned int n = 0;
+
+	while (kind->ops[n].name)
+		n++;
+	return &kind->ops[search_random(state) % n];
+}
+
+/* Four threads of three operations, which may all meet. */
+static void random_text(const struct kind *kind, uint64_t seed, char *text, size_t size)
+{
+	uint64_t state = seed;
+	unsigned int start =
+		(unsigned int)(search_random(&state) % (unsigned int)kind->starts_for_pairs);
+	const char *name = kind->starts[start];
+	size_t n = (size_t)snprintf(text, size, "%s/%s: ", kind->name, name);
+
+	for (int i = 0; i < PROGRAM_MAX * 3;) {
+		const struct op *op = random_op(kind, &state);
+
+		if (op->flags & OP_FREES || !makes_sense(kind, (int)start, op, op))
+			continue;
+		n += (size_t)snprintf(text + n, size - n, "%s%s", op->name,
+				      ++i % 3 ? ", " : i < PROGRAM_MAX * 3 ? " | " : "");
+	}
+	snprintf(text + n, size - n, " | %s", seed % 2 ? "reclaimer" : "sleeper");
+}
+
+static void random_suite(long programs, uint64_t seed)
+{
+	static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind };
+	char text[sizeof(program.text)];
+
+	for (long i = 0; i < programs; i++, seed++) {
+		random_text(kinds[seed % 3], seed, text, sizeof(text));
+		jobs_add("random", text, 0, seed << 32);
+	}
+}
+
+static bool wanted(const char *name, const char *suite)
+{
+	return strcmp(name, suite) == 0 || strcmp(name, "all") == 0;
+}
+
+bool suite_add(const char *name, long random_programs, uint64_t seed)
+{
+	int before = jobs->count;
+
+	if (wanted(name, "owners"))
+		list("owners", owner_programs);
+	if (wanted(name, "reclaim"))
+		list("reclaim", reclaim_programs);
+	if (wanted(name, "modes"))
+		list("modes", mode_programs);
+	if (wanted(name, "triples"))
+		list("triples", triples);
+	if (wanted(name, "pairs-owner"))
+		pairs("pairs-owner", &owner_kind);
+	if (wanted(name, "pairs-registry"))
+		pairs("pairs-registry", &registry_kind);
+	if (wanted(name, "pairs-stream"))
+		pairs("pairs-stream", &stream_kind);
+	if (wanted(name, "pairs-slot"))
+		pairs("pairs-slot", &slot_kind);
+	if (wanted(name, "random"))
+		random_suite(random_programs, seed);
+	return jobs->count > before;
+}
