@@ -136,8 +136,6 @@ static inline int explore_nothing(void)
 /* ------------------------------------------------- the library's own sizes */
 
 #define sctx__self    (*(struct sctx__thread *)explore_self())
-#define SCTX__LANES   2
-#define SCTX__SLOTS   2
 #define FIRST_BUCKETS explore_first_buckets
 #define SPREAD_MIN    explore_spread
 #define WAKE_MIN      explore_spread

@@ -27,6 +27,10 @@ static struct {
 	struct sctx_stream *embedded; /* it, if it is not the registry's */
 	struct sctx_stream *kept[KEPT_MAX];
 	int kept_count;
+	struct sctx_stream *opened[KEPT_MAX]; /* for the program to close */
+	int opened_count;
+	struct sctx_context *guard[KEPT_MAX];
+	int guards;
 	bool leaving; /* unregister was called */
 	bool left;    /* and has returned: no context is found any more */
 	bool gone;    /* with 0: the module's code is unmapped */
@@ -133,6 +137,12 @@ static struct sctx_context *context_new(void)
 	return ctx;
 }
 
+/* While this one is held the owner is good: for calls that are given it. */
+static void guard_put(void)
+{
+	ledger_put(w.guard[--w.guards]);
+}
+
 static void check_insert(struct sctx_context *ctx, int error)
 {
 	if (error) {
@@ -198,14 +208,16 @@ static void op_open_only(void)
 
 static void op_keep(void)
 {
+	struct sctx_stream *stream = open_a();
+
 	explore_check(w.kept_count < KEPT_MAX, "more streams than there is room for");
-	w.kept[w.kept_count++] = open_a();
+	w.kept[w.kept_count++] = stream;
 }
 
 /* A reference that was opened for this operation, before. */
 static void op_close(void)
 {
-	close_stream(w.kept[--w.kept_count]);
+	close_stream(w.opened[--w.opened_count]);
 }
 
 static void op_find(void)
@@ -218,7 +230,7 @@ static void op_find(void)
 	stream = sctx_find(w.registry, &name_a);
 	if (stream)
 		ctx = sctx_lookup(stream, w.owner, NULL);
-	explore_check(!stream || ctx || w.leaving || program.flags & (OP_UNLINKS | OP_OPENED | OP_ENDS),
+	explore_check(!stream || stream != w.stream || ctx || w.leaving || program.flags & OP_UNLINKS,
 		      "a stream is found without its owner's context");
 	explore_check(!ctx || !was_left, "a context of an owner that has left");
 	if (ctx)
@@ -226,7 +238,7 @@ static void op_find(void)
 	sctx_read_unlock();
 }
 
-static void op_insert(void)
+static void insert_new(void)
 {
 	struct sctx_context *ctx = context_new();
 
@@ -236,7 +248,7 @@ static void op_insert(void)
 	check_insert(ctx, sctx_insert(w.stream, ctx));
 }
 
-static void op_insert_unique(void)
+static void insert_unique(void)
 {
 	struct sctx_context *existing, *ctx = context_new();
 	int error;
@@ -256,7 +268,7 @@ static void op_insert_unique(void)
 	}
 }
 
-static void op_replace(void)
+static void replace(void)
 {
 	struct sctx_context *old, *ctx = context_new();
 
@@ -281,7 +293,7 @@ static struct sctx_context *create(const void *owner, const void *instance, void
 	return *(struct sctx_context **)made = ctx;
 }
 
-static void op_get_or_create(void)
+static void get_or_create(void)
 {
 	struct sctx_context *ctx, *made = NULL;
 	int error = sctx_get_or_create(w.stream, w.owner, NULL, create, &made, &ctx);
@@ -351,7 +363,7 @@ static void op_detach_found(void)
 }
 
 /* From the library's own memory; its instance says so to freed(). */
-static void op_alloc(void)
+static void alloc_and_put(void)
 {
 	bool was_left = has_left();
 	struct sctx_context *ctx;
@@ -430,6 +442,36 @@ static void op_owners(void)
 	explore_check(n || w.leaving, "an owner that is registered is not listed");
 }
 
+static void op_insert(void)
+{
+	insert_new();
+	guard_put();
+}
+
+static void op_insert_unique(void)
+{
+	insert_unique();
+	guard_put();
+}
+
+static void op_replace(void)
+{
+	replace();
+	guard_put();
+}
+
+static void op_get_or_create(void)
+{
+	get_or_create();
+	guard_put();
+}
+
+static void op_alloc(void)
+{
+	alloc_and_put();
+	guard_put();
+}
+
 static const struct op ops[] = {
 	{ "unregister", op_unregister, OP_LEAVES },
 	{ "register", op_register, 0 },
@@ -439,17 +481,17 @@ static const struct op ops[] = {
 	{ "keep", op_keep, 0 },
 	{ "close", op_close, OP_OPENED },
 	{ "find", op_find, 0 },
-	{ "insert", op_insert, OP_STREAM | OP_KEEPS },
-	{ "insert_unique", op_insert_unique, OP_STREAM | OP_KEEPS },
-	{ "replace", op_replace, OP_STREAM | OP_KEEPS },
-	{ "get_or_create", op_get_or_create, OP_STREAM | OP_KEEPS },
+	{ "insert", op_insert, OP_STREAM | OP_KEEPS | OP_GUARD },
+	{ "insert_unique", op_insert_unique, OP_STREAM | OP_KEEPS | OP_GUARD },
+	{ "replace", op_replace, OP_STREAM | OP_KEEPS | OP_GUARD },
+	{ "get_or_create", op_get_or_create, OP_STREAM | OP_KEEPS | OP_GUARD },
 	{ "lookup", op_lookup, OP_STREAM },
 	{ "hold", op_hold, OP_STREAM | OP_KEEPS },
 	{ "remove", op_remove, OP_STREAM | OP_KEEPS | OP_UNLINKS },
 	{ "delete", op_delete, OP_STREAM | OP_UNLINKS },
 	{ "detach_found", op_detach_found, OP_STREAM | OP_UNLINKS },
 	{ "teardown", op_teardown, OP_STREAM | OP_UNLINKS | OP_ENDS },
-	{ "alloc", op_alloc, OP_KEEPS },
+	{ "alloc", op_alloc, OP_KEEPS | OP_GUARD },
 	{ "track", op_track, 0 },
 	{ NULL, NULL, 0 },
 };
@@ -464,15 +506,17 @@ static void set_up(int start)
 	w.owner = owner_new();
 	if (start == OPEN)
 		w.stream = open_a();
-	for (int i = 0; i < program_count(OP_OPENED); i++)
-		op_keep();
+	while (w.opened_count < program_count(OP_OPENED))
+		w.opened[w.opened_count++] = open_a();
+	while (w.guards < program_count(OP_GUARD))
+		w.guard[w.guards++] = context_new();
 	if (start != TRACKED)
 		return;
 	w.stream = w.embedded = memory_alloc(sizeof(*w.embedded), "stream");
 	sctx_stream_init(w.stream);
 	if (sctx_stream_track(w.registry, w.stream))
 		explore_fail("a stream cannot be tracked");
-	op_insert();
+	insert_new();
 }
 
 static void leave(struct sctx_owner *owner)

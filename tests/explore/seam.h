@@ -52,7 +52,9 @@ long explore_random(void *buffer, size_t size);
 /* Where the calling thread's struct sctx__thread is. */
 void *explore_self(void);
 
-/* Sizes that a scenario chooses. */
+/* The library's sizes, ahead of its headers; those below a program chooses. */
+#define SCTX__LANES 2
+#define SCTX__SLOTS 2
 extern size_t explore_first_buckets;
 extern size_t explore_spread;
 

@@ -111,7 +111,7 @@ static const char *const triples[] = {
 static const char *const owner_programs[] = {
 	"-owner/open: unregister | insert | reclaimer",
 	"-owner/open: unregister | delete | reclaimer",
-	"-owner/closed: unregister | close | reclaimer",
+	"owner/closed: unregister | close | reclaimer",
 	"-owner/closed: unregister | open_only | reclaimer",
 	"-owner/tracked: unregister | teardown | reclaimer",
 	"-owner/open: unregister | hold | delete",
