@@ -35,8 +35,10 @@ extern "C" {
 #endif
 
 /* lib/sync.h has its own definition, for the builds that count or explore. */
+#ifndef sctx__load
+#define sctx__load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#endif
 #ifndef sctx__load_acquire
-#define sctx__load(p)         __atomic_load_n((p), __ATOMIC_RELAXED)
 #define sctx__load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #endif
 /* Small where it matters; the compiler does not see how often. */
