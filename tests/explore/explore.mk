@@ -17,6 +17,7 @@ CHECK_PARTS += explore
 E := $(B)/explore
 EXPLORE_SRCS := $(sort $(wildcard tests/explore/*.c))
 EXPLORE_LIB  := $(filter-out lib/rcu.c lib/pool.c,$(LIB_SRCS))
+EXPLORE_LINEAR := history spec check
 EXPLORE_CPPFLAGS := -Iinclude -Itests/explore -D_GNU_SOURCE -DSCTX_RCU_C11
 EXPLORE_CFLAGS := -std=gnu11 $(WARNINGS) -Wstrict-prototypes -pthread $(EXPLORE_CPPFLAGS) -g
 # The calls before plain accesses are wanted, not ThreadSanitizer itself.
@@ -36,7 +37,13 @@ $(E)/%.o: tests/explore/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EXPLORE_CFLAGS) -O2 -U_FORTIFY_SOURCE -MMD -MP -c -o $@ $<
 
-$(E)/explore: $(EXPLORE_SRCS:tests/explore/%.c=$(E)/%.o) $(E)/libexplored.so
+# The checker of histories is tests/linear's.
+$(E)/linear/%.o: tests/linear/%.c $(B)/flags
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EXPLORE_CFLAGS) -O2 -MMD -MP -c -o $@ $<
+
+$(E)/explore: $(EXPLORE_SRCS:tests/explore/%.c=$(E)/%.o) $(EXPLORE_LINEAR:%=$(E)/linear/%.o) $(E)/libexplored.so
 	$(call say,LINK,$@)
 	$(Q)$(CC) -rdynamic -o $@ $(filter %.o,$^) -L$(E) -lexplored -Wl,-rpath,'$$ORIGIN' -Wl,-z,now
 
@@ -56,4 +63,5 @@ explore-planted: check-build-explore
 
 .PHONY: explore-program explore-long explore-planted
 
--include $(EXPLORE_SRCS:tests/explore/%.c=$(E)/%.d) $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.d)
+-include $(EXPLORE_SRCS:tests/explore/%.c=$(E)/%.d) $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.d) \
+	$(EXPLORE_LINEAR:%=$(E)/linear/%.d)

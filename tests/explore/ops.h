@@ -5,14 +5,15 @@
  *   KIND/START: OPERATION, OPERATION | OPERATION | reclaimer
  *
  * Threads stand between bars.  KIND says what they meet on and which
- * operations there are (stream.c, slot.c, registry.c, owner.c), START how it looks before.
+ * operations there are (stream.c, ordered.c, slot.c, registry.c, owner.c), START how
+ * it looks before.
  * The reclaimer's thread runs when no other can, unless it is named:
  * "reclaimer" takes part and is awake, "sleeper" takes part and sleeps.  With
  * "delay" a store may be seen late (delay.h).
  *
  * A new operation is a line in a kind's table; all pairs of a kind's
  * operations are explored.  More threads, or more operations to a thread, are
- * a line in main.c.
+ * a line in suites.c.
  */
 #ifndef EXPLORE_OPS_H
 #define EXPLORE_OPS_H
@@ -81,13 +82,13 @@ bool program_parse(const char *text);
 void program_run(void);
 extern bool program_complete;
 
-extern const struct kind stream_kind, registry_kind, owner_kind, slot_kind;
+extern const struct kind stream_kind, registry_kind, owner_kind, slot_kind, list_kind;
 
 /* Owners. */
 extern const char owner_a, owner_b;
 
 struct sctx_stream;
-/* The entries of @stream, which nobody uses. */
-void stream_check(const struct sctx_stream *stream);
+/* The entries of @stream, which nobody uses; how many are owner A's. */
+int stream_check(const struct sctx_stream *stream);
 
 #endif /* EXPLORE_OPS_H */

@@ -551,14 +551,22 @@ static const struct op ops[] = {
 
 /* --------------------------------------------------------------------- end */
 
+static void check_list(const struct sctx_stream *stream)
+{
+	int n = stream_check(stream);
+
+	explore_check(!(stream->state & 1), "a stream is left locked");
+	explore_check(n <= 1 || program.flags & (OP_ADDS | OP_LOOSE),
+		      "%d contexts of one owner, all inserted as unique", n);
+}
+
 static void finish(void)
 {
 	if (!w.gone) {
-		explore_check(!(w.stream->state & 1), "a stream is left locked");
-		stream_check(w.stream);
+		check_list(w.stream);
 		sctx_teardown(w.stream);
 	}
-	stream_check(w.other);
+	check_list(w.other);
 	sctx_teardown(w.other);
 }
 

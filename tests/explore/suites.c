@@ -212,11 +212,11 @@ static void random_text(const struct kind *kind, uint64_t seed, char *text, size
 
 static void random_suite(long programs, uint64_t seed)
 {
-	static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind };
+	static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind, &list_kind };
 	char text[sizeof(program.text)];
 
 	for (long i = 0; i < programs; i++, seed++) {
-		random_text(kinds[seed % 3], seed, text, sizeof(text));
+		random_text(kinds[seed % 4], seed, text, sizeof(text));
 		jobs_add("random", text, 0, seed << 32);
 	}
 }
@@ -246,6 +246,8 @@ bool suite_add(const char *name, long random_programs, uint64_t seed)
 		pairs("pairs-stream", &stream_kind);
 	if (wanted(name, "pairs-slot"))
 		pairs("pairs-slot", &slot_kind);
+	if (wanted(name, "pairs-list"))
+		pairs("pairs-list", &list_kind);
 	if (wanted(name, "random"))
 		random_suite(random_programs, seed);
 	return jobs->count > before;
