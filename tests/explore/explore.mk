@@ -59,7 +59,7 @@ explore-long: check-build-explore
 	@$(E)/explore $(EXPLORE_LONG)
 
 explore-planted: check-build-explore
-	@EXPLORE_DIR=$(E) EXPLORE_CC="$(CC) $(EXPLORE_LIB_CFLAGS)" tests/explore/planted.sh $(PLANTED)
+	@EXPLORE_DIR=$(E) EXPLORE_CC="$(CC) $(filter-out -Iinclude,$(EXPLORE_LIB_CFLAGS))" tests/explore/planted.sh $(or $(PLANTED),all)
 
 .PHONY: explore-program explore-long explore-planted
 

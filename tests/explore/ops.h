@@ -37,6 +37,7 @@
 #define OP_MODES     0x2000u /* of reclaiming: not among the pairs */
 #define OP_MOVES     0x4000u /* hangs a context up that it did not make */
 #define OP_GUARD     0x8000u /* needs an owner that is good throughout */
+#define OP_REFERS    0x10000u /* takes references, or has them */
 
 struct op {
 	const char *name;

@@ -277,6 +277,42 @@ static void op_lookup(void)
 	sctx_read_unlock();
 }
 
+/* Inside, while others go on. */
+static void op_stay(void)
+{
+	struct sctx_context *ctx;
+
+	sctx_read_lock();
+	engine_judge(&w.gone, false);
+	ctx = sctx_lookup(w.gone ? NULL : w.stream, &owner_a, NULL);
+	engine_pause();
+	if (ctx)
+		ledger_use(ctx);
+	sctx_read_unlock();
+}
+
+static void op_get_many(void)
+{
+	const void *const owners[] = { &owner_a, &owner_b };
+	struct sctx_stream *stream = enter();
+	struct sctx_context *ctx[2];
+	bool was_closed = closed();
+	int n = sctx_get_many(stream, 2, owners, ctx);
+
+	explore_check(n == !!ctx[0] + !!ctx[1], "get_many: %d", n);
+	if (stream)
+		check_found(ctx[0], was_closed);
+	for (int i = 0; i < 2; i++)
+		if (ctx[i]) {
+			ledger_gets(ctx[i]);
+			ledger_use(ctx[i]);
+			ledger_gives(ctx[i]);
+		}
+	n = sctx_put_many(2, ctx);
+	explore_check(!n, "put_many: %d", n);
+	leave();
+}
+
 static void op_get(void)
 {
 	struct sctx_stream *stream = enter();
@@ -319,6 +355,21 @@ static void op_delete(void)
 
 	leave();
 	explore_check(!error || error == -ENOENT, "delete: %d", error);
+}
+
+/* After the barrier it has been called back, if nobody else had a reference. */
+static void op_delete_barrier(void)
+{
+	struct sctx_stream *stream = enter();
+	int error = stream ? sctx_delete(stream, &owner_a, NULL) : -ENOENT;
+
+	leave();
+	explore_check(!error || error == -ENOENT, "delete: %d", error);
+	if (sctx_barrier())
+		explore_fail("barrier fails");
+	explore_check(error || !w.hung || program.flags & (OP_REFERS | OP_ADDS | OP_LOOSE) ||
+			      ledger_called_back(w.hung),
+		      "a barrier is over, and what was deleted before it not called back");
 }
 
 /* The stream is found through the context. */
@@ -480,6 +531,24 @@ static void op_teardown(void)
 	leave();
 }
 
+static void count(struct sctx_context *ctx, void *n)
+{
+	ledger_use(ctx);
+	++*(int *)n;
+}
+
+static void op_teardown_report(void)
+{
+	struct sctx_stream *stream = enter();
+	int n = 0;
+
+	set(&w.ending);
+	if (stream && sctx_teardown_report(stream, count, &n) != n)
+		explore_fail("teardown_report tells another number than it called for");
+	set(&w.ended);
+	leave();
+}
+
 static void op_teardown_sync(void)
 {
 	struct sctx_stream *stream = w.stream;
@@ -489,6 +558,8 @@ static void op_teardown_sync(void)
 	if (sctx_teardown_sync(stream))
 		explore_fail("teardown_sync fails");
 	set(&w.ended);
+	explore_check(!w.hung || program.flags & (OP_REFERS | OP_HOLDS) || ledger_called_back(w.hung),
+		      "torn down, and its context not called back");
 	memory_free(stream, sizeof(*stream));
 }
 
@@ -512,6 +583,21 @@ static void op_barrier(void)
 		explore_fail("barrier fails");
 }
 
+static void op_synchronize(void)
+{
+	if (sctx_synchronize())
+		explore_fail("synchronize fails");
+}
+
+/* At any moment, and no thread's record may go away meanwhile. */
+static void op_stats(void)
+{
+	struct sctx_stats stats = { .size = sizeof(stats) };
+
+	if (sctx_stats_get(&stats))
+		explore_fail("stats fail");
+}
+
 /* The thread's limbo goes to others. */
 static void op_thread_detach(void)
 {
@@ -521,26 +607,32 @@ static void op_thread_detach(void)
 
 static const struct op ops[] = {
 	{ "insert", op_insert, OP_ADDS },
-	{ "insert_unique", op_insert_unique, 0 },
-	{ "replace", op_replace, OP_REPLACES },
-	{ "get_or_create", op_get_or_create, 0 },
+	{ "insert_unique", op_insert_unique, OP_REFERS },
+	{ "replace", op_replace, OP_REPLACES | OP_REFERS },
+	{ "get_or_create", op_get_or_create, OP_REFERS },
 	{ "lookup", op_lookup, 0 },
-	{ "get", op_get, 0 },
-	{ "get_hold", op_get_hold, 0 },
-	{ "remove", op_remove, OP_UNLINKS },
+	{ "get", op_get, OP_REFERS },
+	{ "get_many", op_get_many, OP_REFERS },
+	{ "stay", op_stay, 0 },
+	{ "get_hold", op_get_hold, OP_REFERS },
+	{ "remove", op_remove, OP_UNLINKS | OP_REFERS },
 	{ "delete", op_delete, OP_UNLINKS },
-	{ "detach", op_detach, OP_UNLINKS | OP_HOLDS },
+	{ "delete_barrier", op_delete_barrier, OP_UNLINKS },
+	{ "detach", op_detach, OP_REFERS | OP_UNLINKS | OP_HOLDS },
 	{ "detach_found", op_detach_found, OP_UNLINKS },
-	{ "put", op_put, OP_HOLDS },
+	{ "put", op_put, OP_HOLDS | OP_REFERS },
 	{ "insert_loose", op_insert_loose, OP_LOOSE },
 	{ "insert_loose_other", op_insert_loose_other, OP_LOOSE },
 	{ "disable", op_disable, OP_HIDES },
 	{ "teardown", op_teardown, OP_ENDS | OP_UNLINKS },
+	{ "teardown_report", op_teardown_report, OP_ENDS | OP_UNLINKS },
 	{ "teardown_sync", op_teardown_sync, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
 	{ "retire", op_retire, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
-	{ "move", op_move, OP_MOVES },
+	{ "move", op_move, OP_MOVES | OP_REFERS },
 	{ "for_each", op_for_each, 0 },
 	{ "barrier", op_barrier, 0 },
+	{ "synchronize", op_synchronize, 0 },
+	{ "stats", op_stats, 0 },
 	{ "thread_detach", op_thread_detach, 0 },
 	{ "poll", op_poll, OP_MODES },
 	{ "to_thread", op_to_thread, OP_MODES },
