@@ -29,6 +29,7 @@
 #include "suites.h"
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,6 +109,21 @@ static int run(void)
 	return failed;
 }
 
+/* On the stack of the thread that did it. */
+static void crashed(int number)
+{
+	explore_fail("%s", strsignal(number));
+}
+
+static void catch_crashes(void)
+{
+	static const int numbers[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+	struct sigaction action = { .sa_handler = crashed, .sa_flags = SA_RESETHAND };
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaction(numbers[i], &action, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	int status;
@@ -119,6 +135,8 @@ int main(int argc, char **argv)
 	engine_init();
 	library_save("libexplored");
 	jobs_init();
+	if (!options.replay) /* then, a debugger wants them */
+		catch_crashes();
 	for (int i = optind; i < argc; i++)
 		add(argv[i]);
 	if (optind == argc)

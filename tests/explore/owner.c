@@ -412,6 +412,9 @@ static void op_unregister(void)
 	explore_check(!error || error == -EBUSY, "unregister: %d", error);
 	explore_check(!error || program.flags & OP_KEEPS,
 		      "unregister finds %d contexts held, and nobody holds one", (int)leaks.held);
+	sctx_read_lock();
+	explore_check(!sctx_lookup(w.stream, w.owner, NULL), "unregister leaves a context linked");
+	sctx_read_unlock();
 	set(&w.left);
 	if (error)
 		return;

@@ -25,10 +25,10 @@ mistakes()
 	lookup-once) # a lookup does not look again after it passed what was gone
 		plant inline.h 's/} while (gone && .*);/} while (0);/
 			s/if (sctx__likely(!gone) || .*)$/if (1)/' \
-			pairs-list ;;
+			triples ;;
 	replace-behind) # in place, though a newer one of the owner's is in front
 		plant context.c '/entry == list_match(ins->stream/s/entry == list_match/list_match/' \
-			pairs-list ;;
+			triples ;;
 	replace-gap) # neither the old nor the new for a moment
 		plant context.c 's/sctx__store_release(entry_context(entry), ins->ctx);/{ sctx__store(entry_context(entry), NULL); & }/' \
 			pairs-stream ;;
@@ -36,7 +36,7 @@ mistakes()
 		plant list.h '/^static inline void list_append/,/^}/{
 			s/entry_write(array_next(array, ctx->owner), ctx);/uint32_t n = array->count; entry_write(\&array_entry(array)[n], ctx);/
 			s/sctx__store_release(&array->count, .*/& sctx__store(\&array_tag(array)[n \/ 8], array_tag(array)[n \/ 8] | sctx__tag(ctx->owner) << n % 8 * 8);/}' \
-			pairs-list ;;
+			triples ;;
 	array-freed) # a list's old array does not go through limbo
 		plant list.h 's/sctx__retire_block(&array->block, .*);/array_free(\&array->block);/' \
 			pairs-stream ;;
@@ -112,10 +112,10 @@ mistakes()
 			reclaim ;;
 	barrier-short) # a barrier waits for one cycle
 		plant reclaim.c 's/reclaimer.started + 2/reclaimer.started + 1/' \
-			modes ;;
+			'stream/one: delete_barrier | reclaimer' ;;
 	barrier-ripe) # a cycle counts though it left something ripe
 		plant reclaim.c '/^static void cycle_release/,/^}/s/if (sctx__callbacks_are_ripe())/if (0)/' \
-			modes ;;
+			'stream/full: teardown_sync | to_poll, poll, poll, poll' ;;
 	held-freed) # called back while others hold it
 		plant callbacks.c '/^static void context_drop(/,/^}/s/if (sctx__unlikely(.*/if (0) {/' \
 			'stream/one: get_hold | delete | reclaimer' ;;
@@ -124,7 +124,7 @@ mistakes()
 			/sctx__rcu_read_/d
 			/in_limbo, 1/d
 			s/sctx__retire_context(ctx);/ctx->free_callback(ctx);/}' \
-			reclaim ;;
+			--bound=1 'stream/one: stay_other | move | delete, delete_other | reclaimer' ;;
 	limbo-late) # limbo says that it has let go after it did
 		plant callbacks.c '/^static void context_drop_held/,/^}/{
 			/sctx__store(&ctx->in_limbo, 0);/d
@@ -132,7 +132,7 @@ mistakes()
 			'stream/one: get_hold | delete | reclaimer' ;;
 	limbo-inserted) # what limbo has may be hung up again
 		plant context.c '/^static int context_claim/,/^}/s/if (sctx__load(&ctx->in_limbo))/if (0)/' \
-			reclaim ;;
+			--bound=1 'stream/one: stay_other | move | delete, delete_other | reclaimer' ;;
 	# ---- the registry
 	moved-late) # MOVED only with the unlock, after the slots were cleared
 		plant table.c '/sctx__store_release(&head->chain, chain | SCTX__MOVED | SCTX__LOCKED)/d' \
@@ -142,7 +142,7 @@ mistakes()
 			pairs-registry ;;
 	finish-early) # who moves the last bucket finishes, not who is the last to move one
 		plant table.c 's/if (sctx__add_acq_rel(&m->from->moved, 1) + 1 == buckets)/if (index + 1 == buckets)/' \
-			pairs-registry registry ;;
+			pairs-registry ;;
 	grow-twice) # two successors to one table
 		plant table.c 's/if (!sctx__cas_acq_rel(&table->next, &none, next))/sctx__store(\&table->next, next); if (0)/' \
 			pairs-registry ;;
@@ -170,18 +170,15 @@ mistakes()
 	leaving-unseen) # an insert does not look whether its owner is leaving
 		plant owned.h '/^static inline bool sctx__owned_refused/,/^}/s/return .*/(void)owner; return false;/' \
 			pairs-owner ;;
-	admit-outside) # a context is counted without the section that unregister waits for
-		plant owned.c '/^static int admit_one/,/^}/{/sctx__update_/d}' \
-			pairs-owner owners ;;
-	pin-outside) # so is an open that is going to attach
+	pin-outside) # an open is going to attach, counted without the section that unregister waits for
 		plant owner.c '/^void sctx__attachers_pin/,/^}/{/sctx__update_/d}' \
-			pairs-owner owners ;;
+			pairs-owner ;;
 	pins-ignored) # unregister does not wait for attach
 		plant unload.c '/^static int leave/,/^}/{/wait_for_pins/d}' \
-			pairs-owner owners ;;
+			pairs-owner ;;
 	leave-early) # unregister sweeps without the grace period after saying so
 		plant unload.c '/^static int leave/,/wait_for_pins/{/sctx__synchronize();/d}' \
-			pairs-owner owners ;;
+			pairs-owner ;;
 	leave-late) # it waits for callbacks that are in no limbo yet
 		plant unload.c '/a barrier knows of/d' \
 			owners ;;

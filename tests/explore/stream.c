@@ -278,17 +278,35 @@ static void op_lookup(void)
 }
 
 /* Inside, while others go on. */
-static void op_stay(void)
+static void stay(struct sctx_stream *const *stream)
 {
 	struct sctx_context *ctx;
 
 	sctx_read_lock();
 	engine_judge(&w.gone, false);
-	ctx = sctx_lookup(w.gone ? NULL : w.stream, &owner_a, NULL);
+	ctx = sctx_lookup(w.gone ? NULL : *stream, &owner_a, NULL);
 	engine_pause();
 	if (ctx)
 		ledger_use(ctx);
 	sctx_read_unlock();
+}
+
+static void op_stay(void)
+{
+	stay(&w.stream);
+}
+
+/* Where the context may be moved to. */
+static void op_stay_other(void)
+{
+	stay(&w.other);
+}
+
+static void op_delete_other(void)
+{
+	int error = sctx_delete(w.other, &owner_a, NULL);
+
+	explore_check(!error || error == -ENOENT, "delete: %d", error);
 }
 
 static void op_get_many(void)
@@ -454,6 +472,7 @@ static void op_move(void)
 	sctx_read_unlock();
 	if (!ctx)
 		return;
+	engine_pause();
 	error = sctx_insert(w.other, ctx);
 	explore_check(!error || error == -EBUSY || error == -EBADF, "insert: %d", error);
 	if (error) {
@@ -463,7 +482,7 @@ static void op_move(void)
 	sctx_read_lock();
 	found = sctx_lookup(w.other, &owner_a, NULL);
 	explore_check(error || found == ctx || program_count(OP_MOVES) > 1 ||
-			      program.flags & OP_LOOSE,
+			      program.flags & (OP_LOOSE | OP_OTHER),
 		      "inserted, and not found");
 	if (found)
 		ledger_use(found);
@@ -629,6 +648,8 @@ static const struct op ops[] = {
 	{ "teardown_sync", op_teardown_sync, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
 	{ "retire", op_retire, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
 	{ "move", op_move, OP_MOVES | OP_REFERS },
+	{ "stay_other", op_stay_other, OP_OTHER },
+	{ "delete_other", op_delete_other, OP_OTHER },
 	{ "for_each", op_for_each, 0 },
 	{ "barrier", op_barrier, 0 },
 	{ "synchronize", op_synchronize, 0 },

@@ -43,8 +43,11 @@ static const char *const reclaim_programs[] = {
 	"-stream/one: move | delete | reclaimer",
 	"-stream/one: move | remove | sleeper",
 	"-stream/one: get_hold | move | delete | reclaimer",
+	"-stream/one: stay_other | move | delete, delete_other | reclaimer",
 	/* Work that must not be forgotten. */
 	"stream/one: delete | sleeper",
+	"stream/one: remove | reclaimer",
+	"stream/one: delete_barrier | reclaimer",
 	"-stream/one: barrier | delete | sleeper",
 	"stream/one: delete, thread_detach | reclaimer",
 	"stream/one: delete, barrier | sleeper",
@@ -83,6 +86,7 @@ static const char *const mode_programs[] = {
 	"stream/inline: barrier | to_thread",
 	"stream/one: barrier | to_poll",
 	"stream/one: to_thread | to_poll",
+	"stream/full: teardown_sync | to_poll, poll, poll, poll",
 	NULL,
 };
 
@@ -100,6 +104,20 @@ static const char *const triples[] = {
 	"stream/one: insert_loose | insert_loose_other | teardown",
 	"slot/none: insert | lookup | drop",
 	"slot/there: insert | drop | drop",
+	/* What is there all the time, and what was never the newest. */
+	"list/one: lookup | insert_2 | remove_1",
+	"list/one: lookup | insert_2, remove_1",
+	"list/one: lookup | insert_2, replace_1",
+	"list/nine: lookup | insert_1 | remove",
+	"list/nine: lookup | insert_1, replace_2",
+	"list/nine: lookup_1, lookup | insert_1, remove",
+	"list/nine: lookup_any, lookup | insert_1",
+	"list/eight: lookup_any, lookup | insert_1",
+	"list/eight: lookup | insert_1 | remove",
+	"list/eight: lookup_1 | replace | delete_2",
+	"list/two: create_1 | create_1 | remove_1",
+	"list/three: lookup, lookup_1 | replace_1, remove",
+	"list/two: insert_1 | lookup, lookup_2 | disable",
 	"-registry/closed: open_close_a | open_close_a | find_a",
 	"registry/closed: open_close_a | close_a | open_a",
 	"-registry/growing: open_b | open_c | find_a",
@@ -159,7 +177,7 @@ static bool makes_sense(const struct kind *kind, int start, const struct op *a, 
 	unsigned int either = a->flags | b->flags, both = a->flags & b->flags;
 
 	/* The one frees what the other was called with. */
-	if (both & OP_ONCE || either & OP_MODES)
+	if (both & OP_ONCE || either & (OP_MODES | OP_OTHER))
 		return false;
 	return !(either & OP_STREAM && strcmp(kind->starts[start], "closed") == 0);
 }
