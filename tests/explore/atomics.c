@@ -123,6 +123,7 @@ uintptr_t explore_lock(volatile void *p, size_t size, const struct explore_site 
 	current->size = size;
 	if (!lock_free(current))
 		engine_wait(lock_free, site->what);
+	delay_write(p); /* whoever unlocked it meanwhile: what he did is seen now */
 	seen = get(p, size);
 	put(p, size, seen | LOCKED);
 	return seen;

@@ -6,7 +6,9 @@
  *
  *   --bound=N     at most N preemptions (2)
  *   --max=N       give a program up after N schedules (none)
- *   --runs=N      random schedules for each random program (200)
+ *   --random      the programs that follow: at random, not all schedules
+ *   --runs=N      random schedules for each random program (200), and a tenth
+ *                 of those for a large one
  *   --programs=N  random programs (100)
  *   --seed=N      of the first of them (1)
  *   --jobs=N      programs explored at a time (as many as there are processors)
@@ -17,8 +19,8 @@
  *   --every       every step is a point, no schedule is given up: slow
  *   --behaviours  count what the threads saw, twice: with and without --every
  *
- * SUITE is pairs-stream, pairs-slot, pairs-registry, pairs-owner, triples,
- * reclaim, modes, owners, random, or all (which it is by default); PROGRAM is
+ * SUITE is pairs-stream, pairs-list, pairs-slot, pairs-registry,
+ * pairs-owner, steps-list, triples, reclaim, modes, owners, large, random, or all (which it is by default); PROGRAM is
  * as in ops.h.  Fails at the first program that fails, and prints how to see
  * that again.  engine.h says what this can see.
  */
@@ -39,6 +41,7 @@ static struct {
 	uint64_t seed;
 	int workers;
 	bool list;
+	bool random;
 	bool behaviours;
 	const char *replay;
 } options = { .programs = 100, .seed = 1 };
@@ -53,6 +56,7 @@ static void parse_options(int argc, char **argv)
 		{ "seed", required_argument, NULL, 's' },
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "list", no_argument, NULL, 'l' },
+		{ "random", no_argument, NULL, 'a' },
 		{ "replay", required_argument, NULL, 'R' },
 		{ "trace", no_argument, NULL, 't' },
 		{ "quiet", no_argument, NULL, 'q' },
@@ -71,6 +75,7 @@ static void parse_options(int argc, char **argv)
 		case 's': options.seed = strtoul(optarg, NULL, 0); break;
 		case 'j': options.workers = atoi(optarg); break;
 		case 'l': options.list = true; break;
+		case 'a': options.random = true; break;
 		case 'R': options.replay = optarg; break;
 		case 't': trace_all = true; break;
 		case 'q': run_options.quiet = true; break;
@@ -83,7 +88,7 @@ static void parse_options(int argc, char **argv)
 static void add(const char *name)
 {
 	if (strchr(name, ':')) {
-		jobs_add("given", name, 0, 0);
+		jobs_add("given", name, 0, options.random ? options.seed << 32 : 0);
 	} else if (!suite_add(name, options.programs, options.seed)) {
 		fprintf(stderr, "explore: no suite: %s\n", name);
 		exit(2);

@@ -65,6 +65,8 @@ static int attach(struct sctx_owner *owner, const struct sctx_id *id, struct sct
 	(void)id;
 	module_enter(owner);
 	explore_check(!current->nesting, "attach is called in a section");
+	if (program.flags & OP_LEAVES)
+		engine_pause(); /* it may block */
 	*ctx = ledger_new_owned(owner, NULL);
 	if (*ctx) {
 		ledger_gives(*ctx);

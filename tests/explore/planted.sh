@@ -25,10 +25,10 @@ mistakes()
 	lookup-once) # a lookup does not look again after it passed what was gone
 		plant inline.h 's/} while (gone && .*);/} while (0);/
 			s/if (sctx__likely(!gone) || .*)$/if (1)/' \
-			triples ;;
+			steps-list ;;
 	replace-behind) # in place, though a newer one of the owner's is in front
 		plant context.c '/entry == list_match(ins->stream/s/entry == list_match/list_match/' \
-			triples ;;
+			steps-list ;;
 	replace-gap) # neither the old nor the new for a moment
 		plant context.c 's/sctx__store_release(entry_context(entry), ins->ctx);/{ sctx__store(entry_context(entry), NULL); & }/' \
 			pairs-stream ;;
@@ -115,7 +115,7 @@ mistakes()
 			'stream/one: delete_barrier | reclaimer' ;;
 	barrier-ripe) # a cycle counts though it left something ripe
 		plant reclaim.c '/^static void cycle_release/,/^}/s/if (sctx__callbacks_are_ripe())/if (0)/' \
-			'stream/full: teardown_sync | to_poll, poll, poll, poll' ;;
+			'stream/nine: teardown_sync | to_poll, poll, poll, poll' ;;
 	held-freed) # called back while others hold it
 		plant callbacks.c '/^static void context_drop(/,/^}/s/if (sctx__unlikely(.*/if (0) {/' \
 			'stream/one: get_hold | delete | reclaimer' ;;
@@ -124,7 +124,7 @@ mistakes()
 			/sctx__rcu_read_/d
 			/in_limbo, 1/d
 			s/sctx__retire_context(ctx);/ctx->free_callback(ctx);/}' \
-			--bound=1 'stream/one: stay_other | move | delete, delete_other | reclaimer' ;;
+			--bound=1 'stream/one: stay_other | delete_move, delete_other | reclaimer' ;;
 	limbo-late) # limbo says that it has let go after it did
 		plant callbacks.c '/^static void context_drop_held/,/^}/{
 			/sctx__store(&ctx->in_limbo, 0);/d
@@ -132,7 +132,7 @@ mistakes()
 			'stream/one: get_hold | delete | reclaimer' ;;
 	limbo-inserted) # what limbo has may be hung up again
 		plant context.c '/^static int context_claim/,/^}/s/if (sctx__load(&ctx->in_limbo))/if (0)/' \
-			--bound=1 'stream/one: stay_other | move | delete, delete_other | reclaimer' ;;
+			--bound=1 'stream/one: stay_other | delete_move, delete_other | reclaimer' ;;
 	# ---- the registry
 	moved-late) # MOVED only with the unlock, after the slots were cleared
 		plant table.c '/sctx__store_release(&head->chain, chain | SCTX__MOVED | SCTX__LOCKED)/d' \
@@ -178,7 +178,7 @@ mistakes()
 			pairs-owner ;;
 	leave-early) # unregister sweeps without the grace period after saying so
 		plant unload.c '/^static int leave/,/wait_for_pins/{/sctx__synchronize();/d}' \
-			pairs-owner ;;
+			pairs-owner owners ;;
 	leave-late) # it waits for callbacks that are in no limbo yet
 		plant unload.c '/a barrier knows of/d' \
 			owners ;;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define FIRST_LOOK 20
+#define LARGE      10 /* times the runs of a random program, for chosen ones */
 
 extern bool report_abort;
 
@@ -66,7 +67,9 @@ static void explore(struct job *job)
 {
 	int most = run_options.bound - job->less;
 
-	job->schedules = sample(job->seed ? run_options.runs : FIRST_LOOK, job->seed + 1);
+	long runs = strcmp(job->suite, "random") == 0 ? run_options.runs : LARGE * run_options.runs;
+
+	job->schedules = sample(job->seed ? runs : FIRST_LOOK, job->seed + 1);
 	for (int bound = 0; !job->seed && bound <= most; bound++)
 		if (exhaust(bound, &job->schedules, false))
 			job->bound = bound;

@@ -30,7 +30,7 @@ static uint64_t seed;
 static int priority[THREADS_MAX];
 static uint32_t change[CHANGES_MAX];
 static int changes, lowest;
-static uint64_t delay_state;
+static uint64_t random_state; /* for what is decided on the way */
 static uint32_t steps_expected;
 
 /* What differs from the default: taken so far, and given. */
@@ -109,12 +109,16 @@ static void begin_priorities(void)
 	for (int i = 0; i < changes; i++)
 		change[i] = (uint32_t)(search_random(&state) % steps_expected);
 	lowest = 0;
-	delay_state = state;
+	random_state = state;
 }
 
-static int choose_by_priority(unsigned int mask)
+/* Between two operations a thread may as well wait for all others. */
+static int choose_by_priority(unsigned int mask, enum leave leave)
 {
 	int chosen = first_of(mask);
+
+	if (leave == LEAVE_FREE && mask & BIT(current->id) && search_random(&random_state) % 2)
+		priority[current->id] = --lowest;
 
 	for (int i = 0; i < changes; i++)
 		if (change[i] <= step) {
@@ -160,7 +164,7 @@ int search_choose(unsigned int mask, enum leave leave)
 	if (mode == DEPTH_FIRST)
 		chosen = choose_depth_first(mask, by_default, !costs || preemptions < bound);
 	else if (mode == PRIORITIES)
-		chosen = choose_by_priority(mask);
+		chosen = choose_by_priority(mask, leave);
 	else
 		chosen = choose_as_given(mask, by_default);
 	preemptions += costs && chosen != current->id;
@@ -175,7 +179,7 @@ bool search_delay(void)
 	if (mode == DEPTH_FIRST)
 		chosen = choose_depth_first(BIT(0) | BIT(1), 0, preemptions < bound);
 	else if (mode == PRIORITIES)
-		chosen = search_random(&delay_state) % 8 == 0;
+		chosen = search_random(&random_state) % 8 == 0;
 	else
 		chosen = choose_as_given(BIT(0) | BIT(1), 0);
 	preemptions += chosen; /* counts as one */

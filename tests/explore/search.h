@@ -10,7 +10,8 @@
  *
  * Priorities: PCT (Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010).
  * The runnable thread of highest priority runs; at a few random steps the
- * running thread's becomes the lowest.
+ * running thread's becomes the lowest, and perhaps where it pauses between two
+ * operations.
  */
 #ifndef EXPLORE_SEARCH_H
 #define EXPLORE_SEARCH_H

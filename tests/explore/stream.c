@@ -302,6 +302,29 @@ static void op_stay_other(void)
 	stay(&w.other);
 }
 
+/* Deleted, then held by a borrower, and hung up there: if limbo has let go of it. */
+static void op_delete_move(void)
+{
+	struct sctx_context *ctx;
+	int error;
+
+	sctx_read_lock();
+	ctx = sctx_lookup(w.stream, &owner_a, NULL);
+	error = sctx_delete(w.stream, &owner_a, NULL);
+	ctx = sctx_ref(ctx);
+	sctx_read_unlock();
+	explore_check(!error || error == -ENOENT, "delete: %d", error);
+	if (!ctx)
+		return;
+	engine_pause();
+	error = sctx_insert(w.other, ctx);
+	explore_check(!error || error == -EBADF, "insert: %d", error);
+	if (!error)
+		return;
+	ledger_gets(ctx);
+	ledger_put(ctx);
+}
+
 static void op_delete_other(void)
 {
 	int error = sctx_delete(w.other, &owner_a, NULL);
@@ -472,7 +495,6 @@ static void op_move(void)
 	sctx_read_unlock();
 	if (!ctx)
 		return;
-	engine_pause();
 	error = sctx_insert(w.other, ctx);
 	explore_check(!error || error == -EBUSY || error == -EBADF, "insert: %d", error);
 	if (error) {
@@ -650,6 +672,7 @@ static const struct op ops[] = {
 	{ "move", op_move, OP_MOVES | OP_REFERS },
 	{ "stay_other", op_stay_other, OP_OTHER },
 	{ "delete_other", op_delete_other, OP_OTHER },
+	{ "delete_move", op_delete_move, OP_OTHER | OP_REFERS | OP_UNLINKS | OP_MOVES },
 	{ "for_each", op_for_each, 0 },
 	{ "barrier", op_barrier, 0 },
 	{ "synchronize", op_synchronize, 0 },

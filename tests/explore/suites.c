@@ -43,7 +43,7 @@ static const char *const reclaim_programs[] = {
 	"-stream/one: move | delete | reclaimer",
 	"-stream/one: move | remove | sleeper",
 	"-stream/one: get_hold | move | delete | reclaimer",
-	"-stream/one: stay_other | move | delete, delete_other | reclaimer",
+	"-stream/one: stay_other | delete_move, delete_other | reclaimer",
 	/* Work that must not be forgotten. */
 	"stream/one: delete | sleeper",
 	"stream/one: remove | reclaimer",
@@ -86,7 +86,7 @@ static const char *const mode_programs[] = {
 	"stream/inline: barrier | to_thread",
 	"stream/one: barrier | to_poll",
 	"stream/one: to_thread | to_poll",
-	"stream/full: teardown_sync | to_poll, poll, poll, poll",
+	"stream/nine: teardown_sync | to_poll, poll, poll, poll",
 	NULL,
 };
 
@@ -104,12 +104,6 @@ static const char *const triples[] = {
 	"stream/one: insert_loose | insert_loose_other | teardown",
 	"slot/none: insert | lookup | drop",
 	"slot/there: insert | drop | drop",
-	/* What is there all the time, and what was never the newest. */
-	"list/one: lookup | insert_2 | remove_1",
-	"list/one: lookup | insert_2, remove_1",
-	"list/one: lookup | insert_2, replace_1",
-	"list/nine: lookup | insert_1 | remove",
-	"list/nine: lookup | insert_1, replace_2",
 	"list/nine: lookup_1, lookup | insert_1, remove",
 	"list/nine: lookup_any, lookup | insert_1",
 	"list/eight: lookup_any, lookup | insert_1",
@@ -141,6 +135,31 @@ static const char *const owner_programs[] = {
 	"-owner/open: unregister | insert | remove",
 	"-owner/closed: open_close | open_close | find",
 	"-owner/closed: register | open_close | unregister",
+	NULL,
+};
+
+/* Too large for all schedules: at random. */
+static const char *const large_programs[] = {
+	"stream/one: stay_other, stay_other, stay_other | move | delete, stay, stay, delete_other | reclaimer",
+	"stream/one: stay | stay_other | move, stay | delete, delete_other | reclaimer",
+	"stream/one: move | move | delete, delete_other | get_hold, stay_other | reclaimer",
+	"stream/nine: stay | replace, insert | remove, insert | teardown_report | reclaimer",
+	"stream/limit: delete, insert | replace, delete | stay, stay | teardown | sleeper",
+	"stream/one: stay, stay | replace, replace | get_hold, put | delete_barrier | reclaimer | "
+	"delay",
+	"stream/inline: stay, stay | replace, delete | insert, delete | detach_found, barrier",
+	"stream/full: delete, barrier | to_poll, poll, poll | insert, delete | to_thread",
+	"list/two: lookup, lookup_1, lookup_2 | insert_1, remove | replace_2, remove_1 | insert_2, "
+	"delete_2",
+	"list/eight: lookup, lookup_any | replace, insert_1 | remove_1, remove | create_1, disable",
+	"registry/chained: open_close_a, find_a | open_c, open_b | walk | close_a, existing_a | "
+	"reclaimer",
+	"registry/closed: open_close_a, open_close_b | open_close_b, open_close_a | find_a, find_a "
+	"| close_a | sleeper | delay",
+	"owner/open: unregister | open_close, insert | register, track | hold, remove | reclaimer",
+	"owner/tracked: unregister | insert, delete | teardown, open_close | lookup, owners | "
+	"sleeper",
+	"slot/there: insert, lookup | drop, insert | lookup, delete | drop, create | reclaimer",
 	NULL,
 };
 
@@ -197,6 +216,28 @@ static void pairs(const char *suite, const struct kind *kind)
 			}
 }
 
+/*
+ * Whoever looks while another does one thing and then a second: what is there
+ * all the time must be found, and what was never the newest must not.
+ */
+static void steps_list(void)
+{
+	static const char *const lookup[] = { "lookup", "lookup_1", "lookup_any", NULL };
+	static const char *const change[] = { "insert_1",   "insert_2", "insert_b", "replace_1",
+					      "replace_2",  "replace",  "remove",   "remove_1",
+					      "remove_any", "delete_2", "disable",  NULL };
+	char text[sizeof(program.text)];
+
+	for (int start = 0; start < list_kind.starts_for_pairs; start++)
+		for (const char *const *l = lookup; *l; l++)
+			for (const char *const *a = change; *a; a++)
+				for (const char *const *b = change; *b; b++) {
+					snprintf(text, sizeof(text), "list/%s: %s | %s, %s",
+						 list_kind.starts[start], *l, *a, *b);
+					jobs_add("steps-list", text, 1, 0);
+				}
+}
+
 /* ------------------------------------------------------------------ random */
 
 static const struct op *random_op(const struct kind *kind, uint64_t *state)
@@ -223,14 +264,17 @@ static void random_text(const struct kind *kind, uint64_t seed, char *text, size
 		if (op->flags & OP_FREES || !makes_sense(kind, (int)start, op, op))
 			continue;
 		n += (size_t)snprintf(text + n, size - n, "%s%s", op->name,
-				      ++i % 3 ? ", " : i < PROGRAM_MAX * 3 ? " | " : "");
+				      ++i % 3               ? ", "
+				      : i < PROGRAM_MAX * 3 ? " | "
+							    : "");
 	}
 	snprintf(text + n, size - n, " | %s", seed % 2 ? "reclaimer" : "sleeper");
 }
 
 static void random_suite(long programs, uint64_t seed)
 {
-	static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind, &list_kind };
+	static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind,
+						    &list_kind };
 	char text[sizeof(program.text)];
 
 	for (long i = 0; i < programs; i++, seed++) {
@@ -242,6 +286,12 @@ static void random_suite(long programs, uint64_t seed)
 static bool wanted(const char *name, const char *suite)
 {
 	return strcmp(name, suite) == 0 || strcmp(name, "all") == 0;
+}
+
+static void large_suite(uint64_t seed)
+{
+	for (const char *const *text = large_programs; *text; text++)
+		jobs_add("large", *text, 0, seed++ << 32);
 }
 
 bool suite_add(const char *name, long random_programs, uint64_t seed)
@@ -266,6 +316,10 @@ bool suite_add(const char *name, long random_programs, uint64_t seed)
 		pairs("pairs-slot", &slot_kind);
 	if (wanted(name, "pairs-list"))
 		pairs("pairs-list", &list_kind);
+	if (wanted(name, "steps-list"))
+		steps_list();
+	if (wanted(name, "large"))
+		large_suite(seed);
 	if (wanted(name, "random"))
 		random_suite(random_programs, seed);
 	return jobs->count > before;

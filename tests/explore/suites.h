@@ -19,7 +19,7 @@ struct job {
 	double seconds;
 };
 
-#define JOBS_MAX 4096
+#define JOBS_MAX 16384
 
 /* In memory that workers share. */
 struct jobs {
