@@ -7,6 +7,7 @@
 #   planted.sh all        as many at a time as there are processors
 #   planted.sh few        those of `make check`
 #   planted.sh NAME       one of them, with the failure's trace
+#   planted.sh            what EXPLORE_PLANTED says
 #
 # From make: EXPLORE_DIR (with explore and lib/*.o), EXPLORE_CC (compiler and
 # flags).  Each mistake is a sed script for one file; a script that changes
@@ -228,7 +229,7 @@ plant() # file, sed script, suites or programs
 	fi
 }
 
-case $1 in
+case ${1:-${EXPLORE_PLANTED:-all}} in
 all) names=$all ;;
 few) names=$few ;;
 *)
