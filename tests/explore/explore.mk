@@ -57,7 +57,7 @@ check-build-explore:
 explore_table = sed -n '/^suite /,/^all /p' $(LOGS)/$(1)/explore/explore.log
 explore_env = EXPLORE_DIR=$(E) EXPLORE_CC="$(CC) $(filter-out -Iinclude,$(EXPLORE_LIB_CFLAGS))"
 
-run_explore = $(explore_env) EXPLORE_PLANTED=few \
+run_explore = $(explore_env) EXPLORE_PLANTED=few SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600} \
 	tests/run.sh run explore $(LOGS) $(E)/explore tests/explore/covered.sh tests/explore/planted.sh; \
 	$(call explore_table,explore)
 

@@ -7,8 +7,8 @@
  *   --bound=N     at most N preemptions (2)
  *   --max=N       give a program up after N schedules (none)
  *   --random      the programs that follow: at random, not all schedules
- *   --runs=N      random schedules for each random program (200), and a tenth
- *                 of those for a large one
+ *   --runs=N      random schedules for each random program (100), and ten
+ *                 times as many for each large one
  *   --programs=N  random programs (100)
  *   --seed=N      of the first of them (1)
  *   --jobs=N      programs explored at a time (as many as there are processors)

@@ -179,7 +179,7 @@ mistakes()
 			pairs-owner ;;
 	leave-early) # unregister sweeps without the grace period after saying so
 		plant unload.c '/^static int leave/,/wait_for_pins/{/sctx__synchronize();/d}' \
-			pairs-owner owners ;;
+			--bound=1 'owner/closed: open_only | unregister | reclaimer' ;;
 	leave-late) # it waits for callbacks that are in no limbo yet
 		plant unload.c '/a barrier knows of/d' \
 			owners ;;
@@ -189,7 +189,7 @@ mistakes()
 	esac
 }
 
-few='lookup-once put-lost held-late moved-late pins-ignored close-unchecked'
+few='lookup-once torn-early get-outside moved-late pins-ignored close-unchecked'
 all=$(sed -n '/^mistakes()/,/^}/s/^	\([a-z-]*\)).*/\1/p' "$0")
 
 # The mistake's library in $at.  A header is compiled into all.
