@@ -5,7 +5,7 @@
  * in include/streamctx/inline.h.
  *
  * Modelled: one stream, its lock, its inline array and the heap arrays that
- * take over; contexts with @stream, @refs, @inserts and @in_limbo.  A reader
+ * take over; contexts with @stream, @refs, @links and @in_limbo.  A reader
  * looks up and may take a reference; an inserter appends, appends if unique,
  * replaces in place or replaces by a new array; a remover deletes, or removes
  * and inserts again, or tears down.  Who is left with a reference puts it,
@@ -16,9 +16,12 @@
  *   scene 1 check  two readers and a remover
  *   scene 2 long   as 0, and the reader inserts elsewhere, too
  *   scene 3 long   as 0, from a stream with two contexts, of which one does not match
+ *   scene 4 check  a lookup of any instance; one appends another instance, one
+ *                  replaces, one removes
  *
- * Abstraction: owner and instance are one key; lookups want key 1.  What is
- * done under the lock is one step up to and including a store that someone
+ * Abstraction: owner and instance are one key; keys 1 and 3 are two instances
+ * of the owner whose newest context lookups want, 2 is another owner's.  Tags
+ * are not modelled, nor a disabled stream.  What is done under the lock is one step up to and including a store that someone
  * without the lock can see.  Loops of compare-and-swap are one step.
  * Memory is sequentially consistent; where the code orders two stores, a
  * variant has them the other way round, as it could be seen if it did not.
@@ -56,14 +59,17 @@
 #define STREAM_LEFT 5 /* scene 0: teardown leaves ctx->stream */
 #define DETACH_OUTSIDE 6 /* scene 0: sctx_detach(): the stream is found outside a section */
 #define REPLACE_BY_NULL 7 /* scene 0 shortest: replace in place: NULL first, then the new context */
-#define DROP_BLINDLY 8 /* scene 1: context_drop() does not look at inserts */
-#define CLAIM_ALONE 9 /* scene 1: context_claim(): a sole holder needs no compare-and-swap */
-#define MISUSE_EASILY 10 /* scene 0: put_last(): a context on a stream is always misuse */
-#define DROP_BACKWARDS 12 /* scene 0: context_drop(): the count first, in_limbo second */
+#define DROP_BLINDLY 8 /* scene 1: context_drop_held(): called back, though others held it */
+#define CLAIM_ALONE 9 /* scene 1: context_claim(): who is alone never needs a compare-and-swap */
+#define MISUSE_EASILY 10 /* scene 0: put_inside(): that it hangs somewhere is misuse at once */
+#define DROP_BACKWARDS 12 /* scene 0: context_drop_held(): the count first, in_limbo second */
 #define TORN_UNLOCKED 13 /* scene 0 reversed: insert looks at TORN before it has the lock */
-#define RECORD_LATE 14 /* scene 0 reversed: put: inserts are read after the count */
 #define APPEND_TO_OLD 15 /* scene 0: append: the array is read before the lock */
-#define COMPARE_EARLY 11 /* scene 1: context_drop(): inserts are compared before the count is seen */
+#define CLAIM_FROM_LIMBO 11 /* scene 1: context_claim(): takes what limbo holds */
+#define LOOK_ONCE 14 /* scene 4: a lookup that passed what was gone does not look again */
+#define IN_PLACE_ANYWAY 16 /* scene 4: replaced in place, though not its owner's newest */
+#define RELINKED_UNSEEN 17 /* scene 1: context_drop() does not look whether it was claimed */
+#define LINKS_LATE 18 /* scene 1: put_inside(): the links are read after the stream */
 
 /* Processes, as bits of @inside. */
 #define MAIN	 0
@@ -71,21 +77,27 @@
 #define READER2	 2
 #define INSERTER 3
 #define REMOVER	 4
+#define REPLACER READER2 /* in scene 4 */
 
+#if SCENE == 4
+#define KEY(c)	((c) == 2 -> 3 : 1)
+#else
 #define KEY(c)	((c) == 3 -> 2 : 1)
-#define KEY1	(BIT(1) | BIT(2))
+#endif
+#define WANTED(key) ((key) & 1)
 #define NONE	255
 
 /* The stream.  @list is below IN_HEAP a count, else an array's number more. */
 #define IN_HEAP 16
-bool locked, torn;
+bool locked, torn, elsewhere_locked;
 byte list, inline_cap;
 byte count[ARRAYS];
 byte key[ARRAYS * CAP], ctx[ARRAYS * CAP];
 byte arrays; /* allocated so far, in the heap */
 
 /* Contexts. */
-byte refs[C], inserts[C], in_limbo[C];
+byte refs[C];
+byte links[C], in_limbo[C];
 byte hangs[C]; /* ctx->stream */
 #define NOWHERE	  0
 #define HERE	  1
@@ -95,8 +107,8 @@ byte hangs[C]; /* ctx->stream */
 byte holders[C];   /* processes with a reference */
 byte borrowers[C]; /* processes in a section that found it */
 byte live;	   /* contexts that a lookup may return now */
-byte was_live[3];  /* ... or could since the process's lookup began */
-byte was_absent;   /* processes that may return nothing */
+byte top;	   /* ... the newest of the owner's, which it has to, or 0 */
+byte was_top[3];   /* ... as bits, since the process's lookup began */
 byte users;	   /* processes that keep the stream open */
 byte working;	   /* processes not done */
 
@@ -113,12 +125,23 @@ inline let_go(p, c)
 	holders[c] = holders[c] & ~BIT(p)
 }
 
+/* With d_step around it: what was just stored has made it so. */
 inline set_live(now)
 {
 	live = now;
-	was_live[READER] = was_live[READER] | live;
-	was_live[READER2] = was_live[READER2] | live;
-	was_absent = ((live & KEY1) -> was_absent : 255)
+	u = (list >= IN_HEAP -> list - IN_HEAP : 0);
+	i_ = (list >= IN_HEAP -> count[u] : list);
+	top = 0;
+	do
+	:: i_ > 0 && top == 0 ->
+		i_--;
+		top = (WANTED(key[SLOT(u, i_)]) -> ctx[SLOT(u, i_)] : 0)
+	:: else -> break
+	od;
+	i_ = 0;
+	u = 0;
+	was_top[READER] = was_top[READER] | BIT(top);
+	was_top[READER2] = was_top[READER2] | BIT(top)
 }
 
 /* With atomic around it: waits. */
@@ -176,22 +199,14 @@ inline ref(p, c)
 	}
 }
 
-/* put_last().  The holder has seen a count of one, and before it @i0 inserts. */
+/* What limbo has, as of so many links. */
+#define IN_LIMBO(linked) ((linked) + 1)
+
+/* sctx__put_last(). */
 inline put_last(p, c)
 {
-	assert(in_limbo[c] == 0);
-	if
-	:: hangs[c] ->
-#if BROKEN == MISUSE_EASILY
-		assert(false);
-#endif
-		if
-		:: refs[c] == 1 -> assert(inserts[c] != i0)
-		:: else
-		fi
-	:: else
-	fi;
-	d_step { in_limbo[c] = i0 + 1; let_go(p, c) };
+	assert(!in_limbo[c]);
+	d_step { in_limbo[c] = IN_LIMBO(linked); linked = 0; let_go(p, c) };
 #if BROKEN == NO_GRACE
 	free_context(c)
 #else
@@ -199,21 +214,38 @@ inline put_last(p, c)
 #endif
 }
 
-/* put_inside(), for @p inside an update. */
+/* sctx__only_stream_holds(): waits for the lock, and is misuse if it is so. */
+inline not_only_stream(c)
+{
+	atomic {
+		where == HERE && (!locked || freed[O_STREAM]) || where == ELSEWHERE && !elsewhere_locked ->
+		assert(where != HERE || !freed[O_STREAM]);
+		assert(hangs[c] != where || refs[c] != 1)
+	}
+}
+
+/* sctx__put_inside(), for @p inside an update. */
 inline put_inside(p, c)
 {
-#if BROKEN != RECORD_LATE
-	i0 = inserts[c];
-#endif
-	if
-	:: atomic { refs[c] > 1 -> assert(!freed[c]); refs[c]--; let_go(p, c) }
+	do
+	:: atomic { refs[c] > 1 -> assert(!freed[c]); refs[c]--; let_go(p, c) }; break
 	:: atomic { refs[c] <= 1 -> assert(!freed[c] && refs[c] == 1) };
-#if BROKEN == RECORD_LATE
-		i0 = inserts[c];
+#if BROKEN == LINKS_LATE
+		where = hangs[c];
+		linked = links[c];
+#else
+		linked = links[c];
+		where = hangs[c];
 #endif
-		put_last(p, c)
-	fi;
-	i0 = 0
+		if
+		:: where == NOWHERE -> put_last(p, c); break
+#if BROKEN == MISUSE_EASILY
+		:: where != NOWHERE -> assert(false)
+#else
+		:: where != NOWHERE -> not_only_stream(c); d_step { where = NOWHERE; linked = 0 }
+#endif
+		fi
+	od
 }
 
 inline put(p, c)
@@ -230,6 +262,7 @@ inline put(p, c)
 #define EXISTS	 2
 #define SHUTDOWN 3
 #define NO_ARRAY 4
+#define REFUSED	 5
 
 #define INSERT	0
 #define UNIQUE	1
@@ -237,37 +270,28 @@ inline put(p, c)
 #define REBUILD 3 /* by a new array: another instance */
 
 /* context_claim(). */
-inline claim(c, where)
+inline claim(c, place)
 {
-#if BROKEN == CLAIM_ALONE
+	alone = (refs[c] == 1);
 	if
-	:: refs[c] == 1 ->
-		if
-		:: hangs[c] -> error = BUSY
-		:: else -> hangs[c] = where
-		fi
+#if BROKEN != CLAIM_FROM_LIMBO
+	:: in_limbo[c] != 0 -> error = REFUSED
+#endif
 	:: else ->
-#endif
-	if
-	:: refs[c] == 1 -> assert(!in_limbo[c])
-	:: else
-	fi;
-	/* Before the first insert a store is as good: nobody else can know it. */
-	atomic {
 		if
-		:: hangs[c] -> error = BUSY
-		:: else -> hangs[c] = where
-		fi
-	}
 #if BROKEN == CLAIM_ALONE
-	fi;
+		:: alone && !hangs[c] -> hangs[c] = place
 #else
-	;
+		:: alone && links[c] == 0 -> hangs[c] = place
 #endif
-	if
-	:: error == OK -> inserts[c]++
-	:: else
-	fi
+		:: else -> atomic {
+			error = (hangs[c] -> BUSY : OK);
+			hangs[c] = (error == OK -> place : hangs[c])
+		}
+		fi;
+		links[c] = (error == OK -> links[c] + 1 : links[c])
+	fi;
+	alone = false
 }
 
 /* The reference is the stream's from the store that publishes on. */
@@ -346,11 +370,11 @@ inline list_replace(p, c)
 }
 
 /* replace_locked(): @match is there. */
-inline replace_locked(p, c, mode)
+inline replace_locked(p, c)
 {
 	d_step { found = ctx[match]; hold(p, found) };
 	if
-	:: mode == REPLACE ->
+	:: in_place ->
 #if BROKEN == REPLACE_BY_NULL
 		ctx[match] = 0;
 #endif
@@ -360,12 +384,12 @@ inline replace_locked(p, c, mode)
 }
 
 /* What to do is known: claim the context and do it. */
-inline place_locked(p, c, mode)
+inline place_locked(p, c)
 {
 	claim(c, HERE);
 	if
 	:: error != OK
-	:: error == OK && match != NONE -> replace_locked(p, c, mode)
+	:: error == OK && match != NONE -> replace_locked(p, c)
 	:: error == OK && match == NONE && n == ROOM(a) -> list_replace(p, c)
 	:: error == OK && match == NONE && n < ROOM(a) -> list_append(p, c)
 	fi;
@@ -375,7 +399,25 @@ inline place_locked(p, c, mode)
 	fi
 }
 
-#define NEEDS_ARRAY(mode) (match == NONE && n == ROOM(a) || match != NONE && mode == REBUILD)
+/* To @in_place: whether one store replaces what is at @match. */
+inline look_in_place(mode)
+{
+	d_step {
+		in_place = (mode == REPLACE && match != NONE);
+		i = n;
+		do
+		:: i > 0 && in_place && SLOT(a, i - 1) != match ->
+			i--;
+#if BROKEN != IN_PLACE_ANYWAY
+			in_place = !(WANTED(key[SLOT(a, i)]) && ctx[SLOT(a, i)] != 0)
+#endif
+		:: else -> break
+		od;
+		i = 0
+	}
+}
+
+#define NEEDS_ARRAY (match == NONE && n == ROOM(a) || match != NONE && !in_place)
 
 /* insert_locked(), up to the first store; with atomic around it. */
 inline insert_decide(p, c, mode)
@@ -384,6 +426,7 @@ inline insert_decide(p, c, mode)
 	list_all();
 #endif
 	FIND_LOCKED(mode != INSERT && key[SLOT(a, i)] == KEY(c));
+	look_in_place(mode);
 	if
 #if BROKEN == TORN_UNLOCKED
 	:: was_torn -> error = SHUTDOWN
@@ -395,7 +438,7 @@ inline insert_decide(p, c, mode)
 		error = EXISTS;
 		found = ctx[match];
 		ref(p, found)
-	:: else -> error = (NEEDS_ARRAY(mode) && spare == 0 -> NO_ARRAY : OK)
+	:: else -> error = (NEEDS_ARRAY && spare == 0 -> NO_ARRAY : OK)
 	fi
 }
 
@@ -426,14 +469,14 @@ inline insert(p, c, mode)
 #endif
 		atomic { stream_lock(); section_begin(p); insert_decide(p, c, mode) };
 		if
-		:: error == OK -> place_locked(p, c, mode)
+		:: error == OK -> place_locked(p, c)
 		:: else
 		fi;
 		atomic {
 			locked = false;
 			array_retire(old);
 			section_end(p);
-			d_step { match = 0; a = 0; n = 0; old = 0 };
+			d_step { match = 0; a = 0; n = 0; old = 0; in_place = false };
 			if
 			:: error == NO_ARRAY -> arrays++; spare = arrays; assert(spare < ARRAYS)
 			:: else -> spare = 0
@@ -535,50 +578,75 @@ inline teardown(p)
 
 /* --------------------------------------------------------------- processes */
 
-/* Begin a section; sctx__lookup() of key 1.  What was found is borrowed. */
-inline lookup(p)
-{
-	d_step {
-		section_begin(p);
-		assert(!freed[O_STREAM]);
-		was_live[p] = live;
-		was_absent = ((live & KEY1) -> was_absent & ~BIT(p) : was_absent | BIT(p));
-		if
-		:: list < IN_HEAP -> a = 0; n = list
-		:: else -> a = list - IN_HEAP
-		fi
-	};
-	if
-	:: a != 0 -> d_step { assert(!freed[O_ARRAY(a)]); n = count[a] }
-	:: else
-	fi;
-	do
-	:: n > 0 && found == 0 ->
-		d_step {
-			n--;
-			assert(!freed[O_ARRAY(a)] && key[SLOT(a, n)] != 0);
-			if
-			:: key[SLOT(a, n)] == 1 ->
-				found = ctx[SLOT(a, n)];
-				borrowers[found] = borrowers[found] | (found == 0 -> 0 : BIT(p))
-			:: else
-			fi
-		}
-	:: else -> break
-	od;
-	n = 0;
-	d_step {
-		assert(found != 0 || HAS(was_absent, p));
-		assert(found == 0 || HAS(was_live[p], found) && KEY(found) == 1 && !freed[found]);
-		was_live[p] = 0;
-		was_absent = was_absent & ~BIT(p);
-		a = 0
-	}
-}
-
 inline give_back(p, c)
 {
 	borrowers[c] = borrowers[c] & ~BIT(p)
+}
+
+#if BROKEN == LOOK_ONCE
+#define GOOD true
+#else
+#define GOOD (!gone || a == 0 && list == seen || a != 0 && count[a] == seen)
+#endif
+
+/*
+ * Begin a section; sctx__lookup() of the owner's newest.  What was found is
+ * borrowed.  An array is looked at again for itself, the inline one with the list.
+ */
+inline lookup(p)
+{
+	d_step { section_begin(p); was_top[p] = BIT(top) };
+	do
+	:: true ->
+		if
+		:: a == 0 -> d_step {
+			assert(!freed[O_STREAM]);
+			seen = list;
+			a = (list >= IN_HEAP -> list - IN_HEAP : 0)
+		}
+		:: else
+		fi;
+		if
+		:: a != 0 -> d_step { assert(!freed[O_ARRAY(a)]); seen = count[a] }
+		:: else
+		fi;
+		n = seen;
+		do
+		:: n > 0 && found == 0 ->
+			d_step {
+				n--;
+				assert(!freed[O_ARRAY(a)] && key[SLOT(a, n)] != 0);
+				if
+				:: WANTED(key[SLOT(a, n)]) ->
+					found = ctx[SLOT(a, n)];
+					gone = gone || found == 0;
+					borrowers[found] = borrowers[found] | (found == 0 -> 0 : BIT(p))
+				:: else
+				fi
+			}
+		:: else -> break
+		od;
+		n = 0;
+		d_step {
+			assert(!freed[O_STREAM] && !freed[O_ARRAY(a)]);
+			if
+			:: GOOD -> n = NONE
+			:: else -> give_back(p, found); found = 0
+			fi;
+			gone = false
+		};
+		if
+		:: n == NONE -> break
+		:: else
+		fi
+	od;
+	n = 0;
+	d_step {
+		assert(HAS(was_top[p], found) && (found == 0 || !freed[found]));
+		was_top[p] = 0;
+		a = 0;
+		seen = 0
+	}
 }
 
 /* Insert into another stream, of which nothing else is modelled, and remove. */
@@ -606,8 +674,10 @@ inline be_rid(p, c)
 }
 
 #define LOCALS \
-	byte i_, i, i0, a, n, match, old, spare, c, found, error; \
-	bool held, was_torn
+	byte i_, u, i, a, n, match, old, spare, c, found, error, where, seen, linked; \
+	bool held, was_torn, alone, gone, in_place
+
+#define REMOVES(p) (p == READER && SCENE == 1)
 
 proctype Reader(byte p)
 {
@@ -617,17 +687,25 @@ proctype Reader(byte p)
 	d_step { c = found; found = 0 };
 	if
 	:: true -> skip; d_step { give_back(p, c); c = 0 }
+#if SCENE != 4
 	:: c != 0 && hangs[c] == HERE -> detach_from_stream(p, c); d_step { give_back(p, c); c = 0 }
 	:: c != 0 -> d_step { ref(p, c); give_back(p, c) }
+#endif
 	fi;
 	section_end(p);
 	if
 	:: c != 0 ->
 		insert(p, c, INSERT);
-		users--;
 		if
-		:: error != OK -> put(p, c)
-		:: else
+		:: error != OK -> users--; put(p, c)
+		:: error == OK -> users--
+		:: error == OK && REMOVES(p) ->
+			remove(p);
+			users--;
+			if
+			:: found != 0 -> put(p, found); found = 0
+			:: else
+			fi
 		fi
 	:: c != 0 ->
 		users--;
@@ -648,12 +726,16 @@ proctype Inserter(byte p; byte new)
 	byte mode;
 
 	c = new;
+#if SCENE == 4
+	mode = (p == REPLACER -> REPLACE : INSERT);
+#else
 	if
 	:: mode = INSERT
 	:: mode = UNIQUE
 	:: mode = REPLACE
 	:: mode = REBUILD
 	fi;
+#endif
 	insert(p, c, mode);
 	if
 	:: error != OK -> put(p, c)
@@ -679,40 +761,64 @@ proctype Remover(byte p)
 			fi
 		:: c == 0
 		fi
+#if SCENE != 4
 	:: true -> section_begin(p); teardown(p); section_end(p)
+#endif
 	fi;
 	d_step { c = 0; error = 0; users--; working-- }
 }
 
-/* context_drop(). */
-inline context_drop()
+/* context_drop_again(). */
+inline context_drop_again()
 {
-	d_step { i0 = inserts[c] + 1; recorded = in_limbo[c] };
+	d_step { in_limbo[c] = IN_LIMBO(linked); retire(c) }
+}
+
+/* context_drop_held(). */
+inline context_drop_held()
+{
 #if BROKEN != DROP_BACKWARDS
 	in_limbo[c] = 0;
 #endif
 	if
 	:: atomic { refs[c] > 1 -> refs[c]-- }
 	:: atomic { refs[c] <= 1 -> assert(refs[c] == 1) };
-		if
-#if BROKEN == COMPARE_EARLY
-		:: i0 != recorded -> d_step { in_limbo[c] = i0; retire(c) }
-#elif BROKEN != DROP_BLINDLY
-		:: inserts[c] + 1 != recorded -> d_step { in_limbo[c] = i0; retire(c) }
+#if BROKEN == DROP_BLINDLY
+		free_context(c)
+#else
+		context_drop_again()
 #endif
-		:: else -> free_context(c)
-		fi
 	fi;
 #if BROKEN == DROP_BACKWARDS
-	in_limbo[c] = 0;
+	in_limbo[c] = 0
+#else
+	skip
 #endif
-	d_step { c = 0; i0 = 0; recorded = 0 }
+}
+
+/* context_drop(). */
+inline context_drop()
+{
+	linked = links[c];
+	if
+	:: refs[c] != 1 -> context_drop_held()
+#if BROKEN == RELINKED_UNSEEN
+	:: else -> free_context(c)
+#else
+	:: else ->
+		if
+		:: in_limbo[c] != IN_LIMBO(linked) -> context_drop_again()
+		:: else -> free_context(c)
+		fi
+#endif
+	fi;
+	d_step { c = 0; linked = 0 }
 }
 
 /* Calls back what is ripe, in any order. */
 proctype Reclaimer()
 {
-	byte c, i0, recorded;
+	byte c, linked;
 
 	do
 	:: atomic { RIPE(1) -> limbo[1] = false; c = 1 }; context_drop()
@@ -727,12 +833,13 @@ proctype Reclaimer()
 inline begin_on(c, at)
 {
 	refs[c] = 1;
-	inserts[c] = 1;
+	links[c] = 1;
 	hangs[c] = HERE;
 	key[at] = KEY(c);
 	ctx[at] = c;
 	list++;
-	live = live | BIT(c)
+	live = live | BIT(c);
+	top = (KEY(c) == 1 -> c : top)
 }
 
 inline begin_held(p, c)
@@ -743,11 +850,15 @@ inline begin_held(p, c)
 
 init
 {
-	byte i_, i, i0, a, n, found;
+	byte i_, u, i, a, n, found, where, linked;
 
 	atomic {
 		d_step {
-#if SCENE == 3
+#if SCENE == 4
+			inline_cap = 2;
+			begin_on(1, 0);
+			begin_held(REPLACER, 3);
+#elif SCENE == 3
 			inline_cap = 2;
 			begin_on(3, 0);
 			begin_on(1, 1);
@@ -761,11 +872,14 @@ init
 #else
 			begin_held(INSERTER, 2);
 #endif
-			users = 3;
-			working = 3
+			users = (SCENE == 4 -> 4 : 3);
+			working = users
 		};
 		run Reader(READER);
-#if SCENE == 1
+#if SCENE == 4
+		run Inserter(REPLACER, 3);
+		run Inserter(INSERTER, 2);
+#elif SCENE == 1
 		run Reader(READER2);
 #else
 		run Inserter(INSERTER, 2);
