@@ -205,13 +205,18 @@ inline ref(p, c)
 /* sctx__put_last(). */
 inline put_last(p, c)
 {
-	assert(!in_limbo[c]);
-	d_step { in_limbo[c] = IN_LIMBO(linked); linked = 0; let_go(p, c) };
+	d_step {
+		assert(!in_limbo[c]);
+		in_limbo[c] = IN_LIMBO(linked);
+		linked = 0;
+		where = NOWHERE;
+		let_go(p, c);
 #if BROKEN == NO_GRACE
-	free_context(c)
+		free_context(c)
 #else
-	retire(c)
+		retire(c)
 #endif
+	}
 }
 
 /* sctx__only_stream_holds(): waits for the lock, and is misuse if it is so. */
@@ -591,62 +596,58 @@ inline give_back(p, c)
 
 /*
  * Begin a section; sctx__lookup() of the owner's newest.  What was found is
- * borrowed.  An array is looked at again for itself, the inline one with the list.
+ * borrowed, to @c.  An array is looked at again for itself, the inline one with
+ * the list.
  */
 inline lookup(p)
 {
-	d_step { section_begin(p); was_top[p] = BIT(top) };
+	atomic { section_begin(p); was_top[p] = BIT(top); seen = NONE };
 	do
-	:: true ->
+	:: atomic {
+		seen == NONE && a == 0 ->
+		assert(!freed[O_STREAM]);
+		a = (list >= IN_HEAP -> list - IN_HEAP : 0);
+		seen = (a == 0 -> list : NONE);
+		n = seen
+	}
+	:: atomic {
+		seen == NONE && a != 0 ->
+		assert(!freed[O_ARRAY(a)]);
+		seen = count[a];
+		n = seen
+	}
+	:: atomic {
+		seen != NONE && n > 0 && found == 0 ->
+		n--;
+		assert(!freed[O_STREAM] && !freed[O_ARRAY(a)] && key[SLOT(a, n)] != 0);
 		if
-		:: a == 0 -> d_step {
-			assert(!freed[O_STREAM]);
-			seen = list;
-			a = (list >= IN_HEAP -> list - IN_HEAP : 0)
-		}
-		:: else
-		fi;
-		if
-		:: a != 0 -> d_step { assert(!freed[O_ARRAY(a)]); seen = count[a] }
-		:: else
-		fi;
-		n = seen;
-		do
-		:: n > 0 && found == 0 ->
-			d_step {
-				n--;
-				assert(!freed[O_ARRAY(a)] && key[SLOT(a, n)] != 0);
-				if
-				:: WANTED(key[SLOT(a, n)]) ->
-					found = ctx[SLOT(a, n)];
-					gone = gone || found == 0;
-					borrowers[found] = borrowers[found] | (found == 0 -> 0 : BIT(p))
-				:: else
-				fi
-			}
-		:: else -> break
-		od;
-		n = 0;
-		d_step {
-			assert(!freed[O_STREAM] && !freed[O_ARRAY(a)]);
-			if
-			:: GOOD -> n = NONE
-			:: else -> give_back(p, found); found = 0
-			fi;
-			gone = false
-		};
-		if
-		:: n == NONE -> break
+		:: WANTED(key[SLOT(a, n)]) ->
+			found = ctx[SLOT(a, n)];
+			gone = gone || found == 0;
+			borrowers[found] = borrowers[found] | (found == 0 -> 0 : BIT(p))
 		:: else
 		fi
-	od;
-	n = 0;
-	d_step {
+	}
+	:: atomic {
+		seen != NONE && (n == 0 || found != 0) && !GOOD ->
+		give_back(p, found);
+		found = 0;
+		gone = false;
+		seen = NONE
+	}
+	:: atomic {
+		seen != NONE && (n == 0 || found != 0) && GOOD ->
+		assert(!freed[O_STREAM] && !freed[O_ARRAY(a)]);
 		assert(HAS(was_top[p], found) && (found == 0 || !freed[found]));
 		was_top[p] = 0;
+		gone = false;
+		c = found;
+		found = 0;
+		n = 0;
 		a = 0;
 		seen = 0
-	}
+	}; break
+	od
 }
 
 /* Insert into another stream, of which nothing else is modelled, and remove. */
@@ -684,7 +685,6 @@ proctype Reader(byte p)
 	LOCALS;
 
 	lookup(p);
-	d_step { c = found; found = 0 };
 	if
 	:: true -> skip; d_step { give_back(p, c); c = 0 }
 #if SCENE != 4

@@ -16,7 +16,8 @@ check-build-model: $(B)/have-spin
 run_model = tests/model/run.sh run $(LOGS) $(B)/model check
 
 model-long: check-build-model test-logs
-	@JOBS=1 SCTX_TEST_TIMEOUT=3600 MODEL_CC='$(CC) -O2' tests/model/run.sh run $(LOGS) $(B)/model both
+	@JOBS=1 SCTX_TEST_TIMEOUT=3600 MODEL_CC='$(CC) -O2 -DCOLLAPSE' \
+		tests/model/run.sh run $(LOGS) $(B)/model both
 	@tests/run.sh summary $(LOGS)
 
 .PHONY: model-long

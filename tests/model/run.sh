@@ -55,9 +55,9 @@ search() # dir
 	rm -rf "$1" && mkdir -p "$1" && cp "$here"/*.pml "$1" && cd "$1" || return
 	# shellcheck disable=SC2086 # several words
 	spin -a $defines "$model.pml" &&
-		${MODEL_CC:-tcc} -w -DSAFETY -DCOLLAPSE -DVECTORSZ=512 $order \
+		${MODEL_CC:-tcc} -w -DSAFETY -DVECTORSZ=512 $order \
 			-DMEMLIM="${MODEL_MEMORY:-3000}" -o pan pan.c &&
-		exec timeout -k 5 "${SCTX_TEST_TIMEOUT:-120}" ./pan -m100000 -n
+		exec timeout -k 5 "${SCTX_TEST_TIMEOUT:-300}" ./pan -m100000 -n
 }
 
 # Why a search proves nothing; nothing if it does.
