@@ -20,10 +20,14 @@
 #include <unistd.h>
 
 /* Ripe at once: the reclaimer's thread alone does not keep up. */
+#ifndef SPREAD_MIN
 #define SPREAD_MIN 65536
+#endif
 
 /* Callbacks for which waking a runner pays. */
+#ifndef WAKE_MIN
 #define WAKE_MIN 64
+#endif
 
 /* Callbacks run between two looks at the account. */
 #define RUN_BATCH 256
