@@ -46,7 +46,8 @@ lib: $(SO) $(B)/libstreamctx.a $(B)/libstreamctx-jemalloc.so
 
 # ------------------------------------------------------------ packages
 
-DEPS_BUILD := gcc g++ make pkg-config liburcu-dev libjemalloc-dev libxxhash-dev
+DEPS_BUILD := gcc g++ make pkg-config liburcu-dev libjemalloc-dev libxxhash-dev \
+	      systemtap-sdt-dev python3
 DEPS_CHECK := libcmocka-dev python3 python3-prometheus-client
 DEPS_BENCH := libbenchmark-dev hyperfine gnuplot-nox strace python3
 # Others, for a run: make deps DEPS_EXTRA=clang

@@ -260,6 +260,7 @@ static void spare_free(struct insertion *ins)
 /* Count, and tell the owner of what was replaced. */
 static void insert_done(struct insertion *ins)
 {
+	sctx__probe2(insert, ins->stream, ins->ctx);
 	sctx__count(SCTX__INSERTS, 1);
 	if (!ins->found)
 		return;

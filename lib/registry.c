@@ -18,6 +18,7 @@
 #include "debug.h"
 #include "magazine.h"
 #include "pool.h"
+#include "probe.h"
 #include "reclaim.h"
 
 #include <errno.h>
@@ -194,8 +195,12 @@ static int open_new(struct sctx_registry *registry, struct sctx__node *node, boo
 	sctx__update_end();
 	if (error || opened != node)
 		node_drop(node, attached);
-	if (!error)
+	else
+		sctx__probe2(create, &opened->stream, &opened->id);
+	if (!error) {
 		*stream = &opened->stream;
+		sctx__probe2(open, *stream, &opened->id);
+	}
 	return error;
 }
 
@@ -254,6 +259,7 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 	if (sctx__likely(!error)) {
 		sctx__count(SCTX__OPENS, 1);
 		*stream = &node->stream;
+		sctx__probe2(open, *stream, &node->id);
 	} else if (error == -ESTALE) {
 		error = flags & SCTX_OPEN_EXISTING
 				? -ENOENT
@@ -294,6 +300,7 @@ static bool close_last(struct sctx__node *node)
 	/* The acquire pairs with the release of the other closes. */
 	last = sctx__cas_acq_rel(&node->stream.opens, &one, DEAD);
 	if (last) {
+		sctx__probe2(close, &node->stream, 1);
 		sctx__table_remove(&place, node);
 		sctx__stream_teardown(&node->stream, SCTX__RETIRED);
 		sctx__retire_node(&node->stream, sizeof(*node));
@@ -325,6 +332,7 @@ int sctx_close(struct sctx_stream *stream)
 			opens = sctx__load(&stream->opens);
 		} else if (sctx__cas_acq_rel(&stream->opens, &opens, opens - 1)) {
 			/* The release pairs with the acquire in close_last(). */
+			sctx__probe2(close, stream, opens);
 			sctx__count(SCTX__CLOSES, 1);
 			return 0;
 		}

@@ -95,6 +95,7 @@ static int teardown(struct sctx_stream *stream, uint32_t also, struct report *re
 
 	sctx__store_release(&stream->list, 0);
 	stream_unlock(stream, (state & ~(SCTX__READY | SCTX__TRACKED)) | SCTX__TORN | also);
+	sctx__probe2(teardown, stream, all.count);
 
 	if (report)
 		report_all(report, all);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # make install     to PREFIX, below DESTDIR
+# make man         manual pages from the header's comments, in build/man/
 # make uninstall   takes away what install gave, with the same settings
 # make deb         libstreamctx0 and libstreamctx-dev, in build/deb/
 
@@ -19,14 +20,28 @@ INSTALL_CMAKE   := streamctxConfig.cmake streamctxConfigVersion.cmake
 
 INSTALLED = $(INCLUDEDIR)/streamctx.h $(INSTALL_HEADERS:%=$(INCLUDEDIR)/streamctx/%) \
 	$(addprefix $(LIBDIR)/,libstreamctx.a $(INSTALL_REAL) $(INSTALL_LINKS)) \
-	$(LIBDIR)/pkgconfig/streamctx.pc $(INSTALL_CMAKE:%=$(LIBDIR)/cmake/streamctx/%)
+	$(LIBDIR)/pkgconfig/streamctx.pc $(INSTALL_CMAKE:%=$(LIBDIR)/cmake/streamctx/%) \
+	$(MAN3:%=$(MANDIR)/man3/%) $(MAN7:%=$(MANDIR)/man7/%)
+
+# Each public function has a page, or a link to one.
+MAN7 := streamctx.7 streamctx-probes.7
+MAN3 := $(addsuffix .3,$(shell sed -n -e 's/^[[:space:]]*\(sctx_[a-z][a-z_]*\);.*/\1/p' lib/libstreamctx.map; \
+	sed -n 's/^static inline .*\b\(sctx_[a-z][a-z_]*\)\x28.*/\1/p' include/streamctx.h))
+
+$(B)/man/done: lib/man/man.py lib/man/streamctx-probes.7 include/streamctx.h README.md
+	$(call need_program,python3,python3)
+	$(Q)python3 lib/man/man.py $(B)/man
+	$(Q)cp lib/man/streamctx-probes.7 $(B)/man/man7
+	@touch $@
+
+man: $(B)/man/done
 
 # Paths are known only now: what names them is written in place.
 fill = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
 	-e 's|@VERSION@|$(VERSION)|g' -e 's|@SOVERSION@|$(SOVERSION)|g' \
 	-e 's|@RCU_DEFINE@|$(RCU_DEFINE)|g' -e 's|@RCU_LIB@|$(RCU_LIB)|g' -e 's|[[:space:]]*$$||'
 
-install: lib
+install: lib man
 	$(INSTALL) -d $(sort $(addprefix $(DESTDIR),$(dir $(INSTALLED))))
 	$(INSTALL) -m 644 include/streamctx.h $(DESTDIR)$(INCLUDEDIR)
 	$(INSTALL) -m 644 $(INSTALL_HEADERS:%=include/streamctx/%) $(DESTDIR)$(INCLUDEDIR)/streamctx
@@ -36,6 +51,9 @@ install: lib
 	ln -sf libstreamctx.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libstreamctx.so
 	ln -sf libstreamctx-jemalloc.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libstreamctx-jemalloc.so
 	$(fill) lib/packaging/streamctx.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/streamctx.pc
+	$(INSTALL) -m 644 $(MAN7:%=$(B)/man/man7/%) $(DESTDIR)$(MANDIR)/man7
+	cd $(B)/man/man3 && $(INSTALL) -m 644 $$(find * -type f) $(abspath $(DESTDIR)$(MANDIR)/man3) && \
+		cp -P $$(find * -type l) $(abspath $(DESTDIR)$(MANDIR)/man3)
 	for f in $(INSTALL_CMAKE); do \
 		$(fill) lib/packaging/$$f.in >$(DESTDIR)$(LIBDIR)/cmake/streamctx/$$f || exit 1; \
 	done
@@ -73,4 +91,4 @@ deb:
 		{ tail -30 $(DEB)/log; exit 1; }
 	$(Q)rm -rf $(DEB)/source && ls $(DEB)/*.deb
 
-.PHONY: install uninstall deb
+.PHONY: man install uninstall deb

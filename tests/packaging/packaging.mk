@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # make packaging      what is installed, as its users find it: uninstall, CMake,
-#                     Debian packages
+#                     Debian packages, manual pages, probes
 
 CHECK_PARTS += packaging
-DEPS_CHECK  += cmake $(DEPS_DEB)
+DEPS_CHECK  += cmake gdb man-db mandoc $(DEPS_DEB)
 
-PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake deb)
+PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake deb man probes)
+
+$(T)/packaging/watched: $(T)/packaging/watched.o $(SO)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< -L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)) $(RCU_LIB)
 
 # Without debhelper the test says that it is skipped.
-check-build-packaging: lib $(T)/stage/done
+check-build-packaging: lib $(T)/stage/done $(T)/packaging/watched
 	@+! command -v dh >/dev/null || $(MAKE) --no-print-directory deb
 
-run_packaging = SCTX_TEST_B=$(B) $(call run_default,,) $(PACKAGING_TESTS)
+run_packaging = SCTX_TEST_B=$(B) SCTX_TEST_WATCHED=$(T)/packaging/watched $(call run_default,,) $(PACKAGING_TESTS)
+
+-include $(T)/packaging/watched.d
