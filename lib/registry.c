@@ -73,6 +73,10 @@ int sctx_registry_create(struct sctx_registry **out)
 	registry = sctx__pool_alloc(sizeof(*registry));
 	if (!registry)
 		return -ENOMEM;
+	if (!sctx__slot_can_name(registry)) { /* nor streams, then */
+		sctx__pool_free(registry, sizeof(*registry));
+		return -EOVERFLOW;
+	}
 	memset(registry, 0, sizeof(*registry));
 	do
 		got = getrandom(&registry->seed, sizeof(registry->seed), 0);
@@ -318,6 +322,7 @@ int sctx_close(struct sctx_stream *stream)
 {
 	uint32_t opens;
 
+	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
 	if (!(sctx__load(&stream->state) & SCTX__MANAGED))
@@ -325,7 +330,7 @@ int sctx_close(struct sctx_stream *stream)
 	opens = sctx__load(&stream->opens);
 	for (;;) {
 		if (opens == 0 || opens & DEAD)
-			return sctx__misuse(-EBADF, "stream closed too often", stream);
+			return sctx__misuse_stream(-EBADF, "stream closed too often", stream);
 		if (opens == 1) {
 			if (close_last(node_of(stream)))
 				return 0;

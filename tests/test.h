@@ -60,6 +60,9 @@
 #define TEST_TSAN 0
 #endif
 
+/* Threads and memory of the process are the program's: no sanitizer's, no emulator's. */
+#define TEST_ALONE (!TEST_ASAN && !TEST_TSAN && !getenv("SCTX_TEST_EMULATOR"))
+
 /* ------------------------------------------------------------- assertions */
 
 #define CHECK(cond)                                                         \
