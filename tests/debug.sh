@@ -232,3 +232,79 @@ int main(void)
 C
 $cc -Iinclude -rdynamic -pthread $b/leak.c $b/libstreamctx.a -lurcu-memb -ldl -o $b/leak
 $b/leak || { echo "leak: exit status $?"; exit 1; }
+
+# AddressSanitizer and Valgrind see the use of what was freed, though the
+# library keeps the memory: streams for the next opens, blocks in quarantine.
+cat >$b/stale.c <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <streamctx.h>
+
+#define N 200
+
+int main(int argc, char **argv)
+{
+	const struct sctx_owner_ops ops = { .size = sizeof(ops), .name = "spy", .tag = 's' };
+	int misuse = argc > 1 ? atoi(argv[1]) : 0, rest = 0;
+	char *p = sctx_alloc(SCTX_POOL_PAGED, 100, 'a');
+	struct sctx_stream *stream[N];
+	struct sctx_registry *registry;
+	struct sctx_owner *spy;
+	struct sctx_context *ctx;
+
+	if (sctx_registry_create(&registry) || sctx_owner_register(registry, &ops, &spy) ||
+	    sctx_context_alloc(spy, NULL, 0, &ctx) || sctx_put(ctx))
+		return 1;
+	for (uint64_t round = 0; round < 3; round++) { /* each uses memory of the one before */
+		for (uint64_t i = 0; i < N; i++) {
+			struct sctx_id id = { round, { i, 0 }, 0 };
+
+			if (sctx_open(registry, &id, 0, &stream[i]))
+				return 1;
+		}
+		for (uint64_t i = 0; i < N; i++)
+			if (sctx_close(stream[i]))
+				return 1;
+		if (sctx_barrier() || sctx_barrier())
+			return 1;
+	}
+	p[99] = 1;
+	sctx_free(p, 'a');
+	if (misuse == 1)
+		rest = (int)stream[0]->opens;
+	if (misuse == 2)
+		rest = sctx_close(stream[0]);
+	if (misuse == 3)
+		rest = p[99];
+	if (misuse == 4)
+		rest = (int)ctx->refs;
+	printf("%d\n", rest);
+	if (sctx_owner_unregister(spy, NULL) || sctx_registry_destroy(registry) || sctx_barrier())
+		return 1;
+	return 0;
+}
+C
+
+# seen_by COMMAND...: run with each misuse
+seen_by() {
+	for misuse in 0 1 2 3 4; do
+		status=0
+		"$@" $misuse >$b/seen 2>&1 || status=$?
+		echo "$* $misuse: status $status: $(grep -E 'Invalid|ERROR:' $b/seen | head -1)"
+		if [ $misuse = 0 ]; then
+			[ $status = 0 ] || { cat $b/seen; exit 1; }
+		else
+			grep -qE 'Invalid read of size|use-after-poison' $b/seen || { cat $b/seen; exit 1; }
+		fi
+	done
+}
+if command -v valgrind >/dev/null && [ -e /usr/include/valgrind/memcheck.h ]; then
+	$cc -g -Iinclude $b/stale.c -o $b/stale $b/libstreamctx.a -lurcu-memb -pthread
+	seen_by valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 $b/stale
+else
+	echo "[  SKIPPED ] valgrind: not installed"
+fi
+[ -n "${SCTX_TEST_DEBUG_ASAN:-}" ] || exit 0
+make -s CC="$cc" DEBUG=1 B=$b/asan CFLAGS="-O1 -g -fsanitize=address" $b/asan/libstreamctx.a >/dev/null
+$cc -g -fsanitize=address -Iinclude $b/stale.c -o $b/asan/stale $b/asan/libstreamctx.a -lurcu-memb -pthread
+seen_by $b/asan/stale

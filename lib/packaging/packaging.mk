@@ -21,7 +21,10 @@ INSTALL_CMAKE   := streamctxConfig.cmake streamctxConfigVersion.cmake
 INSTALLED = $(INCLUDEDIR)/streamctx.h $(INSTALL_HEADERS:%=$(INCLUDEDIR)/streamctx/%) \
 	$(addprefix $(LIBDIR)/,libstreamctx.a $(INSTALL_REAL) $(INSTALL_LINKS)) \
 	$(LIBDIR)/pkgconfig/streamctx.pc $(INSTALL_CMAKE:%=$(LIBDIR)/cmake/streamctx/%) \
-	$(MAN3:%=$(MANDIR)/man3/%) $(MAN7:%=$(MANDIR)/man7/%)
+	$(MAN3:%=$(MANDIR)/man3/%) $(MAN7:%=$(MANDIR)/man7/%) $(INSTALL_GDB)
+
+# gdb looks for it under the library's full name, in the folder of those it trusts.
+INSTALL_GDB = $(GDBDIR)$(LIBDIR)/libstreamctx.so.$(VERSION)-gdb.py
 
 # Each public function has a page, or a link to one.
 MAN7 := streamctx.7 streamctx-probes.7
@@ -54,6 +57,7 @@ install: lib man
 	$(INSTALL) -m 644 $(MAN7:%=$(B)/man/man7/%) $(DESTDIR)$(MANDIR)/man7
 	cd $(B)/man/man3 && $(INSTALL) -m 644 $$(find * -type f) $(abspath $(DESTDIR)$(MANDIR)/man3) && \
 		cp -P $$(find * -type l) $(abspath $(DESTDIR)$(MANDIR)/man3)
+	$(INSTALL) -m 644 lib/gdb/libstreamctx-gdb.py $(DESTDIR)$(INSTALL_GDB)
 	for f in $(INSTALL_CMAKE); do \
 		$(fill) lib/packaging/$$f.in >$(DESTDIR)$(LIBDIR)/cmake/streamctx/$$f || exit 1; \
 	done
@@ -64,6 +68,8 @@ uninstall:
 	-@for d in $(INCLUDEDIR)/streamctx $(LIBDIR)/cmake/streamctx; do \
 		[ ! -d $(DESTDIR)$$d ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$d; \
 	done
+	-@[ ! -d $(DESTDIR)$(GDBDIR)$(LIBDIR) ] || { cd $(DESTDIR)$(GDBDIR) && \
+		rmdir -p --ignore-fail-on-non-empty $(LIBDIR:/%=%); }
 
 # ------------------------------------------------------------------ Debian
 

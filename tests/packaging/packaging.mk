@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # make packaging      what is installed, as its users find it: uninstall, CMake,
-#                     Debian packages, manual pages, probes
+#                     Debian packages, manual pages, probes, gdb's commands
 
 CHECK_PARTS += packaging
 DEPS_CHECK  += cmake gdb man-db mandoc $(DEPS_DEB)
 
-PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake deb man probes)
+PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake deb man probes gdb)
 
 $(T)/packaging/watched: $(T)/packaging/watched.o $(SO)
 	$(call say,LINK,$@)
