@@ -5,6 +5,7 @@
 # make deps-aarch64   what that needs: packages of a foreign architecture, and so
 #                     no part of make deps
 
+LONG_PARTS   += aarch64
 AARCH64      := aarch64-linux-gnu
 DEPS_AARCH64 := crossbuild-essential-arm64 qemu-user-static liburcu-dev:arm64 libcmocka-dev:arm64
 
@@ -31,12 +32,12 @@ ifeq ($(aarch64_missing),)
 	@+$(sub_make) B=$(B)/aarch64 CC=$(AARCH64)-gcc CXX=$(AARCH64)-g++ AR=$(AARCH64)-ar test-programs-aarch64
 endif
 
-# Emulated code is slower, and one host thread stands for each of its own.
+# One after another: emulated threads are slow, and some tests race against the clock.
 run_aarch64 = $(if $(aarch64_missing), \
 	echo "skip aarch64 (missing: $(aarch64_missing); make deps-aarch64)" | tee -a $(LOGS)/results, \
 	SCTX_TEST_RCU=$(RCU) SCTX_TEST_EMULATOR="qemu-aarch64-static -cpu max" \
 	SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600} SCTX_TEST_WIDE=$(B)/aarch64/tests/aarch64/wide \
-	tests/run.sh run aarch64$(1) $(LOGS) $(TEST_AARCH64:%=$(B)/aarch64/tests/%) tests/aarch64/wide.sh)
+	JOBS=1 tests/run.sh run aarch64$(1) $(LOGS) $(TEST_AARCH64:%=$(B)/aarch64/tests/%) tests/aarch64/wide.sh)
 
 check-aarch64: check-build-aarch64 test-logs
 	@mkdir -p $(LOGS) && $(call run_aarch64,)

@@ -19,3 +19,9 @@ check-build-packaging: lib $(T)/stage/done $(T)/packaging/watched
 run_packaging = SCTX_TEST_B=$(B) SCTX_TEST_WATCHED=$(T)/packaging/watched $(call run_default,,) $(PACKAGING_TESTS)
 
 -include $(T)/packaging/watched.d
+
+# The debugging aids under AddressSanitizer: a build of the library more.
+LONG_PARTS += debug-asan
+check-build-debug-asan:
+run_debug-asan = SCTX_TEST_DEBUG_ASAN=1 SCTX_TEST_CC=$(CC) tests/run.sh run asan $(LOGS) tests/debug.sh
+.PHONY: check-build-debug-asan
