@@ -310,6 +310,7 @@ static void open_present(struct sctx_registry *registry, const struct sctx_id *i
 		if (error[i])
 			continue;
 		stream[i] = &node->stream;
+		sctx__probe2(open, stream[i], &node->id);
 		opens++;
 	}
 	sctx__rcu_read_unlock();

@@ -45,7 +45,7 @@ FAMILIES = [
      "All changes of one stream's list take its spinlock, and no other."),
     ("sctx_registry_create sctx_registry_destroy sctx_registry_for_each", "",
      "a table of streams by id", "A process may have several."),
-    ("sctx_open sctx_close sctx_find sctx_stream_id",
+    ("sctx_open sctx_open_many sctx_close sctx_find sctx_stream_id",
      "struct:sctx_id SCTX_OPEN_EXISTING",
      "open, find and close streams by id",
      "The first open of an id creates the stream, the last close tears it down."),

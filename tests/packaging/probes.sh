@@ -55,6 +55,9 @@ tbreak -probe-stap streamctx:insert
 continue
 set $context = $_probe_arg1
 printf "insert %d %d\n", $_probe_arg0 == $stream, *(void **)$_probe_arg1 == &plain_owner
+tbreak -probe-stap streamctx:open
+continue
+printf "open %d %d\n", $_probe_arg0 == $stream, $_probe_arg1 == $_probe_arg0 - 32
 tbreak -probe-stap streamctx:close
 continue
 printf "close %d %d\n", $_probe_arg0 == $stream, $_probe_arg1
@@ -82,6 +85,7 @@ G
 create 2 1 2
 open 1
 insert 1 1
+open 1 1
 close 1 2
 close 1 1
 teardown 1 1

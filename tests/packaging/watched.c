@@ -52,11 +52,11 @@ __attribute__((noinline)) void middle(struct sctx_stream *few, struct sctx_strea
 
 static void come_and_go(uint64_t n)
 {
-	struct sctx_stream *stream = open_id(n, 0);
+	struct sctx_stream *stream = open_id(n, 0), *again;
 
 	hang(stream, NULL);
-	open_id(n, 0);
-	must(sctx_close(stream));
+	must(sctx_open_many(registry, sctx_stream_id(stream), 1, 0, &again));
+	must(sctx_close(again));
 	must(sctx_close(stream));
 }
 
