@@ -488,7 +488,6 @@ struct sctx_context *sctx_remove(struct sctx_stream *stream, const void *owner,
 {
 	struct sctx_context *ctx;
 
-	sctx__debug_enter();
 	if (!stream)
 		return NULL;
 	sctx__update_begin();
