@@ -269,7 +269,8 @@ static void many_short_lived_threads(void **state)
 	/* Nothing is kept for those that are gone. */
 	if (TEST_ALONE)
 		assert_u64(resident_bytes(), <, before + (2u << 20));
-	assert_int_equal(task_count(), tasks);
+	if (!TEST_EMULATED)
+		assert_int_equal(task_count(), tasks);
 	assert_u64(stats_now().limbo_callbacks, ==, 0);
 	assert_rc(sctx_registry_destroy(b.registry), 0);
 	assert_rc(sctx_barrier(), 0);
