@@ -193,6 +193,7 @@ def say_limbo(where, limbo):
 
 
 def say_all_limbo():
+    struct_type("sctx__thread")
     account = gdb.parse_and_eval("sctx__account")
     phase = int(gdb.parse_and_eval("sctx__shared.phase"))
     print(f"limbo: {int(account['callbacks'])} callbacks told of, {int(account['bytes'])} bytes")
@@ -214,7 +215,7 @@ def say_all_limbo():
 # ------------------------------------------------------------------ commands
 
 class Streamctx(gdb.Command):
-    __doc__ = __doc__
+    __doc__ = "Registries, streams and limbo of libstreamctx.\n\n" + __doc__
 
     def __init__(self):
         super().__init__("streamctx", gdb.COMMAND_DATA, prefix=True)
@@ -229,7 +230,7 @@ def command(name, usage, say, kind=None):
                 say()
                 return
             if not argument:
-                raise gdb.GdbError("usage: " + usage.split("\n")[0])
+                raise gdb.GdbError(usage)
             value = gdb.parse_and_eval(argument)
             if value.type.strip_typedefs().code == gdb.TYPE_CODE_STRUCT:
                 value = value.address
@@ -239,8 +240,8 @@ def command(name, usage, say, kind=None):
 
 
 Streamctx()
-command("registry", "streamctx registry EXPRESSION\nOwners, streams, and the contexts on them.",
+command("registry", "Owners, streams, and the contexts on them.\nUsage: streamctx registry EXPRESSION",
         say_registry, "sctx_registry")
-command("stream", "streamctx stream EXPRESSION\nOne stream and its contexts, newest first.",
+command("stream", "One stream and its contexts, newest first.\nUsage: streamctx stream EXPRESSION",
         say_stream, "sctx_stream")
-command("limbo", "streamctx limbo\nWhat is retired and not freed yet, by thread.", say_all_limbo)
+command("limbo", "What is retired and not freed yet, by thread.\nUsage: streamctx limbo", say_all_limbo)
