@@ -25,8 +25,12 @@ static const struct workload_info workloads[] = {
 	{ .name = "lookup_hot", .param = PARAM_CONTEXTS },
 	{ .name = "open_warm", .param = PARAM_STREAMS, .opens = true },
 	{ .name = "replay", .param = PARAM_TRACE },
+	{ .name = "open_cold", .opens = true, .samples = true },
+	{ .name = "unload", .param = PARAM_STREAMS, .unloads = true },
+	{ .name = "idle", .only_paced = true, .no_backend = true },
 };
-static const char backend[] = "streamctx";
+/* The second one has no owners. */
+static const char *const backends[] = { "streamctx", "mutex" };
 
 const struct workload_info *bench_workload_find(const char *name)
 {
@@ -38,7 +42,20 @@ const struct workload_info *bench_workload_find(const char *name)
 
 const struct backend *bench_backend_find(const char *name)
 {
-	return strcmp(name, backend) == 0 ? (const struct backend *)backend : NULL;
+	for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++)
+		if (strcmp(name, backends[i]) == 0)
+			return (const struct backend *)&backends[i];
+	return NULL;
+}
+
+const char *bench_backend_name(const struct backend *backend)
+{
+	return *(const char *const *)backend;
+}
+
+bool bench_supports(const struct backend *backend, const struct workload_info *workload)
+{
+	return !workload->unloads || strcmp(bench_backend_name(backend), "streamctx") == 0;
 }
 
 static void check(const struct options *o)
@@ -49,11 +66,16 @@ static void check(const struct options *o)
 	CHECK(o->limit.iterations <= 1ul << 40);
 	CHECK(o->limit.iterations || o->limit.seconds > 0);
 	CHECK(o->limit.seconds >= 0 && o->limit.seconds < 1e6);
+	CHECK(o->limit.rate >= 0 && o->limit.rate < 1e9);
 	if (o->list)
 		return;
 	CHECK(o->c.workload && o->c.backend);
 	CHECK(o->c.workload->param != PARAM_TRACE || o->trace);
 	CHECK(!o->latency || o->c.workload->opens);
+	CHECK(!o->frees || o->c.workload->samples);
+	CHECK(bench_supports(o->c.backend, o->c.workload));
+	CHECK(!o->c.workload->only_paced || o->limit.rate > 0);
+	CHECK(o->limit.rate == 0 || (!o->limit.iterations && !o->c.workload->unloads));
 }
 
 /* A number is accepted if it is printed the same, leading zeros apart. */

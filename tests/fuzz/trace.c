@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../bench/backend.h"
+#include "../../bench/internal.h"
 #include "../../bench/plan.h"
 #include "../../bench/trace.h"
 
@@ -86,7 +86,7 @@ static bool same_id(const struct sctx_id *id, const struct trace_file *file)
 }
 
 /* In each share every slot is opened and closed in turn, and closed at last. */
-static size_t check_share(const struct replay *share)
+static size_t check_share(const struct replay_share *share)
 {
 	bool *open = calloc(share->slots + 1, sizeof(*open));
 
@@ -107,7 +107,7 @@ static size_t check_share(const struct replay *share)
 /*
  * Each process's events are, in order, among those of one share.
  */
-static bool advance(const struct replay *share, const struct trace *t, const struct trace_event *e,
+static bool advance(const struct replay_share *share, const struct trace *t, const struct trace_event *e,
 		    size_t *at)
 {
 	for (size_t i = *at; i < share->events; i++) {
