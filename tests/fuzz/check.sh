@@ -13,7 +13,7 @@ export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0
 export UBSAN_OPTIONS=print_stacktrace=1
 
 mkdir -p "$here/found/$target"
-set -- -timeout=20 -max_len=400 -artifact_prefix="$here/crash-$target-" -print_final_stats=1
+set -- -timeout=20 -max_len=400 -artifact_prefix="$here/crash-$target-" -print_final_stats=1 -error_exitcode=1
 [ ! -f "$dict" ] || set -- "$@" -dict="$dict"
 
 "$here/$target" "$@" -runs=0 "$corpus"
