@@ -93,6 +93,14 @@ static void check_number(const char *word)
 	CHECK(strcmp(text, digits) == 0 && value <= UINT64_MAX / 2);
 }
 
+static void check_positive(const char *word)
+{
+	double value = 1;
+
+	CHECK(!option_positive(word, 10, &value) || (value > 0 && value < 10));
+	CHECK(value > 0 && value < 10);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -109,6 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (newline)
 			*newline++ = 0;
 		check_number(word);
+		check_positive(word);
 		argv[argc++] = word;
 		word = newline;
 	}
