@@ -497,7 +497,6 @@ void world_end(void)
 	while (a->depth)
 		section_end(a);
 	mode_set(SCTX_RECLAIM_THREAD);
-	blocks_free();
 	for (int i = 0; i < 3; i++) {
 		settle();
 		put_all();
@@ -505,6 +504,7 @@ void world_end(void)
 		settle();
 	}
 	destroy_all();
+	blocks_free();
 	limits_reset(); /* a callback may have changed them */
 	check_empty();
 	world_unlock();
