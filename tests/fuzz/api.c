@@ -6,6 +6,7 @@
  * ops_context.c and ops_stream.c.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "world.h"
 
@@ -44,6 +45,16 @@ static void op_synchronize(struct actor *a)
 	error = sctx_synchronize();
 	world_lock();
 	EXPECT(error, 0);
+}
+
+/* In a section: time for the callbacks that it should hold up. */
+static void op_pause(struct actor *a)
+{
+	if (a->in_callback || !a->depth || !m_due)
+		return;
+	world_unlock();
+	usleep(10000);
+	world_lock();
 }
 
 static void op_thread(struct actor *a)
@@ -200,6 +211,7 @@ static void op_null(struct actor *a)
 static const op_fn ops[] = {
 	op_lock,   op_lock,  op_unlock,    op_unlock, op_barrier, op_synchronize,
 	op_thread, op_limits, op_no_limits, op_stats,  op_fail,	  op_null,
+	op_pause,
 };
 const struct ops other_ops = { ops, COUNT(ops) };
 

@@ -137,11 +137,24 @@ static struct sctx_registry *take_opening(struct actor *a, struct opening *o)
 	return registry;
 }
 
-/* What became of the @i-th; 0 if it must have been opened. */
+static bool occurred(const struct opening *o, unsigned int i)
+{
+	for (unsigned int before = 0; before < i; before++)
+		if (o->slot[before] == o->slot[i])
+			return true;
+	return false;
+}
+
+/*
+ * What became of the @i-th; 0 if it must have been opened.  Of an id that was
+ * not open, each occurrence may be refused what only the first one needs.
+ */
 static int opened(struct opening *o, unsigned int i, unsigned int flags, int error, bool excused)
 {
 	struct slot *slot = o->slot[i];
 
+	if (slot->stream && !o->out[i] && excused && occurred(o, i))
+		return error;
 	if (slot->stream) {
 		CHECK(o->out[i] == slot->stream);
 		slot->m.opens++;

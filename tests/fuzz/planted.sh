@@ -135,13 +135,15 @@ plant copy_forgets_the_last context.c \
 	"$(in_function 'static inline struct sctx__array \*list_replace' 's/i < view.count/i + 1 < view.count/')" list.h
 plant chains_left_behind table.c \
 	"$(in_function 'static int copy_chain' 's/\&\& !error; bucket = chain_next(bucket)/\&\& !error; bucket = NULL/')"
-plant called_back_for_holders reclaim.c 's/while (refs > 1)/while (refs > 2)/' reclaim.h
+plant called_back_for_holders context.c 's/while (refs > 1)/while (refs > 2)/' reclaim.h
 plant no_grace_period reclaim.c "$(in_function 'static void grace_period' 's/^\tsctx__synchronize();//')"
 plant losers_lost context.c \
 	"$(in_function 'static int insert_created' '{/sctx_put(created);/{N;s/\n.*//}}')"
-plant limit_ignored reclaim.c 's/limit_of(options->limit_callbacks)/LIMIT_MAX/'
-plant waits_in_a_section reclaim.c \
-	"$(in_function 'int sctx_barrier' '/must_not_wait/,/EDEADLK/d')"
+plant existing_created registry.c 's/if (flags \& SCTX_OPEN_EXISTING)/if (flags \& SCTX_OPEN_EXISTING \&\& flags \& SCTX_OPEN_NOWAIT)/'
+plant detached_in_place stream.c 's/sctx__store_release(&ctx->stream, NULL);/;/'
+plant wrong_tag_taken tag.c 's/(tag \&\& block->tag != tag) || !account/!account/'
+plant poll_runs_too_many reclaim.c \
+	"$(in_function 'static size_t cycle_here' 's/run_here(max - ran)/run_here(max)/')"
 
 echo "$found found, $missed missed"
 [ $missed = 0 ]
