@@ -14,7 +14,7 @@ COVERAGE_FLAGS := -O0 -g --coverage -fprofile-update=atomic -include $(abspath t
 COVERAGE_ALL := $(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR) $(TEST_POOL) $(FAULTS)
 COVERAGE_FEW := unit/context unit/reclaim unit/threads unit/fork unit/pool unit/mode_changes unit/inline unit/by_host
 coverage_make = $(sub_make) RCU=$(1) B=$(COVERAGE)/$(1) SAN=1 CFLAGS="$(COVERAGE_FLAGS)" CXXFLAGS="$(COVERAGE_FLAGS)"
-coverage_run = $(2) SCTX_TEST_RCU=$(1) tests/run.sh run coverage.$(1)$(3) $(LOGS) $(4:%=$(COVERAGE)/$(1)/tests/%);
+coverage_run = $(2) SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600} SCTX_TEST_RCU=$(1) tests/run.sh run coverage.$(1)$(3) $(LOGS) $(4:%=$(COVERAGE)/$(1)/tests/%);
 
 coverage-build: lib
 	$(call need_program,gcovr,gcovr)
@@ -27,8 +27,8 @@ coverage: coverage-build test-logs
 	@$(call coverage_run,$(RCU),SCTX_TEST_MODE=inline,.inline,$(TEST_INLINE))
 	@$(call coverage_run,$(RCU),LD_PRELOAD=$(abspath $(B)/libstreamctx-jemalloc.so),.jemalloc,$(TEST_JEMALLOC))
 	@$(foreach f,$(FLAVOURS),$(call coverage_run,$(f),,,$(COVERAGE_FEW)))
-	@rm -rf build/debug && SCTX_TEST_CC="$(CC) $(COVERAGE_FLAGS)" tests/run.sh run coverage $(LOGS) tests/debug.sh
-	@tests/coverage/report.py $(COVERAGE) build/debug; status=$$?; \
-		rm -rf build/debug; tests/run.sh summary $(LOGS) && exit $$status
+	@rm -rf build/debug && SCTX_TEST_TIMEOUT=600 SCTX_TEST_CC="$(CC) $(COVERAGE_FLAGS)" tests/run.sh run coverage $(LOGS) tests/debug.sh
+	@tests/coverage/report.py $(COVERAGE)/$(RCU) $(FLAVOURS:%=$(COVERAGE)/%) build/debug; status=$$?; \
+		rm -rf build/debug; exit $$status
 
 .PHONY: coverage coverage-build

@@ -52,5 +52,15 @@ mutant-build-script:
 	@+$(sub_make) $(SO) $(T)/unit/stats
 mutant-run-script:
 	@SCTX_TEST_SO=$(abspath $(SO)) SCTX_TEST_CC=$(CC) tests/run.sh run script $(LOGS) $(PROGRAMS)
+# EXPLORE_ARGS, from the environment: programs or suites.
+mutant-build-explore:
+	@+$(sub_make) explore-program
+mutant-run-explore:
+	@mkdir -p $(LOGS) && eval "timeout $$SCTX_TEST_TIMEOUT $(E)/explore --quiet $$EXPLORE_ARGS" \
+		>$(LOGS)/explore.log 2>&1; case $$? in \
+	0) echo "ok   explore (no schedule fails)" ;; \
+	1) echo "FAIL explore ($(LOGS)/explore.log)" ;; \
+	124) echo "FAIL explore (timed out)" ;; \
+	*) tail -3 $(LOGS)/explore.log ;; esac
 
 .PHONY: mutants mutants-build

@@ -131,9 +131,10 @@ class Tree:
     def make(self, target, **variables):
         env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
         env["SCTX_TEST_TIMEOUT"] = LIMIT
-        case = variables.pop("case", None)
-        if case:
-            env["SCTX_TEST_FILTER"] = case
+        for name in ("SCTX_TEST_FILTER", "EXPLORE_ARGS"):
+            if variables.get(name):
+                env[name] = variables[name]
+            variables.pop(name, None)
         words = ["%s=%s" % v for v in variables.items()]
         done = subprocess.run(MAKE + ["-s", "--no-print-directory", "-C", self.at, "B=build", target] + words,
                               env=env, stdin=subprocess.DEVNULL, text=True, errors="replace",
@@ -143,10 +144,15 @@ class Tree:
     def run(self, way, programs="", case=None):
         """None if all pass, or who failed and how."""
         self.want(way)
+        explore = None
+        if way == "explore":
+            options = [word for word in programs.split() if word.startswith("--")]
+            text = " ".join(word for word in programs.split() if not word.startswith("--"))
+            explore, programs = " ".join(map(shlex.quote, options + [text] if text else options)), ""
         status, out = self.make("mutant-build-" + way, PROGRAMS=programs)
         if status:
             raise Bad("does not build for %s:\n%s" % (way, out[-2000:]))
-        status, out = self.make("mutant-run-" + way, PROGRAMS=programs, case=case)
+        status, out = self.make("mutant-run-" + way, PROGRAMS=programs, SCTX_TEST_FILTER=case, EXPLORE_ARGS=explore)
         lines = [line.split(None, 2) for line in out.splitlines()]
         failed = [line for line in lines if line and line[0] == "FAIL"]
         passed = [line for line in lines if line and line[0] == "ok"]
