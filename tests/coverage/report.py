@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-What gcovr found below the folders given: lines and branches of the library by
+What gcovr found below the folders of SCTX_COVERAGE: lines and branches of the library by
 file, and the lines that no test reaches.  Each of these must be explained in
 tests/coverage.txt, and each explanation there must be of such a line.
 """
 import json
+import os
 import subprocess
 import sys
 
@@ -58,7 +59,7 @@ def main():
     explained, wrong, total = explanations(), 0, [0, 0, 0, 0]
     print("%-32s %-23s   %s" % ("", "lines", "branches"))
     missed = []
-    for file, lines in sorted(gcovr(sys.argv[1:]).items()):
+    for file, lines in sorted(gcovr(os.environ["SCTX_COVERAGE"].split()).items()):
         text = open(file).read().splitlines()
         branches = [count for _, counts in lines.values() for count in counts]
         counts = (len(lines), sum(count > 0 for count, _ in lines.values()), len(branches),

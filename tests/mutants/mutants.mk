@@ -3,16 +3,26 @@
 # make mutants                 each breakage of mutants.txt is noticed by a test
 # make mutants MUTANTS='reclaim-*'   some of them
 
+# In `make check` only a few, quickly, so that the list and its script stay alive.
+
+CHECK_PARTS += mutants-few
+LONG_PARTS += mutants
+
 MUTANTS ?=
-MUTANTS_CHECK := get-unreferenced barrier-short moved-ignored
+MUTANTS_FEW := get-unreferenced barrier-short id-half-compared
 
-mutants-build: check-build-default check-build-flavours check-build-asan check-build-tsan \
-	check-build-faults check-build-linear
-	@+$(sub_make) $(T)/linear/scan
+check-build-mutants: check-build-default check-build-flavours check-build-asan check-build-tsan \
+	check-build-faults check-build-linear check-build-explore
 
-mutants_run = B=$(B) MAKE='$(MAKE) CC=$(CC) RCU=$(RCU)' tests/mutants/run.py
-mutants: mutants-build
-	@$(mutants_run) $(MUTANTS)
+mutants_run = B=$(B) MAKE='$(MAKE) CC=$(CC) RCU=$(RCU)' MUTANTS="$(1)"
+run_mutants = SCTX_TEST_TIMEOUT=14400 $(call mutants_run,$(MUTANTS)) \
+	tests/run.sh run mutants $(LOGS) tests/mutants/run.py; cat $(LOGS)/mutants/mutants/run.py.log
+mutants: check-build-mutants
+	@$(call mutants_run,$(MUTANTS)) tests/mutants/run.py
+
+check-build-mutants-few: check-build-default
+run_mutants-few = $(call mutants_run,--quick $(MUTANTS_FEW)) \
+	tests/run.sh run mutants-few $(LOGS) tests/mutants/run.py
 
 # In a mutant's tree: PROGRAMS (all, if not said), built and run in one of check's ways.
 PROGRAMS ?=
@@ -63,4 +73,4 @@ mutant-run-explore:
 	124) echo "FAIL explore (timed out)" ;; \
 	*) tail -3 $(LOGS)/explore.log ;; esac
 
-.PHONY: mutants mutants-build
+.PHONY: mutants check-build-mutants check-build-mutants-few

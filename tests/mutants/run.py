@@ -4,7 +4,7 @@
 Mutants: small breakages of the library's source (mutants.txt), each of which a
 test must notice.
 
-  tests/mutants/run.py [--jobs=N] [--quick] [PATTERN...]
+  MUTANTS="[--jobs=N] [--quick] [PATTERN...]" tests/mutants/run.py
 
 Each is applied to a copy of the tree below $B/mutants, which is built and
 tried with the tests that the list names, then, if they pass, with all others;
@@ -130,7 +130,7 @@ class Tree:
 
     def make(self, target, **variables):
         env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-        env["SCTX_TEST_TIMEOUT"] = LIMIT
+        env.update(SCTX_TEST_TIMEOUT=LIMIT, MUTANTS="")
         for name in ("SCTX_TEST_FILTER", "EXPLORE_ARGS"):
             if variables.get(name):
                 env[name] = variables[name]
@@ -237,8 +237,9 @@ def sound(killers):
 
 def main():
     global quick
-    options = [word for word in sys.argv[1:] if word.startswith("--")]
-    patterns = [word for word in sys.argv[1:] if not word.startswith("--")]
+    words = os.environ.get("MUTANTS", "").split()
+    options = [word for word in words if word.startswith("--")]
+    patterns = [word for word in words if not word.startswith("--")]
     quick = "--quick" in options
     jobs = next((int(word[7:]) for word in options if word.startswith("--jobs=")), os.cpu_count())
     mutants = read_list(os.path.dirname(os.path.abspath(__file__)) + "/mutants.txt")
