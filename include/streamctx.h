@@ -118,7 +118,7 @@ struct sctx_context {
 	struct sctx_context *next;  /* in limbo */
 	uint32_t refs;
 	uint8_t in_limbo;
-	uint8_t was_linked;
+	uint8_t links; /* how often it was hung up; 0 only before the first time */
 	uint16_t flags;
 };
 

@@ -75,21 +75,25 @@ int sctx_put(struct sctx_context *ctx)
  *
  * What limbo still holds is refused, though a borrower has taken a reference:
  * limbo's ends with a grace period that has begun, and so must not be the last
- * one of what later readers find.
+ * one of what later readers find.  Who puts it just now may be missed, but not
+ * by limbo, which sees that it was linked since (context_drop()).
  */
 static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
 	bool alone = sctx__load_acquire(&ctx->refs) == ours;
 	struct sctx_stream *nowhere = NULL;
+	uint8_t links;
 
 	if (sctx__load(&ctx->in_limbo))
 		return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
 	/* Pairs with the acquire in sctx_detach(), as the compare-and-swap does. */
-	if (alone && !sctx__load(&ctx->was_linked))
+	if (alone && !sctx__load(&ctx->links))
 		sctx__store_release(&ctx->stream, stream);
 	else if (!sctx__cas_acq_rel(&ctx->stream, &nowhere, stream))
 		return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream", ctx);
-	sctx__store(&ctx->was_linked, 1);
+	/* Pairs with the acquires of who hands the last reference to limbo. */
+	links = sctx__load(&ctx->links);
+	sctx__store_release(&ctx->links, links == UINT8_MAX - 1 ? 1 : links + 1);
 	return 0;
 }
 
@@ -215,7 +219,7 @@ static enum step replace_locked(struct insertion *ins, const struct sctx_entry *
 		sctx__store_release(entry_context(entry), ins->ctx);
 	else
 		*old = spare_use(ins, entry);
-	sctx__store(&ins->found->stream, NULL);
+	sctx__store_release(&ins->found->stream, NULL); /* pairs with context_claim() */
 	return DONE;
 }
 

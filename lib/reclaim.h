@@ -76,6 +76,12 @@ static inline bool sctx__put_if_others_hold(struct sctx_context *ctx)
 	return false;
 }
 
+/* What limbo has is marked with how often it had been linked when it was put. */
+static inline uint8_t sctx__in_limbo(uint8_t links)
+{
+	return (uint8_t)(links + 1);
+}
+
 /* All of these inside an update. */
 
 /* The caller's reference goes to limbo, which drops it after a grace period. */

@@ -43,7 +43,9 @@ struct sctx__node {
 	uint64_t hash;
 } __attribute__((aligned(64)));
 
+#ifndef SCTX__SLOTS
 #define SCTX__SLOTS 7
+#endif
 
 struct sctx__bucket {
 	uintptr_t slot[SCTX__SLOTS];
