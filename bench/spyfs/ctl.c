@@ -64,6 +64,15 @@ static void answer(const char *question, FILE *file)
 	}
 }
 
+/* Of HTTP: a socket that is closed with something unread in it is an error to the client. */
+static void skip_header(FILE *file)
+{
+	char line[1024];
+
+	while (fgets(line, sizeof(line), file) && line[strspn(line, "\r\n")])
+		;
+}
+
 /* A client that says nothing, or does not listen, holds the others up for a second. */
 static void serve(int fd)
 {
@@ -80,6 +89,8 @@ static void serve(int fd)
 	}
 	if (fgets(question, sizeof(question), file)) {
 		question[strcspn(question, "\r\n")] = '\0';
+		if (strncmp(question, "GET ", 4) == 0)
+			skip_header(file);
 		fseek(file, 0, SEEK_CUR); /* from reading to writing */
 		answer(question, file);
 	}

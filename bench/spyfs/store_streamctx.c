@@ -20,8 +20,21 @@ static struct loaded *loaded_of(const struct sctx_context *ctx)
 	return sctx_owner_arg((struct sctx_owner *)ctx->owner);
 }
 
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* The last time that someone looked: rates are since then. */
+static struct sctx_stats before;
+static double then;
+
 static int streamctx_create(void)
 {
+	then = seconds();
 	return sctx_registry_create(&registry);
 }
 
@@ -177,19 +190,8 @@ static int summary_owner(const struct sctx_owner_stats *stats, void *file)
 	return 0;
 }
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-/* Rates are since the last call. */
 static void streamctx_summary(FILE *file)
 {
-	static struct sctx_stats before;
-	static double then;
 	struct sctx_stats now = { .size = sizeof(now) };
 	struct sctx_registry_stats table = { .size = sizeof(table) };
 	double passed = seconds() - then;

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# make spyfs-check    bench/spyfs: mounted, used, its modules unloaded, ended
+#
+# Where /dev/fuse or libfuse3-dev is missing it is skipped, and says so.
+
+CHECK_PARTS += spyfs-check
+
+spyfs_have := $(and $(wildcard /usr/include/uthash.h),$(shell pkg-config --exists fuse3 && echo yes))
+
+check-build-spyfs-check: lib
+	@+$(if $(spyfs_have),$(sub_make) spyfs && \
+	  $(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" spyfs,true)
+
+# $(call spyfs_run,LABEL,FOLDER OF THE BUILD,REGISTRY)
+spyfs_run = SPYFS=$(abspath $(2)/spyfs/spyfs) SPYFS_REGISTRY=$(3) PYTHONDONTWRITEBYTECODE=1 \
+	tests/run.sh run spyfs.$(1) $(LOGS) tests/spyfs/check.py
+
+run_spyfs-check = $(call spyfs_run,streamctx,$(B),streamctx); \
+	$(call spyfs_run,mutex,$(B),mutex); \
+	$(call spyfs_run,asan,$(B)/asan,streamctx)
