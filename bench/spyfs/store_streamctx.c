@@ -12,6 +12,12 @@
 
 static struct sctx_registry *registry;
 
+/*
+ * Between requests a thread sleeps in the kernel, where the qsbr flavour would
+ * wait for it: so each request ends with sctx_thread_offline(), which does
+ * nothing in the other flavours.
+ */
+
 /* What this thread is opening, for the attach that is called meanwhile. */
 static _Thread_local const struct spy_file *opening;
 
@@ -34,8 +40,11 @@ static double then;
 
 static int streamctx_create(void)
 {
+	int error = sctx_registry_create(&registry);
+
 	then = seconds();
-	return sctx_registry_create(&registry);
+	sctx_thread_offline();
+	return error;
 }
 
 static int streamctx_open(const struct spy_file *file, struct spy_stream **stream)
@@ -46,6 +55,7 @@ static int streamctx_open(const struct spy_file *file, struct spy_stream **strea
 	opening = file;
 	error = sctx_open(registry, &file->id, 0, &opened);
 	opening = NULL;
+	sctx_thread_offline();
 	*stream = (struct spy_stream *)opened;
 	return error;
 }
@@ -53,6 +63,7 @@ static int streamctx_open(const struct spy_file *file, struct spy_stream **strea
 static void streamctx_close(struct spy_stream *stream)
 {
 	sctx_close((struct sctx_stream *)stream);
+	sctx_thread_offline();
 }
 
 /* ---------------------------------------------------------------- events */
@@ -70,7 +81,8 @@ static struct sctx_context *create_late(const void *owner, const void *instance,
 	return ctx;
 }
 
-static int tell(struct sctx_stream *stream, struct loaded *module, const struct spy_event *event)
+static int tell_module(struct sctx_stream *stream, struct loaded *module,
+		       const struct spy_event *event)
 {
 	struct sctx_context *ctx = sctx_lookup(stream, module->owner, NULL);
 	int error;
@@ -94,9 +106,10 @@ static int streamctx_event(struct spy_stream *stream, const struct spy_event *ev
 		struct loaded *module = atomic_load_explicit(&modules[i], memory_order_acquire);
 
 		if (module)
-			error = tell((struct sctx_stream *)stream, module, event);
+			error = tell_module((struct sctx_stream *)stream, module, event);
 	}
 	sctx_read_unlock();
+	sctx_thread_offline();
 	return error;
 }
 

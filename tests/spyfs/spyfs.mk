@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # make spyfs-check    bench/spyfs: mounted, used, its modules unloaded, ended
+# make spyfs-long     real programs through it, both registries: a table (15 minutes)
 #
 # Where /dev/fuse or libfuse3-dev is missing it is skipped, and says so.
 
@@ -19,3 +20,11 @@ spyfs_run = SPYFS=$(abspath $(2)/spyfs/spyfs) SPYFS_REGISTRY=$(3) PYTHONDONTWRIT
 run_spyfs-check = $(call spyfs_run,streamctx,$(B),streamctx); \
 	$(call spyfs_run,mutex,$(B),mutex); \
 	$(call spyfs_run,asan,$(B)/asan,streamctx)
+
+# fio, git, make, tar, sqlite3 and stress-ng, on both registries in turn.
+spyfs-long: lib spyfs
+	@SPYFS=$(abspath $(B)/spyfs/spyfs) SPYFS_OUT=$(abspath $(B)/spyfs.txt) \
+		PYTHONDONTWRITEBYTECODE=1 tests/spyfs/long.py
+	@echo "the table is in $(B)/spyfs.txt"
+
+.PHONY: spyfs-long
