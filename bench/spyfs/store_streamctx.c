@@ -14,8 +14,8 @@ static struct sctx_registry *registry;
 
 /*
  * Between requests a thread sleeps in the kernel, where the qsbr flavour would
- * wait for it: so each request ends with sctx_thread_offline(), which does
- * nothing in the other flavours.
+ * wait for it: so what threads do here ends with sctx_thread_offline(), which
+ * does nothing in the other flavours.
  */
 
 /* What this thread is opening, for the attach that is called meanwhile. */
@@ -150,7 +150,10 @@ static int streamctx_load(struct loaded *module)
 		.arg = module,
 	};
 
-	return sctx_owner_register(registry, &ops, &module->owner);
+	int error = sctx_owner_register(registry, &ops, &module->owner);
+
+	sctx_thread_offline();
+	return error;
 }
 
 static int streamctx_unload(struct loaded *module, FILE *file)

@@ -124,7 +124,8 @@ def report(results, out):
     say(f"{cpu}, {os.cpu_count()} processors, Linux {platform.release()}, "
         f"load {os.getloadavg()[1]:.1f}, {time.strftime('%Y-%m-%d')}")
     say("wall: seconds of the program.  CPU: seconds of spyfs.  registry: share of spyfs's CPU time")
-    say("in the registry, what it calls included (perf, a round of its own).  plain: without spyfs.")
+    say("in the registry, its reclaimer and what they call included (perf, a round of its own).")
+    say("plain: without spyfs.")
     say()
     say(f"{'':12}{'wall: plain':>20}{'streamctx':>22}{'mutex':>22}{'CPU: streamctx':>22}{'mutex':>22}"
         f"{'registry: streamctx':>21}{'mutex':>7}{'opens':>9}{'unloads':>8}")
@@ -134,13 +135,14 @@ def report(results, out):
             for registry in REGISTRIES:
                 line += f"{spread([r[key] for r in result[registry]]):>22}"
         for registry, width in zip(REGISTRIES, (21, 7)):
-            share = result["profile", registry]["shares"].get("registry", 0)
+            shares = result["profile", registry]["shares"]
+            share = shares.get("registry", 0) + shares.get("reclaimer", 0)
             line += f"{100 * share:{width - 1}.1f}%"
         line += f"{result['streamctx'][0]['opens']:9}"
         line += f"{sum(r['unloads'] for kept in REGISTRIES for r in result[kept]):8}"
         say(line)
     say()
-    parts = ("registry", "modules", "spyfs, libfuse", "kernel")
+    parts = ("registry", "reclaimer", "modules", "spyfs, libfuse", "kernel")
     say("of spyfs's CPU time   " + "".join(f"{part:>16}" for part in parts) + "   samples")
     for name, result in results.items():
         for registry in REGISTRIES:

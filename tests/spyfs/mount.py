@@ -52,7 +52,7 @@ class Mount:
     def remove(self):
         if self.process.poll() is None:
             self.process.kill()
-        subprocess.run(["umount", "-l", self.path], stderr=subprocess.DEVNULL)
+        subprocess.run(["fusermount3", "-uqz", self.path], stderr=subprocess.DEVNULL)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def stop(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where the processor time of a process goes, by perf: registry, modules, FUSE, the rest."""
+"""Where the processor time of a process goes, by perf."""
 import collections
 import os
 import re
@@ -9,6 +9,7 @@ import subprocess
 # Of store_streamctx.c and store_mutex.c; the libraries are known by their names.
 STORE = re.compile(r"^(streamctx_|mutex_|owner_|tell_module|create_late|context_|stream_add)")
 REGISTRY_LIBRARIES = ("libstreamctx", "liburcu", "libjemalloc")
+RECLAIMER = ("reclaimer_main", "runner_main")
 FRAME = re.compile(r"^\s+[0-9a-f]+ (.*) \((.*)\)$")
 
 
@@ -42,7 +43,7 @@ def part(frames):
     for symbol, path in frames:
         name = os.path.basename(path)
         if name.startswith(REGISTRY_LIBRARIES) or name == "spyfs" and STORE.match(symbol):
-            return "registry"
+            return "reclaimer" if any(frame[0] in RECLAIMER for frame in frames) else "registry"
         if name in ("audit.so", "quota.so", "heat.so"):
             return "modules"
         if name == "spyfs" or name.startswith("libfuse3"):
