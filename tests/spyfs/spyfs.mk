@@ -9,7 +9,8 @@ CHECK_PARTS += spyfs-check
 
 spyfs_have := $(and $(wildcard /usr/include/uthash.h),$(shell pkg-config --exists fuse3 && echo yes))
 
-check-build-spyfs-check: lib
+# Not at the same time as what else is built with ASan in the same folder.
+check-build-spyfs-check: lib | $(if $(filter check,$(MAKECMDGOALS)),check-build-asan check-build-faults)
 	@+$(if $(spyfs_have),$(sub_make) spyfs && \
 	  $(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" spyfs,true)
 
