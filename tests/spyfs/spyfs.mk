@@ -7,7 +7,8 @@
 
 CHECK_PARTS += spyfs-check
 
-spyfs_have := $(and $(wildcard /usr/include/uthash.h),$(shell pkg-config --exists fuse3 && echo yes))
+# Asked when it is built: `make deps check` installs them first.
+spyfs_have = $(shell pkg-config --exists fuse3 && [ -e /usr/include/uthash.h ] && echo yes)
 
 # Not at the same time as what else is built with ASan in the same folder.
 check-build-spyfs-check: lib | $(if $(filter check,$(MAKECMDGOALS)),check-build-asan check-build-faults)
