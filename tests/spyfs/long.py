@@ -71,7 +71,7 @@ def timed(work):
 def on_plain(kind):
     folder = tempfile.mkdtemp(prefix="spyfs-plain-")
     try:
-        workload = kind(folder, SIZE)
+        workload = kind(folder, SIZE, mounted=False)
         workload.prepare()
         return {"wall": timed(workload.work)}
     finally:
@@ -80,7 +80,7 @@ def on_plain(kind):
 
 def on_spyfs(kind, registry, profiled=False):
     with Mount(PROGRAM, registry, "audit=LOG,quota,heat") as mount:
-        workload = kind(mount.path, SIZE)
+        workload = kind(mount.path, SIZE, mounted=True)
         workload.prepare()
         cycle = Cycle(mount)
         cycle.start()

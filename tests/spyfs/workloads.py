@@ -21,9 +21,10 @@ def run(*command, **more):
 class Workload:
     packages = ()  # programs
 
-    def __init__(self, folder, size):
+    def __init__(self, folder, size, mounted):
         self.folder = folder
         self.size = size  # 1 for a round of some seconds through a mount
+        self.mounted = mounted  # spyfs is; or it is a plain folder
 
     def prepare(self):
         pass
@@ -54,6 +55,14 @@ class Sequential(Fio):
     def work(self):
         self.fio("--rw=write", "--bs=128k", f"--size={int(32 * self.size)}M",
                  "--verify=crc32c", "--verify_fatal=1")
+
+
+class OneFile(Fio):
+    """fio: 8 jobs, 4 KiB at random from one file, past the kernel's page cache to spyfs"""
+
+    def work(self):
+        self.fio("--filename=one", "--rw=randread", "--bs=4k", "--size=4M", "--numjobs=8",
+                 f"--io_size={int(192 * self.size)}M", f"--direct={int(self.mounted)}")
 
 
 class OpenClose(Fio):
@@ -138,4 +147,4 @@ class Stress(Workload):
             "--open", "2", "--open-ops", str(int(4000 * self.size)))
 
 
-ALL = (Random, Sequential, OpenClose, Create, Tar, Git, Compile, Sqlite, Stress)
+ALL = (Random, Sequential, OneFile, OpenClose, Create, Tar, Git, Compile, Sqlite, Stress)
