@@ -47,9 +47,11 @@ static void metrics(FILE *file)
 static void answer(const char *question, FILE *file)
 {
 	if (strncmp(question, "load ", 5) == 0) {
-		modules_load(question + 5, file);
+		if (modules_load(question + 5, file) == 0)
+			fputs("ok\n", file);
 	} else if (strncmp(question, "unload ", 7) == 0) {
-		modules_unload(question + 7, file);
+		if (modules_unload(question + 7, file) == 0)
+			fputs("ok\n", file);
 	} else if (strcmp(question, "modules") == 0) {
 		modules_list(file);
 	} else if (strcmp(question, "metrics") == 0) {
@@ -73,15 +75,15 @@ static void skip_header(FILE *file)
 		;
 }
 
-/* A client that says nothing, or does not listen, holds the others up for a second. */
+/* A client that says nothing, or does not listen, holds the others up for so long. */
 static void serve(int fd)
 {
-	const struct timeval second = { .tv_sec = 1 };
+	const struct timeval patience = { .tv_sec = 10 };
 	char question[256];
 	FILE *file;
 
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	file = fdopen(fd, "r+");
 	if (!file) {
 		close(fd);
@@ -173,18 +175,19 @@ void ctl_stop(void)
 
 /* ------------------------------------------------------------------ client */
 
+/* There is always an answer: without one the server was not there any more. */
 static int print_answer(FILE *file)
 {
-	char line[4096];
-	bool error = false;
+	char line[4096] = "error: no answer\n";
+	FILE *to = NULL;
 
-	for (bool first = true; fgets(line, sizeof(line), file); first = false) {
-		if (first)
-			error = strncmp(line, "error: ", 7) == 0;
-		fputs(line, error ? stderr : stdout);
+	while (fgets(line, sizeof(line), file) || !to) {
+		if (!to)
+			to = strncmp(line, "error: ", 7) == 0 ? stderr : stdout;
+		fputs(line, to);
 	}
 	fflush(stdout);
-	return error ? EXIT_FAILURE : EXIT_SUCCESS;
+	return to == stderr ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int ctl_ask(const char *path, const char *question)
@@ -199,6 +202,7 @@ int ctl_ask(const char *path, const char *question)
 		close(fd);
 		return EXIT_FAILURE;
 	}
+	signal(SIGPIPE, SIG_IGN);
 	file = fdopen(fd, "r+");
 	fprintf(file, "%s\n", question);
 	fflush(file);

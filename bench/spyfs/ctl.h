@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The UNIX socket: one line asks, the answer ends with the connection.  An
- * answer that begins with "error: " is one.
+ * The UNIX socket: one line asks, the answer ends with the connection.  It is
+ * never empty, and an error if it begins with "error: ".
  *
  *   load NAME[=ARG]   unload NAME   modules   metrics   top   GET /metrics
  */

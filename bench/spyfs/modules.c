@@ -184,11 +184,18 @@ int modules_unload_all(FILE *file)
 
 void modules_list(FILE *file)
 {
+	bool any = false;
+
 	pthread_mutex_lock(&lock);
-	for (int i = 0; i < MODULES_MAX; i++)
-		if (known[i])
-			fprintf(file, "%s%s%s\n", known[i]->ops->name, known[i]->arg[0] ? "=" : "",
-				known[i]->arg);
+	for (int i = 0; i < MODULES_MAX; i++) {
+		if (!known[i])
+			continue;
+		any = true;
+		fprintf(file, "%s%s%s\n", known[i]->ops->name, known[i]->arg[0] ? "=" : "",
+			known[i]->arg);
+	}
+	if (!any)
+		fputs("no modules\n", file);
 	pthread_mutex_unlock(&lock);
 }
 

@@ -99,7 +99,7 @@ def storm(path, number, end, done):
             assert again.read() == data
             assert f.read() == b"shared"
         rounds += 1
-    assert rounds > 10
+    assert rounds > 0
     done.put(rounds)
 
 
@@ -194,13 +194,13 @@ def heat(m):
         return float(next(row for row in m.run("top", "--once").split("\n") if "warm" in row).split()[0])
 
     m.ask("unload", "heat")
-    m.ask("load", "heat=0.4")
+    m.ask("load", "heat=1")
     name = os.path.join(m.path, "warm")
     with open(name, "wb", buffering=0) as f:
         for _ in range(100):
             f.write(b"x")
         hot = degrees()
-        time.sleep(0.4)
+        time.sleep(0.6)
         assert 0 < degrees() < 0.75 * hot, hot
         for _ in range(200):
             f.write(b"x")

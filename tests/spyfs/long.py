@@ -85,8 +85,6 @@ def on_spyfs(kind, registry, profiled=False):
         cycle = Cycle(mount)
         cycle.start()
         profile = Profile(mount.process.pid, mount.scratch + "/perf.data") if profiled else None
-        if profile:
-            time.sleep(0.5)  # until it looks
         processor = processor_seconds(mount.process.pid)
         try:
             got = {"wall": timed(workload.work)}

@@ -70,7 +70,7 @@ class Mount:
         done = subprocess.run([self.program, *words, f"--socket={self.socket}"],
                               capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(done.stderr)
+            raise RuntimeError(done.stderr or f"exit status {done.returncode}")
         return done.stdout
 
     def metrics(self):
@@ -85,7 +85,7 @@ class Mount:
 
     def wait_closed(self):
         """The kernel releases files after close(2) has returned."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while self.streams():
             assert time.monotonic() < end, self.run("top", "--once")
             time.sleep(0.01)

@@ -16,14 +16,24 @@ FRAME = re.compile(r"^\s+[0-9a-f]+ (.*) \((.*)\)$")
 class Profile:
     def __init__(self, pid, file):
         self.file = file
+        control, enable = os.pipe()
+        enabled, acknowledge = os.pipe()
         self.perf = subprocess.Popen(
             ["perf", "record", "-q", "-e", "cpu-clock", "-F", "997", "--call-graph", "dwarf,2048",
-             "-p", str(pid), "-o", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             "-D", "-1", f"--control=fd:{control},{acknowledge}", "-p", str(pid), "-o", file],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(control, acknowledge))
+        os.close(control)
+        os.close(acknowledge)
+        os.write(enable, b"enable\n")
+        assert os.read(enabled, 3) == b"ack", "perf does not run here"
+        self.pipes = enable, enabled  # perf ends with them
 
     def shares(self):
         """Ends it: a share of the samples for each of the parts, and how many there were."""
         self.perf.send_signal(signal.SIGINT)
         self.perf.wait()
+        for pipe in self.pipes:
+            os.close(pipe)
         script = subprocess.run(
             ["perf", "script", "--no-inline", "-F", "ip,sym,dso", "-i", self.file],
             capture_output=True, text=True, errors="replace").stdout
