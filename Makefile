@@ -4,6 +4,7 @@
 # make deps       install the packages that building, testing and bench need
 # make check      build and run the tests                (tests/tests.mk)
 # make bench      run the benchmarks, print the table    (bench/bench.mk)
+# make spyfs      a filesystem on it               (bench/spyfs/README.md)
 # make install    to PREFIX, below DESTDIR; make uninstall, make deb
 #                 (lib/packaging/packaging.mk)
 # make clean      remove build/
