@@ -228,7 +228,7 @@ static const struct op ops[] = {
 	{ "open_a", op_open_a, 0 },
 	{ "open_b", op_open_b, 0 },
 	{ "open_c", op_open_c, 0 },
-	{ "open_many", op_open_many, 0 },
+	{ "open_many", op_open_many, OP_LONG },
 	{ "close_a", op_close_a, OP_OPENED },
 	{ "existing_a", op_existing_a, 0 },
 	{ "find_a", op_find_a, 0 },

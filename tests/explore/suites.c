@@ -215,7 +215,7 @@ static void pairs(const char *suite, const struct kind *kind)
 					continue;
 				snprintf(text, sizeof(text), "%s/%s: %s | %s", kind->name,
 					 kind->starts[start], a->name, b->name);
-				jobs_add(suite, text, 0, 0);
+				jobs_add(suite, text, (a->flags | b->flags) & OP_LONG ? 1 : 0, 0);
 			}
 }
 
