@@ -58,7 +58,8 @@ explore_table = sed -n '/^suite /,/^all /p' $(LOGS)/$(1)/explore/explore.log
 explore_env = EXPLORE_DIR=$(E) EXPLORE_CC="$(CC) $(filter-out -Iinclude,$(EXPLORE_LIB_CFLAGS))"
 
 run_explore = $(explore_env) EXPLORE_PLANTED=few SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600} \
-	tests/run.sh run explore $(LOGS) $(E)/explore tests/explore/covered.sh tests/explore/planted.sh; \
+	tests/run.sh run explore $(LOGS) $(E)/explore tests/explore/covered.sh \
+		tests/explore/reductions.sh tests/explore/planted.sh; \
 	$(call explore_table,explore)
 
 # The same with one preemption more, more at random, and all mistakes.  Of the

@@ -21,8 +21,8 @@
  *   --behaviours  count what the threads saw, twice: with and without --every
  *
  * SUITE is pairs-stream, pairs-list, pairs-slot, pairs-registry,
- * pairs-owner, steps-list, triples, reclaim, modes, owners, large, random, or all (which it is by default); PROGRAM is
- * as in ops.h.  Fails at the first program that fails, and prints how to see
+ * pairs-owner, steps-list, triples, reclaim, modes, owners, large, random, or all (which it is by
+ * default); PROGRAM is as in ops.h.  Fails at the first program that fails, and prints how to see
  * that again.  engine.h says what this can see.
  */
 #include "behaviour.h"
@@ -69,20 +69,47 @@ static void parse_options(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1)
 		switch (c) {
-		case 'b': run_options.bound = atoi(optarg); break;
-		case 'm': run_options.max = atol(optarg); break;
-		case 'r': run_options.runs = atol(optarg); break;
-		case 'p': options.programs = atol(optarg); break;
-		case 's': options.seed = strtoul(optarg, NULL, 0); break;
-		case 'j': options.workers = atoi(optarg); break;
-		case 'l': options.list = true; break;
-		case 'a': options.random = true; break;
-		case 'R': options.replay = optarg; break;
-		case 't': trace_all = true; break;
-		case 'q': run_options.quiet = true; break;
-		case 'e': search_every = true; break;
-		case 'B': options.behaviours = true; break;
-		default: exit(2);
+		case 'b':
+			run_options.bound = atoi(optarg);
+			break;
+		case 'm':
+			run_options.max = atol(optarg);
+			break;
+		case 'r':
+			run_options.runs = atol(optarg);
+			break;
+		case 'p':
+			options.programs = atol(optarg);
+			break;
+		case 's':
+			options.seed = strtoul(optarg, NULL, 0);
+			break;
+		case 'j':
+			options.workers = atoi(optarg);
+			break;
+		case 'l':
+			options.list = true;
+			break;
+		case 'a':
+			options.random = true;
+			break;
+		case 'R':
+			options.replay = optarg;
+			break;
+		case 't':
+			trace_all = true;
+			break;
+		case 'q':
+			run_options.quiet = true;
+			break;
+		case 'e':
+			search_every = true;
+			break;
+		case 'B':
+			options.behaviours = true;
+			break;
+		default:
+			exit(2);
 		}
 }
 

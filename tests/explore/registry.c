@@ -279,8 +279,8 @@ static void finish(void)
 		struct sctx_id id = id_of(k);
 
 		sctx_read_lock();
-		explore_check(!sctx_find(w.registry, &id), "stream %d is found after its last close",
-			      k);
+		explore_check(!sctx_find(w.registry, &id),
+			      "stream %d is found after its last close", k);
 		sctx_read_unlock();
 	}
 	error = sctx_registry_destroy(w.registry);

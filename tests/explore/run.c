@@ -179,7 +179,8 @@ static void table_print(void)
 {
 	struct row row, all = { .suite = "all" };
 
-	printf("\nsuite           programs  bound %d   bound %d      cut   random  schedules    CPU s\n",
+	printf("\nsuite           programs  bound %d   bound %d      cut   random  schedules    "
+	       "CPU s\n",
 	       run_options.bound, run_options.bound - 1);
 	for (int i = 0, next; i < jobs->count; i = next) {
 		row = (struct row){ .suite = jobs->job[i].suite };

@@ -140,7 +140,8 @@ static const char *const owner_programs[] = {
 
 /* Too large for all schedules: at random. */
 static const char *const large_programs[] = {
-	"stream/one: stay_other, stay_other, stay_other | move | delete, stay, stay, delete_other | reclaimer",
+	"stream/one: stay_other, stay_other, stay_other | move | delete, stay, stay, delete_other "
+	"| reclaimer",
 	"stream/one: stay | stay_other | move, stay | delete, delete_other | reclaimer",
 	"stream/one: move | move | delete, delete_other | get_hold, stay_other | reclaimer",
 	"stream/nine: stay | replace, insert | remove, insert | teardown_report | reclaimer",
