@@ -93,7 +93,7 @@ mistakes()
 			pairs-slot ;;
 	# ---- limbo
 	put-outside) # retiring without a section
-		plant context.c '/^int sctx_put/,/^}/{/sctx__update_/d}' \
+		plant context.c '/^static int put(/,/^}/{/sctx__update_/d}' \
 			'stream/one: remove | reclaimer' ;;
 	no-grace-period) # a cycle turns the phase and does not wait
 		plant reclaim.c '/^static bool cycle(/,/^}/{/grace_period();/d}' \
@@ -121,10 +121,7 @@ mistakes()
 		plant callbacks.c '/^static void context_drop(/,/^}/s/if (sctx__unlikely(.*/if (0) {/' \
 			'stream/one: get_hold | delete | reclaimer' ;;
 	held-late) # the holders let go meanwhile: called back without another round
-		plant callbacks.c '/^static void context_drop_held/,/^}/{
-			/sctx__rcu_read_/d
-			/in_limbo, 1/d
-			s/sctx__retire_context(ctx);/ctx->free_callback(ctx);/}' \
+		plant callbacks.c '/^static void context_drop_held/,/^}/s/context_drop_again(ctx, links);/ctx->free_callback(ctx);/' \
 			--bound=1 'stream/one: stay_other | delete_move, delete_other | reclaimer' ;;
 	limbo-late) # limbo says that it has let go after it did
 		plant callbacks.c '/^static void context_drop_held/,/^}/{
