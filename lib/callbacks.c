@@ -20,10 +20,14 @@
 #include <unistd.h>
 
 /* Ripe at once: the reclaimer's thread alone does not keep up. */
+#ifndef SPREAD_MIN
 #define SPREAD_MIN 65536
+#endif
 
 /* Callbacks for which waking a runner pays. */
+#ifndef WAKE_MIN
 #define WAKE_MIN 64
+#endif
 
 /* Callbacks run between two looks at the account. */
 #define RUN_BATCH 256
@@ -92,7 +96,9 @@ static void context_drop(struct sctx_context *ctx)
 		return;
 	}
 	sctx__store(&ctx->in_limbo, 0);
+	sctx__probe2(callback, ctx, ctx->free_callback);
 	ctx->free_callback(ctx);
+	sctx__probe1(callback_done, ctx);
 }
 
 /* By the time that a lane's turn comes again, its next context is fetched. */
