@@ -138,6 +138,7 @@ bench-study: $(BENCH_STUDY_PROGRAMS)
 		BENCH_OUT='$(BENCH_OUT)' BENCH_QUICK='$(BENCH_QUICK)' bench/run study
 
 include bench/cost.mk
+include bench/spyfs/spyfs.mk
 
 -include $(BENCH_ALL_OBJS:.o=.d)
 

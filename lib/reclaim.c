@@ -89,9 +89,12 @@ static void update_full(void)
 
 	if (full && !limbo_reaches(7)) {
 		sctx__store(&sctx__shared.full, 0);
+		sctx__probe0(limit_left);
 		pthread_cond_broadcast(&reclaimer.done);
 	} else if (!full && limbo_reaches(8)) {
 		sctx__store(&sctx__shared.full, 1);
+		sctx__probe2(limit_reached, sctx__load(&sctx__account.callbacks),
+			     sctx__load(&sctx__account.bytes));
 	}
 }
 
@@ -101,7 +104,8 @@ void sctx__account_flush_slow(struct sctx__thread *self)
 	sctx__add(&sctx__account.bytes, (int64_t)self->pending_bytes);
 	sctx__store(&self->pending_callbacks, 0);
 	sctx__store(&self->pending_bytes, 0);
-	self->reclaim_due = sctx__load(&reclaimer.mode) == SCTX_RECLAIM_INLINE;
+	if (sctx__load(&reclaimer.mode) == SCTX_RECLAIM_INLINE)
+		self->at_end |= SCTX__RECLAIM_DUE;
 	if (limbo_reaches(8) || (sctx__load(&sctx__shared.paused) && limbo_reaches(1))) {
 		pthread_mutex_lock(&reclaimer.lock);
 		update_full();
@@ -180,13 +184,16 @@ static void count_grace_period(uint64_t ns)
 /* Offline from here on: the callbacks that follow hold up nobody's grace period. */
 static void grace_period(void)
 {
-	uint64_t begin;
+	uint64_t begin, took;
 
 	sctx__rcu_offline();
 	wait_for_lull();
 	begin = now_ns();
+	sctx__probe0(grace_period);
 	sctx__synchronize();
-	count_grace_period(now_ns() - begin);
+	took = now_ns() - begin;
+	sctx__probe1(grace_period_done, took);
+	count_grace_period(took);
 }
 
 /* True if there was anything to do. */
@@ -426,7 +433,7 @@ void sctx__reclaim_due_slow(void)
 
 	if (sctx__must_not_wait())
 		return;
-	sctx__self.reclaim_due = false;
+	sctx__self.at_end &= ~SCTX__RECLAIM_DUE;
 	pthread_mutex_lock(&reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE && !reclaimer.cycling && !reclaimer.running &&
 	    !sctx__load(&sctx__shared.forking) && start_thread() == 0)
@@ -468,8 +475,8 @@ static int wait_for_room(bool nowait)
 	size_t ran = 0;
 
 	/* Who may not wait here reclaims at his next release. */
-	if (nowait)
-		sctx__self.reclaim_due = reclaimer.mode == SCTX_RECLAIM_INLINE;
+	if (nowait && reclaimer.mode == SCTX_RECLAIM_INLINE)
+		sctx__self.at_end |= SCTX__RECLAIM_DUE;
 	if (nowait || reclaimer.mode == SCTX_RECLAIM_POLL)
 		return -EAGAIN;
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE)
@@ -672,6 +679,7 @@ void sctx_no_free(struct sctx_context *ctx)
 static void before_fork(void)
 {
 	struct timespec until;
+	bool quiet;
 
 	sctx_thread_offline(); /* the grace period of the moment may need us */
 	pthread_mutex_lock(&reclaimer.lock);
@@ -684,10 +692,10 @@ static void before_fork(void)
 			break;
 	sctx__add(&sctx__shared.gate, 1);
 	pthread_mutex_unlock(&reclaimer.lock);
-	sctx__threads_quiesce();
+	quiet = sctx__threads_quiesce();
 	pthread_mutex_lock(&reclaimer.lock);
 	sctx__callbacks_before_fork();
-	sctx__threads_before_fork();
+	sctx__threads_before_fork(quiet);
 }
 
 static void open_gate(uint32_t forking, uint32_t gate)

@@ -10,6 +10,10 @@
 #ifndef SCTX_SYNC_H
 #define SCTX_SYNC_H
 
+#ifdef SCTX_EXPLORE
+#include "explore_sync.h" /* tests/explore */
+#else
+
 #include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -108,4 +112,5 @@ static inline void sctx__prefetch_write(const void *line)
 SCTX__DEFINE_SPINLOCK(u32, uint32_t)
 SCTX__DEFINE_SPINLOCK(word, uintptr_t)
 
+#endif /* !SCTX_EXPLORE */
 #endif /* SCTX_SYNC_H */

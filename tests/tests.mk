@@ -2,7 +2,8 @@
 #
 # make check        everything: four flavours, ASan and UBSan, with jemalloc
 # make check-unit   the default flavour, quick
-# make check-long   the races again and again, longer: MINUTES=10
+# make check-long   the races again and again, longer: MINUTES=10; and once what is
+#                   too long for check, LONG_PARTS
 #
 # One program per file; SCTX_TEST_FILTER='name*' runs a part of one.  A line
 # for each program, its output in $(B)/tests/log/SUITE/.  tests/run.sh has the
@@ -17,7 +18,7 @@ T := $(B)/tests
 MINUTES ?= 10
 
 TEST_PLAIN := unit/context unit/registry unit/open_many unit/reclaim unit/threads unit/fork unit/races unit/pool unit/locked \
-	      unit/owner unit/unload unit/stream unit/stats unit/modes unit/who_reclaims unit/mode_changes unit/found fsrtl/spy fsrtl/mini \
+	      unit/owner unit/unload unit/stream unit/stats unit/modes unit/who_reclaims unit/mode_changes unit/found unit/relinked unit/orders fsrtl/spy fsrtl/mini \
 	      conformance/cases conformance/modules conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
@@ -119,6 +120,7 @@ TSAN := -O1 -g -fsanitize=thread
 # `make check` runs it, within seconds; `make PART` runs it alone.  Packages
 # that it needs are appended to DEPS_CHECK.
 CHECK_PARTS :=
+LONG_PARTS  :=
 include $(wildcard tests/*/*.mk)
 
 # Build in parallel even where make was not asked to.
@@ -176,7 +178,8 @@ $(CHECK_PARTS): %: check-build-% test-logs
 	@tests/run.sh summary $(LOGS)
 
 # Round after round of the suites in turn, each longer than check's.
-check-long: check-build-default check-build-flavours check-build-asan check-build-tsan test-logs
+check-long: check-build-default check-build-flavours check-build-asan check-build-tsan $(LONG_PARTS:%=check-build-%) test-logs
+	@$(foreach p,$(LONG_PARTS),$(run_$(p));)
 	@end=$$(($$(date +%s) + 60 * $(MINUTES))); n=1; \
 	more() { [ $$(date +%s) -lt $$end ]; }; \
 	export SCTX_TEST_SCALE=$${SCTX_TEST_SCALE:-4} SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-900}; \

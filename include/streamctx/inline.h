@@ -358,15 +358,18 @@ SCTX__INLINE const struct sctx_entry *sctx__view_match(struct sctx__view view, c
 	return NULL;
 }
 
-/* The newest of all. */
+/*
+ * The newest of all.  What is replaced in its place was its owner's newest, and
+ * another owner's may be newer: entries added meanwhile always count here.
+ */
 SCTX__INLINE const struct sctx_entry *sctx__view_newest(struct sctx__view view,
 							struct sctx_context **ctx, bool *gone)
 {
+	*gone = true;
 	while (view.count-- > 0) {
 		*ctx = sctx__entry_load(&view.entry[view.count]);
 		if (*ctx)
 			return &view.entry[view.count];
-		*gone = true;
 	}
 	return NULL;
 }

@@ -105,7 +105,7 @@ static void a_daemon_that_has_only_created_its_registry(void **state)
 	(void)state;
 	assert_rc(sctx_registry_create(&registry), 0);
 	/* Creating it starts no thread. */
-	if (!TEST_ASAN && !TEST_TSAN)
+	if (TEST_ALONE)
 		assert_int_equal(task_count(), 1);
 	assert_child_ok(child_start(nothing_but_the_registry, registry));
 	nothing_but_the_registry(registry);
@@ -131,6 +131,31 @@ static void a_daemon_that_forks_twice(void **state)
 	assert_rc(sctx_barrier(), 0);
 	assert_child_ok(child_start(daemonise, &d));
 	daemon_go_on(&d);
+}
+
+static const struct sctx_reclaim_options poll = {
+	.size = sizeof(poll),
+	.limit_bytes = SCTX_LIMIT_BYTES_DEFAULT,
+	.limit_callbacks = SCTX_LIMIT_CALLBACKS_DEFAULT,
+	.mode = SCTX_RECLAIM_POLL,
+};
+
+/* The first thing that the child does; the parent's thread is not there to be waited for. */
+static void change_the_mode(void *arg)
+{
+	(void)arg;
+	CHECK_EQ(sctx_reclaim_configure(&poll), 0);
+	CHECK_EQ(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
+	CHECK_EQ(sctx_barrier(), 0);
+}
+
+static void a_child_may_change_the_mode(void **state)
+{
+	(void)state;
+	assert_rc(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
+	assert_rc(sctx_barrier(), 0);
+	assert_child_ok(child_start(change_the_mode, NULL));
+	items_reset();
 }
 
 /* ------------------------------------------------------------ limbo at fork */
@@ -168,6 +193,77 @@ static void pending_check(void *arg)
 	}
 	CHECK_EQ(stats_now().limbo_callbacks, 0);
 	CHECK_EQ(stats_now().limbo_bytes, 0);
+}
+
+static void others_check(void *arg)
+{
+	struct pending *p = arg;
+
+	CHECK_EQ(sctx_barrier(), 0);
+	for (unsigned int i = 0; i < 6; i++)
+		CHECK_EQ(item_called(p->others[i]), 1);
+}
+
+/* Nobody has collected it yet: it is with threads that the child has not. */
+static void limbo_of_other_threads_is_taken_over(void **state)
+{
+	struct pending p;
+	pthread_t thread;
+
+	(void)state;
+	assert_rc(sctx_reclaim_configure(&poll), 0);
+	for (unsigned int i = 0; i < 6; i++)
+		p.others[i] = item_new(OWNER(2), NULL);
+	gate_init(&p.retired);
+	gate_init(&p.leave);
+	thread = thread_start(pending_main, &p);
+	gate_wait(&p.retired);
+	assert_child_ok(child_start(others_check, &p));
+	others_check(&p);
+	gate_open(&p.leave);
+	thread_join(thread);
+	for (unsigned int i = 0; i < 6; i++)
+		item_free(p.others[i]);
+}
+
+/* A fork waits for the callback that runs, so that the child has no half of one. */
+static atomic_bool in_the_middle;
+
+static void stay_a_moment(struct item *item)
+{
+	(void)item;
+	atomic_store(&in_the_middle, true);
+	nap_ms(3);
+	atomic_store(&in_the_middle, false);
+}
+
+static void whole_callbacks(void *arg)
+{
+	struct item **items = arg;
+
+	CHECK(!atomic_load(&in_the_middle));
+	CHECK_EQ(sctx_barrier(), 0);
+	for (unsigned int i = 0; i < 30; i++)
+		CHECK_EQ(item_called(items[i]), 1);
+}
+
+static void a_callback_ends_before_the_fork(void **state)
+{
+	struct item *items[30];
+
+	(void)state;
+	for (unsigned int i = 0; i < 30; i++) {
+		items[i] = item_new(OWNER(1), NULL);
+		items[i]->hook = stay_a_moment;
+		assert_rc(sctx_put(&items[i]->ctx), 0);
+	}
+	WAIT_FOR(atomic_load(&in_the_middle));
+	assert_child_ok(child_start(whole_callbacks, items));
+	assert_rc(sctx_barrier(), 0);
+	for (unsigned int i = 0; i < 30; i++) {
+		assert_int_equal(item_called(items[i]), 1);
+		item_free(items[i]);
+	}
 }
 
 static void limbo_is_called_back_in_both(void **state)
@@ -344,13 +440,50 @@ static void busy_child(void *arg)
 	CHECK_EQ(sctx_teardown_sync(&b->stream), 0);
 }
 
-static void forks_while_other_threads_open_and_close(void **state)
+/*
+ * Updates in sections of the caller's, which may have begun after the fork
+ * asked for its grace period: it must not find one of them under way.
+ */
+static void section_turn(struct busy *b, uint64_t *seed)
 {
-	const unsigned int forks = 16 * test_scale();
+	bool full = false;
+
+	sctx_read_lock();
+	for (unsigned int i = 0; i < 4 && !full; i++) {
+		struct sctx_id id = id_of(test_random(seed) % 12);
+		struct sctx_context *ctx = &item_churn(OWNER(2), NULL)->ctx;
+		struct sctx_stream *s;
+		int rc = sctx_insert(&b->stream, ctx);
+
+		full = rc == -EAGAIN;
+		CHECK_EQ(full ? sctx_put(ctx) : rc, 0);
+		CHECK(sctx_delete(&b->stream, OWNER(2), NULL) <= 0);
+		rc = sctx_open(b->registry, &id, 0, &s);
+		full |= rc == -EAGAIN;
+		CHECK(rc == 0 || rc == -EAGAIN);
+		if (rc == 0)
+			CHECK_EQ(sctx_close(s), 0);
+	}
+	sctx_read_unlock();
+	if (full) /* in the section nothing waited */
+		CHECK_EQ(sctx_barrier(), 0);
+}
+
+static void *section_main(void *arg)
+{
+	struct busy *b = arg;
+	uint64_t seed = (uintptr_t)&seed;
+
+	while (!atomic_load(&b->stop))
+		section_turn(b, &seed);
+	return NULL;
+}
+
+static void forks_while_others_are_busy(unsigned int forks, void *(*others)(void *arg))
+{
 	struct busy b = { .stop = false };
 	pthread_t threads[3];
 
-	(void)state;
 	/* ASan's allocator takes no part in fork: its locks stay held in the child. */
 	if (TEST_ASAN || TEST_TSAN)
 		skip();
@@ -358,7 +491,7 @@ static void forks_while_other_threads_open_and_close(void **state)
 	assert_rc(sctx_registry_create(&b.registry), 0);
 	sctx_stream_init(&b.stream);
 	for (unsigned int i = 0; i < 3; i++)
-		threads[i] = thread_start(busy_main, &b);
+		threads[i] = thread_start(others, &b);
 	for (unsigned int i = 0; i < forks; i++) {
 		pid_t pid;
 
@@ -373,6 +506,18 @@ static void forks_while_other_threads_open_and_close(void **state)
 	assert_rc(sctx_registry_destroy(b.registry), 0);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(items_freed(), ==, items_created());
+}
+
+static void forks_while_other_threads_open_and_close(void **state)
+{
+	(void)state;
+	forks_while_others_are_busy(16 * test_scale(), busy_main);
+}
+
+static void forks_while_others_update_in_sections(void **state)
+{
+	(void)state;
+	forks_while_others_are_busy(12 * test_scale(), section_main);
 }
 
 /* Several threads fork; system(3) and popen(3) in a daemon's modules do. */
@@ -489,10 +634,14 @@ int main(void)
 		cmocka_unit_test(a_daemon_that_has_only_created_its_registry),
 		cmocka_unit_test(a_daemon_with_open_streams),
 		cmocka_unit_test(a_daemon_that_forks_twice),
+		cmocka_unit_test(a_child_may_change_the_mode),
 		cmocka_unit_test(limbo_is_called_back_in_both),
+		cmocka_unit_test(limbo_of_other_threads_is_taken_over),
+		cmocka_unit_test(a_callback_ends_before_the_fork),
 		cmocka_unit_test(a_reader_elsewhere_at_fork),
 		cmocka_unit_test(a_callback_that_waits_for_the_forking_thread),
 		cmocka_unit_test(forks_while_other_threads_open_and_close),
+		cmocka_unit_test(forks_while_others_update_in_sections),
 		cmocka_unit_test(several_threads_fork),
 		cmocka_unit_test(exits_of_all_kinds),
 	};
