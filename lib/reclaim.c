@@ -441,10 +441,14 @@ void sctx__reclaim_due_slow(void)
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
-/* With the lock held.  An idle loop that polls costs no grace periods. */
+/*
+ * With the lock held.  An idle loop that polls costs no grace periods.  Who runs
+ * a cycle, the thread before it ends included, has the callbacks to itself.
+ */
 static bool anything_to_do(void)
 {
-	return reclaimer.cycling || sctx__callbacks_are_left() || !sctx__limbo_is_empty();
+	return reclaimer.cycling || reclaimer.running || sctx__callbacks_are_left() ||
+	       !sctx__limbo_is_empty();
 }
 
 int sctx_reclaim_poll(unsigned int max)

@@ -663,6 +663,7 @@ static void growing_without_memory(void *unused)
 {
 	struct sctx_registry *registry;
 	struct sctx_stream *s;
+	struct sctx_registry_stats stats = { .size = sizeof(stats) };
 	struct books before = books_now();
 	unsigned int n = 0;
 
@@ -689,6 +690,13 @@ static void growing_without_memory(void *unused)
 	}
 	CHECK_EQ(sctx_registry_for_each(registry, count_stream, &n), 0);
 	CHECK_EQ(n, 12000);
+	for (unsigned int i = 12000; i < 16000; i++) {
+		struct sctx_id id = id_of(i);
+
+		CHECK_EQ(sctx_open(registry, &id, 0, &s), 0);
+	}
+	CHECK_EQ(sctx_registry_stats_get(registry, &stats), 0);
+	CHECK(stats.buckets >= 2048);
 	CHECK_EQ(sctx_registry_for_each(registry, close_stream, NULL), 0);
 	CHECK_EQ(sctx_registry_destroy(registry), 0);
 	CHECK_EQ(sctx_barrier(), 0);

@@ -503,7 +503,9 @@ static void limit_thread(unsigned int index, void *arg)
 		load_thread(load, index);
 		return;
 	}
-	nap_ms(300 * test_scale());
+	do
+		nap_ms(300 * test_scale());
+	while (items_created() <= LIMIT);
 	atomic_store(&load->stop, true);
 }
 
