@@ -217,6 +217,13 @@ const struct ops other_ops = { ops, COUNT(ops) };
 
 /* -------------------------------------------------------------------- libFuzzer */
 
+/* Sizes that cannot be had are asked for. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -9,10 +9,10 @@ CHECK_PARTS += mutants-few
 LONG_PARTS += mutants
 
 MUTANTS ?=
-MUTANTS_FEW := get-unreferenced barrier-short id-half-compared
+MUTANTS_FEW := get-unreferenced barrier-short two-unregister
 
 check-build-mutants: check-build-default check-build-flavours check-build-asan check-build-tsan \
-	check-build-faults check-build-linear check-build-explore
+	check-build-faults check-build-linear check-build-explore check-build-model
 
 mutants_run = B=$(B) MAKE='$(MAKE) CC=$(CC) RCU=$(RCU)' MUTANTS="$(1)"
 run_mutants = SCTX_TEST_TIMEOUT=14400 $(call mutants_run,$(MUTANTS)) \
@@ -47,9 +47,9 @@ mutant-build-asan:
 mutant-run-asan:
 	@$(call run_asan,,$(or $(PROGRAMS),$(MUTANT_ASAN)))
 mutant-build-tsan:
-	@$(call mutant_sub,B=$(B)/tsan SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)",$(B)/tsan,$(TEST_TSAN))
+	@$(call mutant_sub,B=$(B)/tsan/c11 SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)",$(B)/tsan/c11,$(TEST_TSAN))
 mutant-run-tsan:
-	@$(call run_tsan,,$(or $(PROGRAMS),$(TEST_TSAN)))
+	@$(call tsan_run,,c11,$(or $(PROGRAMS),$(TEST_TSAN)))
 $(FLAVOURS:%=mutant-build-%): mutant-build-%:
 	@+$(sub_make) RCU=$* B=$(B)/$* test-programs-flavour
 $(FLAVOURS:%=mutant-run-%): mutant-run-%:
