@@ -26,10 +26,11 @@ sctx_thread_offline of the qsbr flavour
 sctx_threads_registered_by_host before the first thread
 LIST
 
-called=$(nm -u "$dir/explore" | sed -n 's/^ *U \(sctx_[a-z_]*\).*/\1/p')
+called=" $(nm -u "$dir/explore" | sed -n 's/^ *U \(sctx_[a-z_]*\).*/\1/p' | tr '\n' ' ')"
 missing=0
+# shellcheck disable=SC2013
 for name in $(sed -n 's/^SCTX_API .*[ *]\(sctx_[a-z_]*\)(.*/\1/p' include/streamctx.h); do
-	case " $(echo $called) " in
+	case $called in
 	*" $name "*) is=called ;;
 	*) is=not ;;
 	esac

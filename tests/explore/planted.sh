@@ -240,6 +240,6 @@ printf '%s\n' $names | xargs -P "$(nproc)" -n 1 "$0" >"$dir/planted.log"
 status=$?
 cat "$dir/planted.log"
 found=$(grep -c '^ok' "$dir/planted.log")
-count=$(echo $names | wc -w)
+count=$(echo "$names" | wc -w)
 echo "$found of $count planted mistakes found"
 [ "$status" = 0 ] && [ "$found" = "$count" ]
