@@ -7,8 +7,8 @@
  *   --bound=N     at most N preemptions (2)
  *   --max=N       give a program up after N schedules (none)
  *   --random      the programs that follow: at random, not all schedules
- *   --runs=N      random schedules for each random program (200), and a tenth
- *                 of those for a large one
+ *   --runs=N      random schedules for each random program (100), and ten
+ *                 times as many for each large one
  *   --programs=N  random programs (100)
  *   --seed=N      of the first of them (1)
  *   --jobs=N      programs explored at a time (as many as there are processors)
@@ -16,6 +16,7 @@
  *   --replay=S    one schedule, as a failure printed it; stops in a debugger
  *   --trace       print every step
  *   --quiet       no line for each program
+ *   EXPLORE_LONG  in the environment: --bound=3 --max=2000000 --runs=2000 --programs=2000
  *   --every       every step is a point, no schedule is given up: slow
  *   --behaviours  count what the threads saw, twice: with and without --every
  *
@@ -133,6 +134,11 @@ int main(int argc, char **argv)
 {
 	int status;
 
+	if (getenv("EXPLORE_LONG")) {
+		run_options.bound = 3;
+		run_options.max = 2000000;
+		run_options.runs = options.programs = 2000;
+	}
 	parse_options(argc, argv);
 	if (options.workers < 1)
 		options.workers = (int)sysconf(_SC_NPROCESSORS_ONLN);

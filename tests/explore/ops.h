@@ -38,6 +38,7 @@
 #define OP_MOVES     0x4000u /* hangs a context up that it did not make */
 #define OP_GUARD     0x8000u /* needs an owner that is good throughout */
 #define OP_REFERS    0x10000u /* takes references, or has them */
+#define OP_LONG      0x40000u /* many steps: with one preemption less than the bound */
 #define OP_OTHER     0x20000u /* on where contexts are moved to: not among the pairs */
 
 struct op {

@@ -7,6 +7,7 @@
 #   planted.sh all        as many at a time as there are processors
 #   planted.sh few        those of `make check`
 #   planted.sh NAME       one of them, with the failure's trace
+#   planted.sh            what EXPLORE_PLANTED says
 #
 # From make: EXPLORE_DIR (with explore and lib/*.o), EXPLORE_CC (compiler and
 # flags).  Each mistake is a sed script for one file; a script that changes
@@ -178,7 +179,7 @@ mistakes()
 			pairs-owner ;;
 	leave-early) # unregister sweeps without the grace period after saying so
 		plant unload.c '/^static int leave/,/wait_for_pins/{/sctx__synchronize();/d}' \
-			pairs-owner owners ;;
+			--bound=1 'owner/closed: open_only | unregister | reclaimer' ;;
 	leave-late) # it waits for callbacks that are in no limbo yet
 		plant unload.c '/a barrier knows of/d' \
 			owners ;;
@@ -188,7 +189,7 @@ mistakes()
 	esac
 }
 
-few='lookup-once put-lost held-late moved-late pins-ignored close-unchecked'
+few='lookup-once torn-early get-outside moved-late pins-ignored close-unchecked'
 all=$(sed -n '/^mistakes()/,/^}/s/^	\([a-z-]*\)).*/\1/p' "$0")
 
 # The mistake's library in $at.  A header is compiled into all.
@@ -228,7 +229,7 @@ plant() # file, sed script, suites or programs
 	fi
 }
 
-case $1 in
+case ${1:-${EXPLORE_PLANTED:-all}} in
 all) names=$all ;;
 few) names=$few ;;
 *)

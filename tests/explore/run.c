@@ -22,7 +22,7 @@
 
 extern bool report_abort;
 
-struct run_options run_options = { .bound = 2, .runs = 200 };
+struct run_options run_options = { .bound = 2, .runs = 100 };
 
 static void parse(const char *text)
 {

@@ -9,10 +9,10 @@ CHECK_PARTS += mutants-few
 LONG_PARTS += mutants
 
 MUTANTS ?=
-MUTANTS_FEW := get-unreferenced barrier-short id-half-compared
+MUTANTS_FEW := get-unreferenced barrier-short two-unregister
 
 check-build-mutants: check-build-default check-build-flavours check-build-asan check-build-tsan \
-	check-build-faults check-build-linear check-build-explore
+	check-build-faults check-build-linear check-build-explore check-build-model
 
 mutants_run = B=$(B) MAKE='$(MAKE) CC=$(CC) RCU=$(RCU)' MUTANTS="$(1)"
 run_mutants = SCTX_TEST_TIMEOUT=14400 $(call mutants_run,$(MUTANTS)) \

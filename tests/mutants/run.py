@@ -11,7 +11,8 @@ tried with the tests that the list names, then, if they pass, with all others;
 until one fails.  A table is printed; a mutant that survives, or that does not
 apply at exactly one place any more, or does not build, fails the run.  First
 the named tests are run on a copy that is as it was: they must pass.  --quick
-leaves that and the other tests out.
+leaves that and the other tests out.  A model is no test of the source: where
+none can notice, a model that breaks the same rule must have a counterexample.
 
 From the environment: B, the build directory, and MAKE, the command to build
 with.  MUTANTS_LIMIT is how many seconds a test may take (60).
@@ -143,6 +144,8 @@ class Tree:
 
     def run(self, way, programs="", case=None):
         """None if all pass, or who failed and how."""
+        if way == "model":
+            return model(*programs.split())
         self.want(way)
         explore = None
         if way == "explore":
@@ -175,6 +178,18 @@ class Tree:
             failed = begun[-1:]
         found = re.findall(r"^FAILED (.*)", log, re.M) or failed
         return ":" + found[0] if found else ""
+
+
+def model(name, variant):
+    """Whether the model that breaks the same rule has a counterexample."""
+    text = open("tests/model/%s.pml" % name).read()
+    number, scene = re.search(r"^#define %s (\d+) /\* scene (\d+)" % variant, text, re.M).groups()
+    run = "%s.%s.%s" % (name, number, scene)
+    subprocess.run(MAKE + ["-s", "B=" + B, "%s/model/%s/pan" % (B, run)], check=True,
+                   stdout=subprocess.DEVNULL)
+    out = subprocess.run(["tests/model/run.sh", "run", "model", B + "/model", B + "/mutants/log", run],
+                         stdout=subprocess.PIPE, text=True).stdout
+    return "model/%s/%s" % (name, variant) if "counterexample found" in out else None
 
 
 def killer_run(tree, killer):
