@@ -44,7 +44,8 @@ sound_objects()
 	esac
 	for source in $sources $others; do
 		object=$out/$target/$(echo "$source" | tr / .).o
-		[ -z "$(find "$object" -newer "$source" 2>/dev/null)" ] || continue
+		[ -f "$object" ] && [ -z "$(find lib include bench tests/fuzz -name '*.[ch]' \
+			-newer "$object")" ] && continue
 		compile "$source" "$object"
 	done
 }
@@ -138,7 +139,7 @@ plant chains_left_behind table.c \
 plant called_back_for_holders context.c 's/while (refs > 1)/while (refs > 2)/' reclaim.h
 plant no_grace_period reclaim.c "$(in_function 'static void grace_period' 's/^\tsctx__synchronize();//')"
 plant losers_lost context.c \
-	"$(in_function 'static int insert_created' '{/sctx_put(created);/{N;s/\n.*//}}')"
+	"$(in_function 'static int insert_created' '{/^\tput(created);/{N;s/\n.*//}}')"
 plant existing_created registry.c 's/if (flags \& SCTX_OPEN_EXISTING)/if (flags \& SCTX_OPEN_EXISTING \&\& flags \& SCTX_OPEN_NOWAIT)/'
 plant detached_in_place stream.c 's/sctx__store_release(&ctx->stream, NULL);/;/'
 plant wrong_tag_taken tag.c 's/(tag \&\& block->tag != tag) || !account/!account/'
