@@ -204,46 +204,6 @@ static void a_find_sees_the_whole_stream(void **state)
 	assert_rc(sctx_registry_destroy(registry), 0);
 }
 
-/* ------------------------------------------------------------------- detach */
-
-/* The stream did not exist when the thread began. */
-static void *detach_when_it_hangs(void *arg)
-{
-	(void)arg;
-	while (sctx_detach(&shared->ctx) == -ENOENT) {
-		sctx_thread_offline();
-		sched_yield();
-	}
-	say(1);
-	await(2);
-	return NULL;
-}
-
-static void detach_finds_a_stream_that_is_ready(void **state)
-{
-	struct sctx_stream *stream = NULL;
-	pthread_t detacher;
-
-	(void)state;
-	items_reset();
-	say(0);
-	shared = item_churn(OWNER(1), NULL);
-	assert_ptr_equal(sctx_ref(&shared->ctx), &shared->ctx);
-	detacher = thread_start(detach_when_it_hangs, NULL);
-	nap_ms(20);
-	stream = calloc(1, sizeof(*stream));
-	assert_non_null(stream);
-	assert_rc(sctx_stream_init(stream), 0);
-	assert_rc(sctx_insert(stream, &shared->ctx), 0);
-	await(1);
-	assert_rc(sctx_put(&shared->ctx), 0);
-	say(2);
-	thread_join(detacher);
-	assert_rc(sctx_teardown_sync(stream), 0);
-	free(stream);
-	assert_u64(items_freed(), ==, 1);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,7 +212,6 @@ int main(void)
 		cmocka_unit_test(a_close_ends_the_use),
 		cmocka_unit_test(an_open_sees_what_earlier_ones_did),
 		cmocka_unit_test(a_find_sees_the_whole_stream),
-		cmocka_unit_test(detach_finds_a_stream_that_is_ready),
 	};
 
 	return TEST_RUN(tests);
