@@ -176,13 +176,13 @@ static void *find_what_is_opened_meanwhile(void *arg)
 	(void)arg;
 	sctx_read_lock();
 	say(1);
-	do
-		stream = sctx_find(registry, &name);
-	while (!stream);
+	while (atomic_load_explicit(&stage, memory_order_relaxed) != 2)
+		sched_yield();
+	stream = sctx_find(registry, &name);
 	CHECK(memcmp(sctx_stream_id(stream), &name, sizeof(name)) == 0);
 	CHECK(sctx_stream_supports_contexts(stream));
 	sctx_read_unlock();
-	say(2);
+	say(3);
 	return NULL;
 }
 
@@ -198,7 +198,8 @@ static void a_find_sees_the_whole_stream(void **state)
 	finder = thread_start(find_what_is_opened_meanwhile, NULL);
 	await(1);
 	assert_rc(sctx_open(registry, &name, 0, &stream), 0);
-	await(2);
+	say(2);
+	await(3);
 	assert_rc(sctx_close(stream), 0);
 	thread_join(finder);
 	assert_rc(sctx_registry_destroy(registry), 0);
