@@ -58,6 +58,10 @@ mutant-build-linear:
 	@+$(call linear_jitter,$(RCU))
 mutant-run-linear:
 	@$(call linear_run,linear.jitter,$(RCU),$(LINEAR_JITTER)/$(RCU),$(or $(PROGRAMS),scan linear))
+mutant-build-jitter: mutant-build-linear
+mutant-run-jitter:
+	@SCTX_TEST_RCU=$(RCU) LD_LIBRARY_PATH=$(abspath $(LINEAR_JITTER)/$(RCU)) \
+		tests/run.sh run jitter $(LOGS) $(PROGRAMS:%=$(T)/%)
 mutant-build-script:
 	@+$(sub_make) $(SO) $(T)/unit/stats
 mutant-run-script:

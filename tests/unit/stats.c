@@ -371,7 +371,9 @@ static int print_for_parser(const char *format)
 	CHECK_EQ(sctx_registry_create(&registry), 0);
 	for (int i = 0; i < 2; i++) {
 		module_init(&m[i]);
-		m[i].ops.name = i ? "caf\xc3\xa9 \xff\x01" : "a \"quoted\" \\ name\nof two lines";
+		m[i].ops.name = i ? "caf\xc3\xa9 \xff\x01\xc3"
+				    "A"
+				  : "a \"quoted\" \\ name\nof two lines";
 		m[i].ops.tag = i ? SCTX_TAG('"', '\\', '{', 1) : MODULE_TAG;
 		m[i].ops.attach = module_attach;
 		module_enter(&m[i], registry);
