@@ -379,6 +379,7 @@ static int print_for_parser(const char *format)
 		module_enter(&m[i], registry);
 	}
 	s = stream_open(registry, 1);
+	CHECK_EQ(sctx_barrier(), 0);
 	error = sctx_stats_print(registry,
 				 strcmp(format, "json") == 0 ? SCTX_JSON : SCTX_PROMETHEUS, stdout);
 	CHECK_EQ(sctx_close(s), 0);
