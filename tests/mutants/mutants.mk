@@ -65,7 +65,8 @@ mutant-run-jitter:
 mutant-build-script:
 	@+$(sub_make) $(SO) $(T)/unit/stats
 mutant-run-script:
-	@SCTX_TEST_SO=$(abspath $(SO)) SCTX_TEST_CC=$(CC) tests/run.sh run script $(LOGS) $(PROGRAMS)
+	@SCTX_TEST_SO=$(abspath $(SO)) SCTX_TEST_CC=$(CC) SCTX_TEST_TIMEOUT=600 \
+		tests/run.sh run script $(LOGS) $(PROGRAMS)
 # EXPLORE_ARGS, from the environment: programs or suites.
 mutant-build-explore:
 	@+$(sub_make) explore-program
