@@ -30,10 +30,17 @@
  */
 #define BENCH_CONTEXT_SIZE 64
 
+/* What a backend has retired and not yet freed, by its own count; limits of 0: none. */
+struct bench_limbo {
+	uint64_t bytes, limit_bytes;
+	uint64_t callbacks, limit_callbacks;
+};
+
 struct backend_ops {
 	const char *name;
 	const char *lacks;	/* what its semantics leave out: printed in the report */
 	bool private_tables;	/* unsynchronised: each thread gets a table to itself */
+	bool sized;		/* tables are made at their full size, and stay so */
 	uint32_t only;		/* a bit, 1 << WORKLOAD_..., for each it can do; 0: all */
 
 	/* Each may be NULL. */
@@ -41,12 +48,14 @@ struct backend_ops {
 	void (*thread_exit)(void);
 	void (*thread_idle)(void);	/* about to wait, outside any section */
 	void (*drain)(void);		/* wait until all that was retired is freed */
-	uint64_t (*limbo_bytes)(void);
+	struct bench_limbo (*limbo)(void);
 
 	/* @streams will be resident: a hint for tables that cannot be left to grow. */
 	struct bench_table *(*table_create)(uint64_t streams);
 	void (*table_destroy)(struct bench_table *table);	/* empty by now */
 	uint64_t (*table_count)(struct bench_table *table);	/* of open streams */
+	/* May be NULL: bytes of the table and its streams, contexts apart, by its own count. */
+	uint64_t (*table_bytes)(struct bench_table *table);
 
 	/* Find or create, plus one open reference; the last close tears down. */
 	struct bench_stream *(*open)(struct bench_table *table, const struct sctx_id *id);
@@ -97,7 +106,8 @@ struct backend_ops {
  */
 static inline struct tally *bench_tally(const struct backend_ops *ops)
 {
-	if (__builtin_expect(!bench_tally_self, 0))
+	/* A library's own thread calls back for each backend that is built on it. */
+	if (__builtin_expect(!bench_tally_self || bench_tally_self->ops != ops, 0))
 		bench_tally_attach(ops);
 	return bench_tally_self;
 }

@@ -267,7 +267,7 @@ std::vector<bench_case> parameters(const workload_info &w, const Options &o,
 	c.streams = o.streams;
 	switch (w.param) {
 	case PARAM_CONTEXTS:
-		for (unsigned int contexts : {1, 4, 16, 17, 33, 64}) {
+		for (unsigned int contexts : {1, 4, 16, 17, 32, 33, 64}) {
 			c.contexts = contexts;
 			cases.push_back(c);
 		}
@@ -314,7 +314,7 @@ std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &trace
 	const workload_info *workloads = bench_workloads(&count);
 
 	for (size_t i = 0; i < count; i++) {
-		if (workloads[i].only_paced)
+		if (workloads[i].only_paced || workloads[i].plain)
 			continue;
 		for (bench_case c : parameters(workloads[i], o, traces)) {
 			for (unsigned int threads : o.threads) {

@@ -22,6 +22,7 @@ extern "C" {
 #endif
 
 struct backend;
+struct bench_stall;
 struct histogram;
 struct trace;
 
@@ -42,6 +43,10 @@ struct workload_info {
 	bool unloads;		/* an owner leaves: needs a backend that has owners */
 	bool no_backend;	/* exercises the machine: run on floor alone */
 	bool only_paced;	/* nothing to measure but how late it is */
+	bool grows;		/* fills a table of its own, from nothing: --streams opens */
+	bool stalls;		/* a reader stays in its section: see stall.c */
+	bool plain;		/* by sctx-bench alone: there is no rate to compare, or too much
+				 * memory to keep for all backends at once */
 };
 
 struct bench_case {
@@ -69,6 +74,8 @@ struct bench_probe {
 	struct histogram *opens;	/* each open, by itself, back to back */
 	struct histogram *paced;	/* at bench_limit.rate: each operation, from when due */
 	struct histogram *frees;	/* from the close of a stream to its context's free */
+	struct histogram *bare;		/* growth, beside the opens: the machine's own jitter */
+	struct bench_stall *stall;	/* stall: all of it */
 };
 
 struct bench_result {
@@ -79,6 +86,7 @@ struct bench_result {
 	uint64_t meanwhile;	/* unload: opens while the owner left */
 	uint64_t longest_ns;	/* and the longest that one took */
 	uint64_t site_kb;	/* what making the residents added to resident memory */
+	uint64_t table_bytes;	/* the same without the contexts, as the backend counts; 0: not */
 	struct bench_counts counts;	/* the counted library's, of the threads */
 	struct bench_counts counts_all;	/* the same with the reclaimer's, and its drain's */
 };
