@@ -192,14 +192,18 @@ static struct sctx__array *spare_use(struct insertion *ins, const struct sctx_en
 }
 
 /*
- * Put ctx where @entry's context is.  With the same instance that is one
- * store, which pairs with the acquire in sctx__view_match(); with another one
- * the list is rebuilt, so that readers find the old or the new at any instant.
+ * Put ctx where @entry's context is, so that readers find the old or the new
+ * at any instant.  That is one store, which pairs with the acquire in
+ * sctx__entry_load(), if the instance is the same and the entry its owner's
+ * newest: who is passing and finds ctx has then found what was the newest when
+ * it was stored, whatever instance was asked for.  Else the list is rebuilt.
  */
 static enum step replace_locked(struct insertion *ins, const struct sctx_entry *entry,
 				struct sctx__array **old)
 {
-	bool in_place = entry->instance == ins->ctx->instance;
+	struct sctx_context *newest;
+	bool in_place = entry->instance == ins->ctx->instance &&
+			entry == list_match(ins->stream, entry->owner, NULL, &newest);
 
 	if (!in_place && !spare_fits(ins))
 		return NEED_ARRAY;
@@ -240,7 +244,7 @@ static enum step insert_locked(struct insertion *ins, uint32_t state, struct sct
 	if (ins->error)
 		return DONE;
 	if (ins->mode != INSERT)
-		entry = sctx__view_match(list_all(ins->stream), ctx->owner, ctx->instance, &match);
+		entry = list_match(ins->stream, ctx->owner, ctx->instance, &match);
 	if (!entry)
 		return append_locked(ins, old);
 	if (ins->mode == REPLACE)
@@ -433,7 +437,7 @@ int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void
 
 /*
  * Stream locked.  Readers that have the context already keep it.  Pairs with
- * the acquire in sctx__entry_match(): who sees it gone sees what was inserted
+ * the acquire in sctx__entry_load(): who sees it gone sees what was inserted
  * before.
  */
 static void entry_unlink(const struct sctx_entry *entry, struct sctx_context *ctx)
@@ -451,8 +455,9 @@ static struct sctx_context *unlink_match(struct sctx_stream *stream, const void 
 {
 	uint32_t state = stream_lock(stream);
 	struct sctx_context *ctx = NULL;
+	bool gone;
 	const struct sctx_entry *entry =
-		sctx__view_find(sctx__list_view(stream), owner, instance, &ctx);
+		sctx__view_find(sctx__list_view(stream), owner, instance, &ctx, &gone);
 
 	if (entry)
 		entry_unlink(entry, ctx);
@@ -499,7 +504,7 @@ static struct sctx_context *unlink_owned(struct sctx_stream *stream, const struc
 {
 	uint32_t state = stream_lock(stream);
 	struct sctx_context *ctx = NULL;
-	const struct sctx_entry *entry = sctx__view_match(list_all(stream), owner, NULL, &ctx);
+	const struct sctx_entry *entry = list_match(stream, owner, NULL, &ctx);
 
 	if (entry)
 		entry_unlink(entry, ctx);

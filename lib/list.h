@@ -6,10 +6,11 @@
  *   stream                                    array (when inline is full)
  *   +----------------------------+            +----------------------------+
  *   | list: 0, 1, 2 or array  ---|----------->| block | count | capacity   |
- *   | inline_entry[0]            |            | entry[0] {owner, instance, |
- *   | inline_entry[1]            |            |           context -> ...}  |
- *   | state: lock and flags      |            | entry[1] ...               |
- *   +----------------------------+            +----------------------------+
+ *   | inline_entry[0]            |            | tags                       |
+ *   | inline_entry[1]            |            | entry[0] {owner, instance, |
+ *   | state: lock and flags      |            |           context -> ...}  |
+ *   +----------------------------+            | entry[1] ...               |
+ *                                             +----------------------------+
  *
  * The list only grows: write an entry, then publish the count.  Unlinking
  * stores NULL over an entry's context.  A slot is never used twice; when there
@@ -23,6 +24,8 @@
 
 #include "pool.h"
 #include "reclaim.h"
+
+#include <string.h>
 
 static inline uint32_t stream_lock(struct sctx_stream *stream)
 {
@@ -40,9 +43,14 @@ static inline struct sctx__array *list_array(uintptr_t list)
 	return list >= SCTX__LIST_ARRAY ? (struct sctx__array *)list : NULL;
 }
 
+static inline uint64_t *array_tag(struct sctx__array *array)
+{
+	return (uint64_t *)(array + 1);
+}
+
 static inline struct sctx_entry *array_entry(struct sctx__array *array)
 {
-	return (struct sctx_entry *)(array + 1);
+	return (struct sctx_entry *)(array_tag(array) + array->capacity / 8);
 }
 
 /* All of @stream's entries, a disabled stream's too.  Stream locked. */
@@ -51,8 +59,17 @@ static inline struct sctx__view list_all(struct sctx_stream *stream)
 	struct sctx__array *array = list_array(stream->list);
 
 	if (array)
-		return (struct sctx__view){ array_entry(array), array->count };
-	return (struct sctx__view){ stream->inline_entry, stream->list & ~SCTX__LIST_HIDDEN };
+		return sctx__array_view((uintptr_t)array);
+	return (struct sctx__view){ stream->inline_entry, NULL, stream->list & ~SCTX__LIST_HIDDEN };
+}
+
+/* The newest match, a disabled stream's too.  Stream locked. */
+static inline const struct sctx_entry *list_match(struct sctx_stream *stream, const void *owner,
+						  const void *instance, struct sctx_context **ctx)
+{
+	bool gone;
+
+	return sctx__view_match(list_all(stream), owner, instance, ctx, &gone);
 }
 
 /* The writer's way to the field that readers load. */
@@ -64,7 +81,7 @@ static inline struct sctx_context **entry_context(const struct sctx_entry *entry
 /* A multiple of 64, so that the address has room for list's small values. */
 static inline size_t array_size(size_t capacity)
 {
-	return (sizeof(struct sctx__array) + capacity * sizeof(struct sctx_entry) + 63) &
+	return (sizeof(struct sctx__array) + capacity * (1 + sizeof(struct sctx_entry)) + 63) &
 	       ~(size_t)63;
 }
 
@@ -81,20 +98,21 @@ static inline void array_retire(struct sctx__array *array)
 		sctx__retire_block(&array->block, array_size(array->capacity));
 }
 
-/* An array that fills a power of two of bytes, with room for @entries or more. */
+/* An array with room for @entries or more: 8, 16, 32 ... */
 static inline struct sctx__array *array_alloc(size_t entries)
 {
 	struct sctx__array *array;
-	size_t size = 256;
+	size_t capacity = 8;
 
-	while (size < array_size(entries))
-		size *= 2;
-	array = sctx__pool_alloc(size);
+	while (capacity < entries)
+		capacity *= 2;
+	array = sctx__pool_alloc(array_size(capacity));
 	if (!array)
 		return NULL;
 	array->block.free_fn = array_free;
 	array->count = 0;
-	array->capacity = (uint32_t)((size - sizeof(*array)) / sizeof(struct sctx_entry));
+	array->capacity = (uint32_t)capacity;
+	memset(array_tag(array), 0, capacity);
 	return array;
 }
 
@@ -123,18 +141,34 @@ static inline void entry_write(struct sctx_entry *entry, struct sctx_context *ct
 	sctx__store(&entry->context, ctx);
 }
 
+/* Behind the last one; not published yet.  Readers may be at other tags of the word. */
+static inline struct sctx_entry *array_next(struct sctx__array *array, const void *owner)
+{
+	uint64_t *word = &array_tag(array)[array->count / 8];
+
+	sctx__store(word, *word | sctx__tag(owner) << array->count % 8 * 8);
+	return &array_entry(array)[array->count];
+}
+
 /* There is room.  The releases pair with the acquires in sctx__list_view(). */
 static inline void list_append(struct sctx_stream *stream, struct sctx_context *ctx)
 {
 	struct sctx__array *array = list_array(stream->list);
 
 	if (array) {
-		entry_write(&array_entry(array)[array->count], ctx);
+		entry_write(array_next(array, ctx->owner), ctx);
 		sctx__store_release(&array->count, array->count + 1);
 	} else {
 		entry_write(&stream->inline_entry[stream->list], ctx);
 		sctx__store_release(&stream->list, stream->list + 1);
 	}
+}
+
+/* Nobody else knows the array. */
+static inline void array_add(struct sctx__array *array, struct sctx_context *ctx)
+{
+	entry_write(array_next(array, ctx->owner), ctx);
+	array->count++;
 }
 
 /*
@@ -150,13 +184,14 @@ static inline struct sctx__array *list_replace(struct sctx_stream *stream,
 	struct sctx__array *old = list_array(stream->list);
 	struct sctx__view view = list_all(stream);
 
-	for (uintptr_t i = 0; i < view.count; i++)
-		if (&view.entry[i] == replaced)
-			entry_write(&array_entry(array)[array->count++], ctx);
-		else if (view.entry[i].context)
-			array_entry(array)[array->count++] = view.entry[i];
+	for (uintptr_t i = 0; i < view.count; i++) {
+		bool here = &view.entry[i] == replaced;
+
+		if (here || view.entry[i].context)
+			array_add(array, here ? ctx : view.entry[i].context);
+	}
 	if (!replaced)
-		entry_write(&array_entry(array)[array->count++], ctx);
+		array_add(array, ctx);
 	sctx__store_release(&stream->list, (uintptr_t)array);
 	return old;
 }

@@ -269,9 +269,10 @@ static void *reclaimer_main(void *unused)
 		reclaimer.started++;
 		pthread_mutex_unlock(&reclaimer.lock);
 		busy = cycle();
-		while (sctx__load(&sctx__shared.forking)) {
+		/* What a fork interrupted, which may be over by now. */
+		while (sctx__load(&sctx__shared.forking) || sctx__callbacks_are_ripe()) {
 			park_for_fork();
-			sctx__callbacks_run(); /* what its callbacks had left */
+			sctx__callbacks_run();
 		}
 		pthread_mutex_lock(&reclaimer.lock);
 
@@ -348,11 +349,17 @@ static bool cycle_claim(void)
 	return true;
 }
 
-/* With the lock held. */
+/*
+ * With the lock held.  A cycle that left something ripe does not count: what
+ * barriers wait for may be among it.
+ */
 static void cycle_release(void)
 {
 	reclaimer.cycling = false;
-	reclaimer.finished++;
+	if (sctx__callbacks_are_ripe())
+		reclaimer.started--;
+	else
+		reclaimer.finished++;
 	update_full();
 	pthread_cond_broadcast(&reclaimer.done);
 }
@@ -362,7 +369,8 @@ static size_t run_here(size_t max)
 {
 	size_t ran = sctx__callbacks_run_here(max);
 
-	while (sctx__load(&sctx__shared.forking)) {
+	/* Which may be over by now. */
+	while (sctx__load(&sctx__shared.forking) || (ran < max && sctx__callbacks_are_ripe())) {
 		park_for_fork();
 		ran += sctx__callbacks_run_here(max - ran);
 	}

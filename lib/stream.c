@@ -177,7 +177,7 @@ static struct sctx__view view_of_all(const struct sctx_stream *stream)
 
 	if (list >= SCTX__LIST_ARRAY)
 		return sctx__array_view(list);
-	return (struct sctx__view){ stream->inline_entry, list };
+	return (struct sctx__view){ stream->inline_entry, NULL, list };
 }
 
 int sctx_stream_for_each(const struct sctx_stream *stream,

@@ -12,7 +12,7 @@ lookup_loop(const struct backend_ops *b, struct bench_stream *stream, uint64_t n
 {
 	uint64_t seen = 0;
 
-	for (uint64_t i = 0; i < n; i++) {
+	for (; n > 0; n--) {
 		b->enter(stream);
 		seen += bench_touch(b->lookup(stream, &bench_owner[0], NULL));
 		b->leave(stream);

@@ -35,6 +35,9 @@ extern "C" {
 #endif
 
 /* lib/sync.h has its own definition, for the builds that count or explore. */
+#ifndef sctx__load
+#define sctx__load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#endif
 #ifndef sctx__load_acquire
 #define sctx__load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #endif
@@ -189,12 +192,21 @@ struct sctx__block {
 	void (*free_fn)(struct sctx__block *block);
 };
 
-/* The array that takes over from a stream's inline entries, 64-byte aligned. */
+/*
+ * The array that takes over from a stream's inline entries, 64-byte aligned.
+ *
+ *   +-------+-------+----------+--------------------+--------------------------
+ *   | block | count | capacity | tag, a byte each   | entry {owner, ...} ...
+ *   +-------+-------+----------+--------------------+--------------------------
+ *
+ * Tags are read eight at a time: an entry that cannot match is not looked at.
+ */
 struct sctx__array {
 	struct sctx__block block;
-	uint32_t count; /* published entries; only grows */
-	uint32_t capacity;
-	/* struct sctx_entry [capacity] */
+	uint32_t count;    /* published entries; only grows */
+	uint32_t capacity; /* a multiple of 8 */
+	/* uint64_t tag[capacity / 8], entry n's in bits 8 * (n % 8) and up of word n / 8 */
+	/* struct sctx_entry entry[capacity] */
 };
 
 /*
@@ -207,30 +219,33 @@ struct sctx__array {
 /* The published entries of a stream: @entry[0 .. @count), oldest first. */
 struct sctx__view {
 	const struct sctx_entry *entry;
+	const uint64_t *tag; /* NULL: inline entries have none */
 	uintptr_t count;
 };
 
 /*
- * The acquire pairs with the release in lib/context.c that publishes an entry
- * of the array (count): who sees the new count sees the entries it covers.
+ * The acquire pairs with the release in lib/list.h that publishes an entry of
+ * the array (count): who sees the new count sees the entries it covers, and
+ * their tags.
  */
 SCTX__INLINE struct sctx__view sctx__array_view(uintptr_t list)
 {
 	const struct sctx__array *array = (const struct sctx__array *)list;
-	struct sctx__view view = { (const struct sctx_entry *)(array + 1),
+	const uint64_t *tag = (const uint64_t *)(array + 1);
+	struct sctx__view view = { (const struct sctx_entry *)(tag + array->capacity / 8), tag,
 				   sctx__load_acquire(&array->count) };
 
 	return view;
 }
 
 /*
- * The acquire pairs with the releases in lib/context.c that publish an array
- * or an inline entry (list).
+ * The acquire pairs with the releases in lib/list.h that publish an array or
+ * an inline entry (list).
  */
 SCTX__INLINE struct sctx__view sctx__list_view(const struct sctx_stream *stream)
 {
 	uintptr_t list = sctx__load_acquire(&stream->list);
-	struct sctx__view view = { stream->inline_entry, list };
+	struct sctx__view view = { stream->inline_entry, NULL, list };
 
 	if (list & SCTX__LIST_HIDDEN)
 		view.count = 0;
@@ -239,60 +254,96 @@ SCTX__INLINE struct sctx__view sctx__list_view(const struct sctx_stream *stream)
 	return view;
 }
 
-/*
- * @entry's context if it matches and is live.  It may be unlinked at any
- * moment; what was seen is what counts.  The acquire pairs with the release
- * that sctx_replace() stores a context with.
- */
-SCTX__INLINE struct sctx_context *sctx__entry_match(const struct sctx_entry *entry,
-						    const void *owner, const void *instance)
+/* An entry's owner and instance are what they were published as. */
+SCTX__INLINE bool sctx__entry_is(const struct sctx_entry *entry, const void *owner,
+				 const void *instance)
 {
-	if (entry->owner != owner || (instance && entry->instance != instance))
-		return NULL;
-	return sctx__load_acquire(&entry->context);
+	return entry->owner == owner && (!instance || entry->instance == instance);
 }
 
 /*
- * The newest match of a real @owner.  In a long list four entries share a
- * branch, and which of the four it was is computed, not branched on: where a
- * long scan ends is what the processor cannot predict.
+ * NULL if the context is gone.  It may be unlinked at any moment; what was
+ * seen is what counts.  The acquire pairs with the releases in lib/context.c:
+ * that which replaces a context, and that which unlinks one, so that who sees
+ * it gone sees what was inserted before.
+ */
+SCTX__INLINE struct sctx_context *sctx__entry_load(const struct sctx_entry *entry)
+{
+	return sctx__load_acquire(&entry->context);
+}
+
+/* 7 bits of the owner's hash, and a bit that an entry not yet written lacks. */
+SCTX__INLINE uint64_t sctx__tag(const void *owner)
+{
+	return (uint64_t)(uintptr_t)owner * 0x9e3779b97f4a7c15 >> 57 | 0x80;
+}
+
+#define SCTX__TAG_ONES  0x0101010101010101
+#define SCTX__TAG_HIGHS 0x8080808080808080
+
+/*
+ * sctx__view_match() of an array.  A byte of @x is 0 where the tag is
+ * @owner's, and its high bit in @found is set then; also, rarely, above such a
+ * byte where it is 1: entries are compared anyway.
+ */
+SCTX__INLINE const struct sctx_entry *sctx__array_match(struct sctx__view view, const void *owner,
+							const void *instance,
+							struct sctx_context **ctx, bool *gone)
+{
+	const uint64_t tags = sctx__tag(owner) * SCTX__TAG_ONES;
+
+	for (uintptr_t word = (view.count + 7) / 8; word-- > 0;) {
+		uint64_t x = sctx__load(&view.tag[word]) ^ tags;
+		uint64_t found = (x - SCTX__TAG_ONES) & ~x & SCTX__TAG_HIGHS;
+
+		while (found) {
+			unsigned int bit = 63 - (unsigned int)__builtin_clzll(found);
+			uintptr_t i = 8 * word + bit / 8;
+
+			if (sctx__likely(i < view.count &&
+					 sctx__entry_is(&view.entry[i], owner, instance))) {
+				*ctx = sctx__entry_load(&view.entry[i]);
+				if (sctx__likely(*ctx != NULL))
+					return &view.entry[i];
+				*gone = true;
+			}
+			found ^= (uint64_t)1 << bit;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * The newest match of a real @owner, and its context.  *@gone is set if one
+ * was passed whose context is gone.
  */
 SCTX__INLINE const struct sctx_entry *sctx__view_match(struct sctx__view view, const void *owner,
 						       const void *instance,
-						       struct sctx_context **ctx)
+						       struct sctx_context **ctx, bool *gone)
 {
-	uintptr_t left = view.count;
-
-	while (left > 4) {
-		const struct sctx_entry *four = &view.entry[left - 4];
-		bool m0 = four[0].owner == owner, m1 = four[1].owner == owner;
-		bool m2 = four[2].owner == owner, m3 = four[3].owner == owner;
-		uintptr_t newest = m3 ? 3 : m2 ? 2 : m1;
-
-		left -= 4;
-		if (sctx__likely(!(m0 | m1 | m2 | m3)))
+	/* Of a few, comparing them all is quicker: no address depends on what was read. */
+	if (view.tag && view.count > 8)
+		return sctx__array_match(view, owner, instance, ctx, gone);
+	while (view.count-- > 0) {
+		if (!sctx__entry_is(&view.entry[view.count], owner, instance))
 			continue;
-		*ctx = sctx__entry_match(&four[newest], owner, instance);
-		if (sctx__likely(*ctx != NULL))
-			return &four[newest];
-		left += newest;
-	}
-	while (left-- > 0) {
-		*ctx = sctx__entry_match(&view.entry[left], owner, instance);
+		*ctx = sctx__entry_load(&view.entry[view.count]);
 		if (*ctx)
-			return &view.entry[left];
+			return &view.entry[view.count];
+		*gone = true;
 	}
 	return NULL;
 }
 
 /* The newest of all. */
 SCTX__INLINE const struct sctx_entry *sctx__view_newest(struct sctx__view view,
-							struct sctx_context **ctx)
+							struct sctx_context **ctx, bool *gone)
 {
 	while (view.count-- > 0) {
-		*ctx = sctx__load_acquire(&view.entry[view.count].context);
+		*ctx = sctx__entry_load(&view.entry[view.count]);
 		if (*ctx)
 			return &view.entry[view.count];
+		*gone = true;
 	}
 	return NULL;
 }
@@ -300,63 +351,66 @@ SCTX__INLINE const struct sctx_entry *sctx__view_newest(struct sctx__view view,
 /* The entry that (owner, instance) matches, with its context in *@ctx. */
 SCTX__INLINE const struct sctx_entry *sctx__view_find(struct sctx__view view, const void *owner,
 						      const void *instance,
-						      struct sctx_context **ctx)
+						      struct sctx_context **ctx, bool *gone)
 {
 	if (sctx__likely(owner != NULL))
-		return sctx__view_match(view, owner, instance, ctx);
-	return instance ? NULL : sctx__view_newest(view, ctx);
+		return sctx__view_match(view, owner, instance, ctx, gone);
+	return instance ? NULL : sctx__view_newest(view, ctx, gone);
 }
 
 /*
- * A lookup is what it would be at one moment, though a scan takes longer.  What
- * is inserted meanwhile is behind the scan, and what is unlinked may be ahead
- * of it: it could miss the one and not find the other, and there always was a
- * match.  So if entries were added, scan again.  If none was, entries can only
- * have gone, or been replaced in their place: what was found was the newest
- * match when it was loaded.
+ * A lookup is what it would be at one moment, though a scan takes longer.
  *
- * A slot is used once, and the scan stays in its array, so it ends.  An array
- * that another one took over from does not change any more.  Whoever sees an
- * entry gone sees those that were added before: the acquire in
- * sctx__entry_match() pairs with the release in lib/context.c that unlinks.
+ * If all matches that it passed were live, that is the first it met, and the
+ * moment is that of loading the list: this one was the newest then, or, if it
+ * was replaced since, when it was replaced (lib/context.c sees to that).  The
+ * same if there was none.
+ *
+ * If one was gone, what is inserted meanwhile is behind the scan: it could miss
+ * the one and not find the other, and there always was a match.  So if entries
+ * were added, scan again.  If none was, entries can only have gone, or been
+ * replaced in their place: what was found was the newest match when it was
+ * loaded.  Whoever sees an entry gone sees those that were added before.  A slot
+ * is used once, and the scan stays in its array, so it ends.  An array that
+ * another one took over from does not change any more.
  */
 SCTX__INLINE struct sctx_context *sctx__array_lookup(uintptr_t list, const void *owner,
 						     const void *instance)
 {
-	struct sctx__view view = sctx__array_view(list);
-
 	for (;;) {
-		uintptr_t count = view.count;
-		struct sctx_context *ctx;
+		struct sctx__view view = sctx__array_view(list);
+		struct sctx_context *ctx = NULL;
+		bool gone = false;
 
-		if (!sctx__view_find(view, owner, instance, &ctx))
+		if (!sctx__view_find(view, owner, instance, &ctx, &gone))
 			ctx = NULL;
-		view = sctx__array_view(list);
-		if (sctx__likely(view.count == count))
+		if (sctx__likely(!gone) || sctx__array_view(list).count == view.count)
 			return ctx;
 	}
 }
 
-/* A match that names no owner, and a scan that must be made again. */
+/* A match that names no owner, and all that is rare. */
 static __attribute__((noinline, unused)) struct sctx_context *
 sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const void *instance)
 {
 	struct sctx_context *ctx;
 	uintptr_t list;
+	bool gone;
 
 	if (!stream)
 		return NULL;
 	do {
-		struct sctx__view view = { stream->inline_entry, 0 };
+		struct sctx__view view = { stream->inline_entry, NULL, 0 };
 
+		gone = false;
 		list = sctx__load_acquire(&stream->list);
 		if (list >= SCTX__LIST_ARRAY && !(list & SCTX__LIST_HIDDEN))
 			return sctx__array_lookup(list, owner, instance);
 		if (!(list & SCTX__LIST_HIDDEN))
 			view.count = list;
-		if (!sctx__view_find(view, owner, instance, &ctx))
+		if (!sctx__view_find(view, owner, instance, &ctx, &gone))
 			ctx = NULL;
-	} while (sctx__load_acquire(&stream->list) != list);
+	} while (gone && sctx__load_acquire(&stream->list) != list);
 	return ctx;
 }
 
@@ -367,26 +421,29 @@ sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const voi
 SCTX__INLINE struct sctx_context *sctx__lookup(const struct sctx_stream *stream, const void *owner,
 					       const void *instance)
 {
+	const struct sctx_entry *entry;
 	struct sctx_context *ctx;
 	uintptr_t list;
 
 	if (sctx__unlikely(!stream || !owner))
 		return sctx__lookup_slow(stream, owner, instance);
+	entry = stream->inline_entry;
 	list = sctx__load_acquire(&stream->list);
 	if (sctx__likely(list == 1)) {
-		ctx = sctx__entry_match(&stream->inline_entry[0], owner, instance);
+		if (sctx__unlikely(!sctx__entry_is(entry, owner, instance)))
+			return NULL;
 	} else if (list == 2) {
-		ctx = sctx__entry_match(&stream->inline_entry[1], owner, instance);
-		if (!ctx)
-			ctx = sctx__entry_match(&stream->inline_entry[0], owner, instance);
+		if (sctx__entry_is(&entry[1], owner, instance))
+			entry++;
+		else if (!sctx__entry_is(entry, owner, instance))
+			return NULL;
 	} else if (sctx__unlikely(list < SCTX__LIST_ARRAY || list & SCTX__LIST_HIDDEN)) {
 		return NULL;
 	} else {
 		return sctx__array_lookup(list, owner, instance);
 	}
-	if (sctx__unlikely(sctx__load_acquire(&stream->list) != list))
-		return sctx__lookup_slow(stream, owner, instance);
-	return ctx;
+	ctx = sctx__entry_load(entry);
+	return sctx__likely(ctx != NULL) ? ctx : sctx__lookup_slow(stream, owner, instance);
 }
 
 /* ------------------------------------------------------------- public API */

@@ -378,7 +378,7 @@ static enum outcome op_fork(struct worker *w)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		alarm(15);
+		alarm(60);
 		child_work(w);
 		_exit(0);
 	}

@@ -43,6 +43,46 @@ static void modes_change_under_load(void **state)
 	load_end(&load);
 }
 
+/*
+ * What was put before a barrier has been called back when it returns, though
+ * polls that run little come between and the mode is another one by then.
+ */
+static void promise_thread(unsigned int index, void *arg)
+{
+	struct load *load = arg;
+	uint64_t seed = 7 + index;
+
+	if (index == 0) {
+		for (uint64_t end = test_deadline(500); !past(end);)
+			CHECK_EQ(change_mode(modes[test_random(&seed) % 3]), 0);
+		atomic_store(&load->stop, true);
+	} else if (index <= 2) {
+		while (!atomic_load(&load->stop)) {
+			put_churn(20);
+			CHECK(sctx_reclaim_poll(1) <= 1);
+		}
+	} else {
+		while (!atomic_load(&load->stop)) {
+			struct item *a = item_new(OWNER(1), NULL);
+
+			CHECK_EQ(sctx_put(&a->ctx), 0);
+			CHECK_EQ(sctx_barrier(), 0);
+			CHECK_EQ(item_called(a), 1);
+			item_free(a);
+		}
+	}
+}
+
+static void barriers_hold_while_the_mode_changes(void **state)
+{
+	struct load load;
+
+	(void)state;
+	load_begin(&load, SCTX_RECLAIM_THREAD);
+	run_threads(7, promise_thread, &load);
+	load_end(&load);
+}
+
 /* Two threads change it at once. */
 static void changer_thread(unsigned int index, void *arg)
 {
@@ -629,6 +669,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(modes_change_under_load),
+		cmocka_unit_test(barriers_hold_while_the_mode_changes),
 		cmocka_unit_test(several_threads_change_it),
 		cmocka_unit_test(the_thread_comes_and_goes_with_its_mode),
 		cmocka_unit_test(limits_are_set_while_the_mode_changes),
