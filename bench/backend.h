@@ -30,17 +30,11 @@
  */
 #define BENCH_CONTEXT_SIZE 64
 
-/* What a backend has retired and not yet freed, by its own count; limits of 0: none. */
-struct bench_limbo {
-	uint64_t bytes, limit_bytes;
-	uint64_t callbacks, limit_callbacks;
-};
-
 struct backend_ops {
 	const char *name;
 	const char *lacks;	/* what its semantics leave out: printed in the report */
 	bool private_tables;	/* unsynchronised: each thread gets a table to itself */
-	bool sized;		/* tables are made at their full size, and stay so */
+	bool sized;		/* a table is as large as table_create() was told, for good */
 	uint32_t only;		/* a bit, 1 << WORKLOAD_..., for each it can do; 0: all */
 
 	/* Each may be NULL. */
@@ -48,14 +42,12 @@ struct backend_ops {
 	void (*thread_exit)(void);
 	void (*thread_idle)(void);	/* about to wait, outside any section */
 	void (*drain)(void);		/* wait until all that was retired is freed */
-	struct bench_limbo (*limbo)(void);
+	uint64_t (*limbo_bytes)(void);	/* retired and not yet freed, if it can tell */
 
 	/* @streams will be resident: a hint for tables that cannot be left to grow. */
 	struct bench_table *(*table_create)(uint64_t streams);
 	void (*table_destroy)(struct bench_table *table);	/* empty by now */
 	uint64_t (*table_count)(struct bench_table *table);	/* of open streams */
-	/* May be NULL: bytes of the table and its streams, contexts apart, by its own count. */
-	uint64_t (*table_bytes)(struct bench_table *table);
 
 	/* Find or create, plus one open reference; the last close tears down. */
 	struct bench_stream *(*open)(struct bench_table *table, const struct sctx_id *id);

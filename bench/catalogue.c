@@ -20,12 +20,12 @@ const struct workload_info bench_workload_list[WORKLOADS] = {
 	[WORKLOAD_lookup_first] = {
 		.name = "lookup_first",
 		.what = "as lookup_cold, eight owners on each stream; look up the newest context",
-		.param = PARAM_STREAMS, .contexts = SCAN_OWNERS, .plain = true,
+		.param = PARAM_STREAMS, .contexts = SCAN_OWNERS, .large = true,
 	},
 	[WORKLOAD_lookup_last] = {
 		.name = "lookup_last",
 		.what = "the same, but the oldest",
-		.param = PARAM_STREAMS, .contexts = SCAN_OWNERS, .plain = true,
+		.param = PARAM_STREAMS, .contexts = SCAN_OWNERS, .large = true,
 	},
 	[WORKLOAD_open_warm] = {
 		.name = "open_warm",
@@ -83,7 +83,7 @@ const struct workload_info bench_workload_list[WORKLOADS] = {
 		.name = "stall",
 		.what = "as open_cold; after --seconds a reader stays in its section for as long, then "
 			"as long again; closes are timed",
-		.streams = 1, .contexts = 1, .retires = true, .stalls = true, .plain = true,
+		.streams = 1, .contexts = 1, .creates = 1, .retires = true, .stalls = true, .plain = true,
 	},
 	[WORKLOAD_known_cost] = {
 		.name = "known_cost",

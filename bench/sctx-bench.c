@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <streamctx.h>	/* the default limits */
+
 #include "harness.h"
 #include "histogram.h"
 #include "trace.h"
@@ -112,6 +114,8 @@ static void check_options(const struct options *o, struct argp_state *state)
 		argp_error(state, "%s frees nothing to time", w->name);
 	if (w->only_paced && o->limit.rate == 0)
 		argp_error(state, "%s needs --rate", w->name);
+	if ((w->grows || w->stalls) && (o->limit.iterations || o->limit.rate > 0))
+		argp_error(state, "%s goes with --%s", w->name, w->grows ? "streams" : "seconds");
 	if (o->limit.rate > 0 && (o->limit.iterations || w->unloads))
 		argp_error(state, "--rate goes with --seconds");
 }
@@ -296,16 +300,21 @@ static void print_counts_json(const char *name, const struct bench_counts *c)
 }
 
 static void print_json(const char *name, const struct bench_limit *limit,
-		       const struct bench_result *r, const struct measured *m)
+		       const struct bench_result *r, const struct bench_stall *stall,
+		       const struct measured *m)
 {
 	printf("{\"name\":\"%s\",\"ops\":%.1f,\"count\":%lu,\"seconds\":%.6f,\"contexts\":%lu,"
-	       "\"peak_rss_kb\":%ld,\"site_kb\":%lu,\"checks\":\"passed\"",
+	       "\"peak_rss_kb\":%ld,\"site_kb\":%lu,\"before_kb\":%lu,\"checks\":\"passed\"",
 	       name, (double)r->ops / r->seconds, r->ops, r->seconds, r->created, peak_rss_kb(),
-	       r->site_kb);
+	       r->site_kb, r->before_kb);
 	if (limit->rate > 0)
 		printf(",\"rate\":%.1f,\"due\":%lu", limit->rate, r->due);
 	if (r->meanwhile)
 		printf(",\"meanwhile\":%lu,\"longest_ns\":%lu", r->meanwhile, r->longest_ns);
+	if (stall)
+		printf(",\"limbo_contexts\":%lu,\"limbo_bytes\":%lu,\"limit_contexts\":%zu,"
+		       "\"limit_bytes\":%zu", stall->limbo_contexts, stall->limbo_bytes,
+		       SCTX_LIMIT_CALLBACKS_DEFAULT, SCTX_LIMIT_BYTES_DEFAULT);
 	for (; m->name; m++)
 		if (m->h)
 			print_histogram_json(m);
@@ -324,7 +333,8 @@ static void print_histogram_text(const struct measured *m)
 }
 
 static void print_text(const char *name, const struct bench_limit *limit,
-		       const struct bench_result *r, const struct measured *m)
+		       const struct bench_result *r, const struct bench_stall *stall,
+		       const struct measured *m)
 {
 	bool timed = false;
 
@@ -338,6 +348,9 @@ static void print_text(const char *name, const struct bench_limit *limit,
 		       (double)r->meanwhile / r->seconds, (double)r->longest_ns / 1e6);
 	printf("  checks   passed: %lu contexts created, each freed once; lookups as expected; "
 	       "nothing left open\n", r->created);
+	if (stall)
+		printf("  limbo    at most %lu contexts, %lu bytes\n", stall->limbo_contexts,
+		       stall->limbo_bytes);
 	for (; m->name; m++) {
 		if (!m->h)
 			continue;
@@ -366,7 +379,7 @@ static void load_trace(struct options *o, struct trace *trace)
 
 int main(int argc, char **argv)
 {
-	static struct histogram opens, paced, frees;
+	static struct histogram opens, paced, frees, bare, closes[PHASES];
 	static struct trace trace;
 	struct options o = { .c = { .threads = 1, .contexts = 4, .streams = 1000000 } };
 	struct bench_result result;
@@ -379,8 +392,13 @@ int main(int argc, char **argv)
 		o.limit.seconds = 1;
 	if (o.trace && o.c.workload->param == PARAM_TRACE)
 		load_trace(&o, &trace);
+	struct bench_stall stall = {
+		.closes = { &closes[PHASE_BEFORE], &closes[PHASE_STALLED], &closes[PHASE_AFTER] },
+	};
 	struct bench_probe probe = {
-		.opens = o.latency ? &opens : NULL,
+		.opens = o.latency || o.c.workload->grows ? &opens : NULL,
+		.bare = o.c.workload->grows ? &bare : NULL,
+		.stall = o.c.workload->stalls ? &stall : NULL,
 		.paced = o.limit.rate > 0 ? &paced : NULL,
 		.frees = o.frees ? &frees : NULL,
 	};
@@ -388,6 +406,11 @@ int main(int argc, char **argv)
 		{ "open", "each open by itself", probe.opens },
 		{ "paced", "each operation, from when it was due", probe.paced },
 		{ "free", "from the close of a stream to its context's free", probe.frees },
+		{ "bare", "as many waits for the clock alone: by how much each was late",
+		  probe.bare },
+		{ "before", "each close before the stall", probe.stall ? closes : NULL },
+		{ "stalled", "each during the stall", probe.stall ? closes + PHASE_STALLED : NULL },
+		{ "after", "each after it", probe.stall ? closes + PHASE_AFTER : NULL },
 		{ 0 },
 	};
 	run_sampled(&o, &probe, &result);
@@ -395,8 +418,8 @@ int main(int argc, char **argv)
 	bench_finish();
 	trace_free(&trace);
 	if (o.json)
-		print_json(name, &o.limit, &result, measured);
+		print_json(name, &o.limit, &result, probe.stall, measured);
 	else
-		print_text(name, &o.limit, &result, measured);
+		print_text(name, &o.limit, &result, probe.stall, measured);
 	return fflush(stdout) ? 1 : 0;
 }

@@ -79,7 +79,7 @@ struct worker {
 	struct histogram *latency;
 	struct samples *samples;
 	struct histogram *bare;		/* growth: the same clock with nothing to time */
-	struct histogram *closes;	/* stall: one for each value of *phase */
+	struct histogram **closes;	/* stall: one for each value of *phase */
 	const unsigned int *phase;
 
 	/* What lookups found and what they should have: compared at the end. */

@@ -15,7 +15,7 @@ WORKLOAD stall(const struct backend_ops *b, struct worker *w, uint64_t n, bool t
 		b->insert(stream, &bench_owner[0], NULL, w->serial);
 		begin = bench_ticks();
 		b->close(w->table, stream);
-		histogram_add(&w->closes[__atomic_load_n(w->phase, __ATOMIC_RELAXED)],
+		histogram_add(w->closes[__atomic_load_n(w->phase, __ATOMIC_RELAXED)],
 			      bench_ticks() - begin);
 	}
 }
