@@ -155,8 +155,9 @@ public:
 			if (ops.empty())
 				continue;
 			std::sort(ops.begin(), ops.end());
-			std::snprintf(text, sizeof(text), "  %s %.4g",
-				      bench_backend_name(c.backend), ops[ops.size() / 2] / 1e6);
+			std::snprintf(text, sizeof(text), " %.4g", ops[ops.size() / 2] / 1e6);
+			line += group.name.empty() ? "\n  " + case_name(c)
+						   : std::string("  ") + bench_backend_name(c.backend);
 			line += text;
 		}
 		return line;
@@ -336,6 +337,8 @@ std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &trace
 				Group group = make_group(c, filter);
 				if (group.cases.empty())
 					continue;
+				if (o.together)
+					group.name.clear();
 				if (o.together && !groups.empty())
 					groups[0].cases.insert(groups[0].cases.end(),
 							       group.cases.begin(),

@@ -312,7 +312,7 @@ static void print_json(const char *name, const struct bench_limit *limit,
 	if (r->meanwhile)
 		printf(",\"meanwhile\":%lu,\"longest_ns\":%lu", r->meanwhile, r->longest_ns);
 	if (stall)
-		printf(",\"limbo_contexts\":%lu,\"limbo_bytes\":%lu,\"limit_contexts\":%zu,"
+		printf(",\"limbo_contexts\":%lu,\"limbo_bytes\":%lu,\"limit_callbacks\":%zu,"
 		       "\"limit_bytes\":%zu", stall->limbo_contexts, stall->limbo_bytes,
 		       SCTX_LIMIT_CALLBACKS_DEFAULT, SCTX_LIMIT_BYTES_DEFAULT);
 	for (; m->name; m++)
