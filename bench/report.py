@@ -5,11 +5,13 @@ to one self-contained page.  Python's standard library and gnuplot, no more.
 """
 import argparse
 import json
+import os
 import statistics
 import sys
 import textwrap
 
 sys.dont_write_bytecode = True
+from cost import read_baseline  # noqa: E402
 from page import write_page  # noqa: E402
 from results import (BASELINE, BUSY, FLOOR, MEANWHILE, SUBJECT, behind,  # noqa: E402
                      backend_order, free_latencies, known_cost, lacks_of, load_groups, load_json, load_paced, load_series, microseconds,
@@ -188,13 +190,15 @@ def main():
         check_paced(*args.check_paced)
     if args.check_known:
         check_known(args.check_known)
-    if args.targets:
-        store = Store([args.json] if args.json else [], args.targets, args.costs)
+    store = Store([args.json] if args.json else [], args.targets, args.costs)
     if args.only_targets:
         print_targets(judge(store))
         return
     results = load_json(args.json)
     groups = load_groups(results)
+    crowded = os.path.join(args.targets or "", "oversubscribed.json")
+    if args.targets and os.path.exists(crowded):
+        groups += load_groups(load_json(crowded))
     if args.rate:
         print_rate(groups, args.rate)
         return
@@ -210,7 +214,8 @@ def main():
     print()
     if args.html:
         write_page(args.html, args.json, results, groups, table_rows(groups), paced,
-                   load_series(args.series) if args.series else {})
+                   load_series(args.series) if args.series else {}, store,
+                   store.costs or read_baseline()[0])
 
 
 if __name__ == "__main__":
