@@ -15,20 +15,19 @@ p, ul { max-width: 46rem; margin: .4rem 0 .9rem }
 .note, figcaption { color: #565f6b; font-size: .9rem }
 .scroll { overflow-x: auto; margin: 0 -1rem; padding: 0 1rem }
 th:first-child, td:first-child { position: sticky; left: 0; background: #fff }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; padding: 0; list-style: none;
+.legend { max-width: none; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; padding: 0; list-style: none;
   font-size: .9rem }
 .legend i { display: inline-block; width: 1.4em; height: .7em; margin-right: .45em;
   border-radius: 2px }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { padding: .28rem .7rem; text-align: right; white-space: nowrap;
+table { border-collapse: separate; border-spacing: 0; font-size: .9rem; font-variant-numeric: tabular-nums }
+th, td { padding: .28rem .7rem; text-align: right; vertical-align: top; white-space: nowrap;
   border-bottom: 1px solid #e9ecf0 }
 th { font-weight: 600; border-bottom: 2px solid #c9cfd6; vertical-align: bottom }
 th:first-child, td:first-child, .left { text-align: left }
-td.wrap { white-space: normal; text-align: left; min-width: 11rem }
+td.wrap { white-space: normal; text-align: left; min-width: 11rem; max-width: 30rem }
 .good { color: #1c7a3c; font-weight: 600 } .bad { color: #b3261e; font-weight: 600 }
 summary { cursor: pointer; margin: .8rem 0 }
 td b { color: #0b62c4 }
-tr.first td { border-top: 1px solid #c9cfd6 }
 small { color: #7a838f; font-size: .85em }
 .plots { display: grid; gap: 1.8rem 2rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)) }
@@ -39,6 +38,7 @@ pre { background: #f4f6f8; padding: .8rem 1rem; overflow-x: auto; border-radius:
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; font-size: .92rem }
 dt { color: #565f6b } dd { margin: 0; overflow-wrap: anywhere }
 @media (max-width: 40rem) { body { font-size: .95rem } th, td { padding: .28rem .45rem }
+  td.wrap { min-width: 8.5rem }
   dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .5rem } }
 """
 
@@ -53,12 +53,8 @@ def table(head, rows, caption="", left=(0,), wrap=()):
     out = [f"<p class=note>{caption}</p>" if caption else "", "<div class=scroll><table>"]
     out.append("<thead><tr>" + "".join(cell("th", i, t) for i, t in enumerate(head)) +
                "</tr></thead><tbody>")
-    before = None
     for row in rows:
-        workload = row[0].split(" ")[0]
-        first = ' class=first' if before not in (None, workload) else ''
-        before = workload
-        out.append(f"<tr{first}>" + "".join(cell("td", i, t) for i, t in enumerate(row)) + "</tr>")
+        out.append("<tr>" + "".join(cell("td", i, t) for i, t in enumerate(row)) + "</tr>")
     out.append("</tbody></table></div>")
     return "\n".join(out)
 

@@ -101,9 +101,9 @@ def paced_section(paced):
             "are the backlog's. <i>clock</i> keeps the same schedule with nothing to do: the "
             "machine's own jitter. A value is known to 6 %.</p>")
     backends = set().union(*paced.values())
-    return note + figures(plots, backends) + table(
+    return note + figures(plots, backends) + "<details><summary>The figures</summary>" + table(
         ["workload", "backend", "M/s", "median", "90 %", "99 %", "99.9 %", "99.99 %", "longest",
-         ""], rows, "Nanoseconds from when an operation was due to its end.", (0, 1))
+         ""], rows, "Nanoseconds from when an operation was due to its end.", (0, 1)) + "</details>"
 
 
 def series_section(found):
@@ -137,13 +137,14 @@ def peer_table(context, paced):
     rows = ""
     for b in backend_order(lacks):
         free = [microseconds(frees[b][q]) if b in frees else "-" for q in ("p50", "p99")]
-        rows += (f"<tr><td>{E(b)}</td><td>{f'{sizes[b]:,.0f}' if b in sizes else '-'}</td>"
-                 f"<td>{free[0]}</td><td>{free[1]}</td>"
-                 f"<td class=wrap>{E(lacks[b]) or 'the subject'}</td></tr>")
+        rows += (f"<tr><td>{E(b)}</td><td class=wrap>{E(lacks[b]) or 'the subject'}</td>"
+                 f"<td>{f'{sizes[b]:,.0f}' if b in sizes else '-'}</td>"
+                 f"<td>{free[0]}</td><td>{free[1]}</td></tr>")
     return ("<p class=note>Bytes that a resident stream with one context takes; microseconds from "
             "a close to its context's free, at a rate that leaves time.</p>"
-            "<div class=scroll><table><thead><tr><th>backend</th><th>bytes a stream</th>"
-            "<th>free, median</th><th>99 %</th><th class=left>what it leaves out</th></tr></thead>"
+            "<div class=scroll><table><thead><tr><th>backend</th>"
+            "<th class=left>what it leaves out</th><th>bytes a stream</th>"
+            "<th>free, median</th><th>99 %</th></tr></thead>"
             f"<tbody>{rows}</tbody></table></div>")
 
 

@@ -82,6 +82,7 @@ def plot_bars(groups, tag):
         "set errorbars front lw 1 lc rgb '#333333'\n"
         "set ylabel 'million operations a second' textcolor rgb '#333333'\n"
         "set xtics scale 0\n"
+        f"set xrange [-0.65:{len(lines) - 0.35}]\n"
         "plot " + ", ".join(bars) + "\n")
     return gnuplot(script, {"d": "\n".join(lines) + "\n", "f": "\n".join(floor) + "\n"}, tag)
 

@@ -199,6 +199,8 @@ def main():
     crowded = os.path.join(args.targets or "", "oversubscribed.json")
     if args.targets and os.path.exists(crowded):
         groups += load_groups(load_json(crowded))
+        workloads = [g.workload for g in groups]
+        groups.sort(key=lambda g: workloads.index(g.workload))
     if args.rate:
         print_rate(groups, args.rate)
         return

@@ -69,7 +69,7 @@ targets_oversubscribed() {
 # The subject several times, the others once, to compare it with.
 targets_stall() {
 	say "targets: a reader stalls for $stall s"
-	for backend in $(backends); do
+	for backend in ${compared:-$(backends)}; do
 		supported stall "$backend" || continue
 		for k in 1 2 3; do
 			[ $k = 1 ] || [ "$backend" = streamctx ] || continue
@@ -80,7 +80,7 @@ targets_stall() {
 
 targets_growth() {
 	say "targets: growth to $growth_streams streams"
-	for backend in $(backends); do
+	for backend in ${compared:-$(backends)}; do
 		supported growth "$backend" || continue
 		[ "$backend" = floor ] && continue
 		for k in 1 2 3; do
