@@ -495,6 +495,17 @@ SCTX_API int sctx_open(struct sctx_registry *registry, const struct sctx_id *id,
 		       struct sctx_stream **stream);
 
 /*
+ * sctx_open() for each of @n ids, an array, into @stream[0] to @stream[n - 1]:
+ * what has to be fetched from memory is fetched for many of them at once.
+ * Each is opened or not by itself: returns 0 if all were opened, or what the
+ * first failure was; those that failed have NULL in @stream, and the others
+ * are the caller's to close.  An id may occur more than once.
+ * Errors, progress, contexts: as sctx_open().
+ */
+SCTX_API int sctx_open_many(struct sctx_registry *registry, const struct sctx_id *id,
+			    unsigned int n, unsigned int flags, struct sctx_stream **stream);
+
+/*
  * Drop one open reference.  The last one takes the stream out of the registry
  * and tears it down (sctx_teardown).  Never waits, never fails for want of
  * memory.

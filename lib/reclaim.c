@@ -101,7 +101,8 @@ void sctx__account_flush_slow(struct sctx__thread *self)
 	sctx__add(&sctx__account.bytes, (int64_t)self->pending_bytes);
 	sctx__store(&self->pending_callbacks, 0);
 	sctx__store(&self->pending_bytes, 0);
-	self->reclaim_due = sctx__load(&reclaimer.mode) == SCTX_RECLAIM_INLINE;
+	if (sctx__load(&reclaimer.mode) == SCTX_RECLAIM_INLINE)
+		self->at_end |= SCTX__RECLAIM_DUE;
 	if (limbo_reaches(8) || (sctx__load(&sctx__shared.paused) && limbo_reaches(1))) {
 		pthread_mutex_lock(&reclaimer.lock);
 		update_full();
@@ -426,7 +427,7 @@ void sctx__reclaim_due_slow(void)
 
 	if (sctx__must_not_wait())
 		return;
-	sctx__self.reclaim_due = false;
+	sctx__self.at_end &= ~SCTX__RECLAIM_DUE;
 	pthread_mutex_lock(&reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE && !reclaimer.cycling && !reclaimer.running &&
 	    !sctx__load(&sctx__shared.forking) && start_thread() == 0)
@@ -464,8 +465,8 @@ static int wait_for_room(bool nowait)
 	size_t ran = 0;
 
 	/* Who may not wait here reclaims at his next release. */
-	if (nowait)
-		sctx__self.reclaim_due = reclaimer.mode == SCTX_RECLAIM_INLINE;
+	if (nowait && reclaimer.mode == SCTX_RECLAIM_INLINE)
+		sctx__self.at_end |= SCTX__RECLAIM_DUE;
 	if (nowait || reclaimer.mode == SCTX_RECLAIM_POLL)
 		return -EAGAIN;
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE)
@@ -668,6 +669,7 @@ void sctx_no_free(struct sctx_context *ctx)
 static void before_fork(void)
 {
 	struct timespec until;
+	bool quiet;
 
 	sctx_thread_offline(); /* the grace period of the moment may need us */
 	pthread_mutex_lock(&reclaimer.lock);
@@ -680,10 +682,10 @@ static void before_fork(void)
 			break;
 	sctx__add(&sctx__shared.gate, 1);
 	pthread_mutex_unlock(&reclaimer.lock);
-	sctx__threads_quiesce();
+	quiet = sctx__threads_quiesce();
 	pthread_mutex_lock(&reclaimer.lock);
 	sctx__callbacks_before_fork();
-	sctx__threads_before_fork();
+	sctx__threads_before_fork(quiet);
 }
 
 static void open_gate(uint32_t forking, uint32_t gate)

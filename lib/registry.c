@@ -123,7 +123,7 @@ int sctx_registry_destroy(struct sctx_registry *registry)
 	return error;
 }
 
-/* -------------------------------------------------------------- open, find */
+/* -------------------------------------------------------------------- open */
 
 /*
  * Take an open reference.  -ESTALE if the last one is gone.  The acquire
@@ -231,6 +231,17 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 	return open_new(registry, node, false, stream);
 }
 
+#define OPEN_FLAGS (SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT)
+
+/* The stream was not there, or its last close was under way. */
+static int open_missing(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash,
+			unsigned int flags, struct sctx_stream **stream)
+{
+	if (flags & SCTX_OPEN_EXISTING)
+		return -ENOENT;
+	return open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
+}
+
 int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
 	      struct sctx_stream **stream)
 {
@@ -241,7 +252,7 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 	if (!stream)
 		return -EINVAL;
 	*stream = NULL;
-	if (!registry || !id || flags & ~(SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT))
+	if (!registry || !id || flags & ~OPEN_FLAGS)
 		return -EINVAL;
 
 	hash = hash_id(registry, id);
@@ -255,12 +266,88 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 		sctx__count(SCTX__OPENS, 1);
 		*stream = &node->stream;
 	} else if (error == -ESTALE) {
-		error = flags & SCTX_OPEN_EXISTING
-				? -ENOENT
-				: open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
+		error = open_missing(registry, id, hash, flags, stream);
 	}
 	return error;
 }
+
+/* --------------------------------------------------------------- open many */
+
+/* About as many misses as a processor can have under way at once. */
+#define BATCH 16
+
+/*
+ * All that are there, in three passes, each of which fetches what the next one
+ * reads: buckets, nodes, contexts.  @stream[i] stays NULL for the others.
+ */
+static void open_present(struct sctx_registry *registry, const struct sctx_id *id,
+			 const uint64_t *hash, int *error, struct sctx_stream **stream,
+			 unsigned int n)
+{
+	struct sctx__table *table;
+	int64_t opens = 0;
+
+	sctx__rcu_read_lock();
+	table = sctx__load_acquire(&registry->table);
+	for (unsigned int i = 0; i < n; i++)
+		__builtin_prefetch(&table->bucket[hash[i] & table->mask]);
+	for (unsigned int i = 0; i < n; i++)
+		sctx__bucket_prefetch(&table->bucket[hash[i] & table->mask], hash[i]);
+	for (unsigned int i = 0; i < n; i++) {
+		struct sctx__node *node = sctx__table_find(table, hash[i], &id[i]);
+
+		error[i] = node ? node_open(node) : -ESTALE;
+		if (error[i])
+			continue;
+		stream[i] = &node->stream;
+		opens++;
+	}
+	sctx__rcu_read_unlock();
+	sctx__count(SCTX__OPENS, opens);
+}
+
+/* Returns what the first failed with, or 0. */
+static int open_batch(struct sctx_registry *registry, const struct sctx_id *id, unsigned int n,
+		      unsigned int flags, struct sctx_stream **stream)
+{
+	uint64_t hash[BATCH];
+	int error[BATCH], first = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		hash[i] = hash_id(registry, &id[i]);
+	open_present(registry, id, hash, error, stream, n);
+	for (unsigned int i = 0; i < n; i++) {
+		if (error[i] == -ESTALE)
+			error[i] = open_missing(registry, &id[i], hash[i], flags, &stream[i]);
+		if (!first)
+			first = error[i];
+	}
+	return first;
+}
+
+int sctx_open_many(struct sctx_registry *registry, const struct sctx_id *id, unsigned int n,
+		   unsigned int flags, struct sctx_stream **stream)
+{
+	int first = 0;
+
+	if (n && !stream)
+		return -EINVAL;
+	for (unsigned int i = 0; i < n; i++)
+		stream[i] = NULL;
+	if (!registry || (n && !id) || flags & ~OPEN_FLAGS)
+		return -EINVAL;
+
+	for (unsigned int done = 0; done < n; done += BATCH) {
+		unsigned int count = n - done < BATCH ? n - done : BATCH;
+		int error = open_batch(registry, id + done, count, flags, stream + done);
+
+		if (!first)
+			first = error;
+	}
+	return first;
+}
+
+/* -------------------------------------------------------------------- find */
 
 struct sctx_stream *sctx_find(struct sctx_registry *registry, const struct sctx_id *id)
 {

@@ -134,6 +134,21 @@ static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bu
 	return NULL;
 }
 
+/* Fetch the node that sctx__bucket_find() will look at first. */
+static inline void sctx__bucket_prefetch(const struct sctx__bucket *bucket, uint64_t hash)
+{
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		uintptr_t slot = sctx__load(&bucket->slot[i]);
+		struct sctx__node *node = sctx__slot_node(slot);
+
+		if (slot >> SCTX__TAG_SHIFT != hash >> SCTX__TAG_SHIFT || !node)
+			continue;
+		sctx__prefetch_write(&node->id);
+		sctx__prefetch_write(&node->stream.opens);
+		return;
+	}
+}
+
 /* In @head and the buckets chained to it. */
 static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *head, uint64_t hash,
 						  const struct sctx_id *id)

@@ -7,7 +7,8 @@
  * sctx__threads_lock covers the list of threads, the orphans, and every limbo set
  * that is not its owner's to write: it is never held across a grace period.
  * rcu_gate is held for reading around each call into liburcu that takes a
- * lock there, and for writing by a fork.
+ * lock there, and for writing by a fork; passes, see sctx__gate_slow().  Order:
+ * rcu_gate, passes, reclaimer.lock (lib/reclaim.c), sctx__threads_lock.
  */
 #include "counter.h"
 #include "magazine.h"
@@ -23,9 +24,10 @@ struct sctx__account sctx__account;
 
 pthread_mutex_t sctx__threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_rwlock_t passes = PTHREAD_RWLOCK_INITIALIZER;
 struct sctx__thread *sctx__threads;
 static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
-static bool gate_held;                /* rcu_gate, by the fork under way */
+static bool fork_quiet;               /* the one under way has both */
 static bool host_registers;
 static bool library_registered;
 
@@ -329,59 +331,101 @@ void sctx__synchronize(void)
 	pthread_rwlock_unlock(&rcu_gate);
 }
 
-/*
- * A section has begun and found a fork under way.  The gate is read inside
- * the section because the fork's grace period either waits for the section or
- * lets it see the gate.  A nested section goes on: the fork waits for it.
- */
-void sctx__gate_wait_slow(void)
+/* Outermost: leave the section until the gate is open. */
+static void gate_wait(void)
 {
-	sctx__rcu_read_unlock();
-	if (sctx__rcu_read_ongoing()) {
-		sctx__rcu_read_lock();
-		return;
-	}
-	for (;;) {
+	do {
+		sctx__rcu_read_unlock();
 		sctx__rcu_offline();
 		sched_yield();
 		sctx__rcu_read_lock();
-		if (!sctx__load(&sctx__shared.gate))
-			return;
-		sctx__rcu_read_unlock();
-	}
+	} while (sctx__load(&sctx__shared.gate));
 }
 
 /*
- * With the gate closed, wait until no update is under way.  A thread that
- * forks inside its own read section cannot wait for readers, nor for who
- * waits for them: its child may exec, and no more.
+ * An update has begun and found the gate closed: a fork is under way.  The
+ * gate is read inside the section because the fork's grace period either waits
+ * for the section or lets it see the gate.
+ *
+ * In a section of the caller's we cannot wait for the fork: its grace period
+ * may be waiting for us.  But the section may as well have begun after that
+ * grace period did.  So we pass, and hold passes for reading until the update's
+ * end; the fork takes it for writing after the grace period, and waits for no
+ * section from then on.  An update that was begun before the gate was closed
+ * needs no pass, and if it drops that of an update within it, an earlier fork
+ * is over.
  */
-void sctx__threads_quiesce(void)
+void sctx__gate_slow(void)
 {
-	if (!sctx__rcu_read_ongoing())
-		sctx__synchronize();
+	struct sctx__thread *self = &sctx__self;
+
+	sctx__rcu_read_unlock();
+	if (!sctx__rcu_read_ongoing()) {
+		sctx__rcu_read_lock();
+		gate_wait();
+		return;
+	}
+	sctx__rcu_read_lock();
+	if (self->at_end < SCTX__PASS)
+		pthread_rwlock_rdlock(&passes);
+	self->at_end += SCTX__PASS;
 }
 
-void sctx__threads_before_fork(void)
+void sctx__update_end_slow(void)
 {
-	int error = sctx__rcu_read_ongoing() ? pthread_rwlock_trywrlock(&rcu_gate)
-					     : pthread_rwlock_wrlock(&rcu_gate);
+	struct sctx__thread *self = &sctx__self;
 
+	if (self->at_end >= SCTX__PASS) {
+		self->at_end -= SCTX__PASS;
+		if (self->at_end < SCTX__PASS)
+			pthread_rwlock_unlock(&passes);
+	}
+	if (self->at_end & SCTX__RECLAIM_DUE)
+		sctx__reclaim_due_slow();
+}
+
+/*
+ * With the gate closed, wait until no update is under way nor can be, and no
+ * call into liburcu.  A thread that forks inside its own read section cannot
+ * wait for readers, nor for who waits for them: false, if there are any; its
+ * child may exec, and no more.
+ */
+bool sctx__threads_quiesce(void)
+{
+	if (!sctx__rcu_read_ongoing()) {
+		sctx__synchronize();
+		pthread_rwlock_wrlock(&rcu_gate);
+		pthread_rwlock_wrlock(&passes);
+		return true;
+	}
+	if (pthread_rwlock_trywrlock(&rcu_gate))
+		return false;
+	if (pthread_rwlock_trywrlock(&passes)) {
+		pthread_rwlock_unlock(&rcu_gate);
+		return false;
+	}
+	return true;
+}
+
+void sctx__threads_before_fork(bool quiet)
+{
 	pthread_mutex_lock(&sctx__threads_lock);
-	gate_held = error == 0;
-	if (gate_held)
+	fork_quiet = quiet;
+	if (quiet)
 		sctx__rcu_before_fork();
 }
 
 void sctx__threads_after_fork_parent(void)
 {
-	bool held = gate_held;
+	bool quiet = fork_quiet;
 
-	if (held)
+	if (quiet)
 		sctx__rcu_after_fork_parent();
 	pthread_mutex_unlock(&sctx__threads_lock);
-	if (held)
+	if (quiet) {
+		pthread_rwlock_unlock(&passes);
 		pthread_rwlock_unlock(&rcu_gate);
+	}
 }
 
 /*
@@ -393,7 +437,7 @@ void sctx__threads_after_fork_child(void)
 {
 	struct sctx__thread *next;
 
-	if (gate_held)
+	if (fork_quiet)
 		sctx__rcu_after_fork_child();
 	sctx__locked_after_fork();
 	for (struct sctx__thread *t = sctx__threads; t; t = next) {
@@ -407,6 +451,8 @@ void sctx__threads_after_fork_child(void)
 	}
 	/* A rwlock knows its writer by thread id, which is another one here. */
 	pthread_rwlock_init(&rcu_gate, NULL);
+	pthread_rwlock_init(&passes, NULL);
+	sctx__self.at_end &= SCTX__RECLAIM_DUE;
 	pthread_mutex_unlock(&sctx__threads_lock);
 }
 

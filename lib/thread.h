@@ -89,11 +89,15 @@ struct sctx__thread {
 	bool attached;
 	bool registered; /* by the library, not by the host */
 	bool in_callback;
-	bool reclaim_due;   /* inline mode: a cycle, at the end of the update */
 	uint16_t attaching; /* calls of owners' attach under way */
+	uint32_t at_end;    /* what is due at the end of the update: see below */
 	struct sctx__thread *next;
 	struct sctx__thread **link;
 };
+
+/* In sctx__thread.at_end. */
+#define SCTX__RECLAIM_DUE 1u /* inline mode: a cycle */
+#define SCTX__PASS        2u /* times the updates that passed a closed gate */
 
 /*
  * Read at every update, written rarely (@phase: at every grace period).
@@ -130,7 +134,8 @@ extern struct sctx__account sctx__account;
 int sctx__thread_attach(bool register_always);
 void sctx__thread_attach_slow(void);
 void sctx__thread_detach(void);
-void sctx__gate_wait_slow(void);
+void sctx__gate_slow(void);
+void sctx__update_end_slow(void);
 void sctx__reclaim_due_slow(void);
 
 /* The calling thread, attached if it was not. */
@@ -143,8 +148,8 @@ static inline struct sctx__thread *sctx__thread_self(void)
 
 /*
  * Every change of shared structures happens between these, which are a read
- * section that waits, when it is an outermost one, for a fork to be over.
- * The grace period in the fork's preparation finds all updates finished.
+ * section that waits, when it is an outermost one, for a fork to be over, and
+ * when it is not, holds the fork up.  See sctx__gate_slow().
  */
 static inline struct sctx__thread *sctx__update_begin(void)
 {
@@ -152,15 +157,15 @@ static inline struct sctx__thread *sctx__update_begin(void)
 
 	sctx__rcu_read_lock();
 	if (sctx__unlikely(sctx__load(&sctx__shared.gate)))
-		sctx__gate_wait_slow();
+		sctx__gate_slow();
 	return self;
 }
 
 static inline void sctx__update_end(void)
 {
 	sctx__rcu_read_unlock();
-	if (sctx__unlikely(sctx__self.reclaim_due))
-		sctx__reclaim_due_slow();
+	if (sctx__unlikely(sctx__self.at_end))
+		sctx__update_end_slow();
 }
 
 /* Whether the calling thread must not wait: in a read section or a callback. */
@@ -186,8 +191,8 @@ bool sctx__readers_inside(void);
 void sctx__synchronize(void);
 
 /* A fork: close the gate, wait for updates, then hold the locks. */
-void sctx__threads_quiesce(void);
-void sctx__threads_before_fork(void);
+bool sctx__threads_quiesce(void);
+void sctx__threads_before_fork(bool quiet);
 void sctx__threads_after_fork_parent(void);
 void sctx__threads_after_fork_child(void);
 

@@ -9,6 +9,7 @@
  *   sweep all streams          each of its contexts is on a stream that the
  *                              sweep finds, or about to be dropped by a
  *                              teardown, or held by someone
+ *   wait for a grace period    what was about to be dropped is in limbo
  *   wait for callbacks         until none is left, or those left are held
  *
  * From the grace period on the owner's count of contexts only falls.  A stream
@@ -80,6 +81,7 @@ static int leave(struct sctx_owner *owner, struct sctx_leaks *leaks)
 	sctx__synchronize();
 	wait_for_pins(owner);
 	error = sweep(owner);
+	sctx__synchronize(); /* a barrier knows of what was retired before it */
 	if (!error)
 		error = wait_for_callbacks(owner, &left);
 	if (error || left == 0)

@@ -52,12 +52,6 @@ static inline struct sctx_context *context_new(const void *owner, const void *in
 	return &user->ctx;
 }
 
-static struct sctx_context *context_create(const void *owner, const void *instance, void *arg)
-{
-	(void)arg;
-	return context_new(owner, instance, 0);
-}
-
 static void thread_enter(void)
 {
 	must(sctx_thread_attach(), "sctx_thread_attach");
@@ -119,6 +113,13 @@ static inline struct bench_stream *stream_open(struct bench_table *table, const 
 	return (struct bench_stream *)stream;
 }
 
+static void stream_open_many(struct bench_table *table, const struct sctx_id *id,
+			     struct bench_stream **stream, unsigned int n)
+{
+	must(sctx_open_many(registry_of(table), id, n, 0, (struct sctx_stream **)stream),
+	     "sctx_open_many");
+}
+
 static inline void stream_close(struct bench_table *table, struct bench_stream *stream)
 {
 	(void)table;
@@ -162,20 +163,30 @@ static inline void context_insert(struct bench_stream *stream, const void *owner
 	must(sctx_insert(stream_of(stream), context_new(owner, instance, word)), "sctx_insert");
 }
 
-static inline void context_del(struct bench_stream *stream, const void *owner,
-			       const void *instance)
+static inline void context_del(struct bench_stream *stream, const void *owner, const void *instance)
 {
 	must(sctx_delete(stream_of(stream), owner, instance), "sctx_delete");
 }
 
-static void bump_slow(struct bench_stream *stream, const void *owner)
+static void bump_other(struct sctx_context *mine, struct sctx_context *ctx)
 {
-	struct sctx_context *ctx;
-
-	must(sctx_get_or_create(stream_of(stream), owner, NULL, context_create, NULL, &ctx),
-	     "sctx_get_or_create");
 	__atomic_fetch_add(word_of(ctx), 1, __ATOMIC_RELAXED);
 	must(sctx_put(ctx), "sctx_put");
+	*word_of(mine) = 0;
+	must(sctx_put(mine), "sctx_put");
+}
+
+static void bump_slow(struct bench_stream *stream, const void *owner)
+{
+	struct sctx_context *mine = context_new(owner, NULL, 0), *ctx;
+	int error;
+
+	*word_of(mine) = 1;
+	error = sctx_insert_unique(stream_of(stream), mine, &ctx);
+	if (error == -EEXIST)
+		bump_other(mine, ctx);
+	else
+		must(error, "sctx_insert_unique");
 }
 
 static inline void context_bump(struct bench_stream *stream, const void *owner)
@@ -243,7 +254,7 @@ static const struct backend_ops ops = {
 	.insert = context_insert,
 	.del = context_del,
 	.bump = context_bump,
-	/* .open_many: sctx_open_many(), when there is one. */
+	.open_many = stream_open_many,
 	.owner_register = owner_register,
 	.owner_insert = owner_insert,
 	.owner_unregister = owner_unregister,

@@ -344,13 +344,50 @@ static void busy_child(void *arg)
 	CHECK_EQ(sctx_teardown_sync(&b->stream), 0);
 }
 
-static void forks_while_other_threads_open_and_close(void **state)
+/*
+ * Updates in sections of the caller's, which may have begun after the fork
+ * asked for its grace period: it must not find one of them under way.
+ */
+static void section_turn(struct busy *b, uint64_t *seed)
 {
-	const unsigned int forks = 16 * test_scale();
+	bool full = false;
+
+	sctx_read_lock();
+	for (unsigned int i = 0; i < 4 && !full; i++) {
+		struct sctx_id id = id_of(test_random(seed) % 12);
+		struct sctx_context *ctx = &item_churn(OWNER(2), NULL)->ctx;
+		struct sctx_stream *s;
+		int rc = sctx_insert(&b->stream, ctx);
+
+		full = rc == -EAGAIN;
+		CHECK_EQ(full ? sctx_put(ctx) : rc, 0);
+		CHECK(sctx_delete(&b->stream, OWNER(2), NULL) <= 0);
+		rc = sctx_open(b->registry, &id, 0, &s);
+		full |= rc == -EAGAIN;
+		CHECK(rc == 0 || rc == -EAGAIN);
+		if (rc == 0)
+			CHECK_EQ(sctx_close(s), 0);
+	}
+	sctx_read_unlock();
+	if (full) /* in the section nothing waited */
+		CHECK_EQ(sctx_barrier(), 0);
+}
+
+static void *section_main(void *arg)
+{
+	struct busy *b = arg;
+	uint64_t seed = (uintptr_t)&seed;
+
+	while (!atomic_load(&b->stop))
+		section_turn(b, &seed);
+	return NULL;
+}
+
+static void forks_while_others_are_busy(unsigned int forks, void *(*others)(void *arg))
+{
 	struct busy b = { .stop = false };
 	pthread_t threads[3];
 
-	(void)state;
 	/* ASan's allocator takes no part in fork: its locks stay held in the child. */
 	if (TEST_ASAN || TEST_TSAN)
 		skip();
@@ -358,7 +395,7 @@ static void forks_while_other_threads_open_and_close(void **state)
 	assert_rc(sctx_registry_create(&b.registry), 0);
 	sctx_stream_init(&b.stream);
 	for (unsigned int i = 0; i < 3; i++)
-		threads[i] = thread_start(busy_main, &b);
+		threads[i] = thread_start(others, &b);
 	for (unsigned int i = 0; i < forks; i++) {
 		pid_t pid;
 
@@ -373,6 +410,18 @@ static void forks_while_other_threads_open_and_close(void **state)
 	assert_rc(sctx_registry_destroy(b.registry), 0);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(items_freed(), ==, items_created());
+}
+
+static void forks_while_other_threads_open_and_close(void **state)
+{
+	(void)state;
+	forks_while_others_are_busy(16 * test_scale(), busy_main);
+}
+
+static void forks_while_others_update_in_sections(void **state)
+{
+	(void)state;
+	forks_while_others_are_busy(12 * test_scale(), section_main);
 }
 
 /* Several threads fork; system(3) and popen(3) in a daemon's modules do. */
@@ -493,6 +542,7 @@ int main(void)
 		cmocka_unit_test(a_reader_elsewhere_at_fork),
 		cmocka_unit_test(a_callback_that_waits_for_the_forking_thread),
 		cmocka_unit_test(forks_while_other_threads_open_and_close),
+		cmocka_unit_test(forks_while_others_update_in_sections),
 		cmocka_unit_test(several_threads_fork),
 		cmocka_unit_test(exits_of_all_kinds),
 	};
