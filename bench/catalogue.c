@@ -75,15 +75,16 @@ const struct workload_info bench_workload_list[WORKLOADS] = {
 	},
 	[WORKLOAD_growth] = {
 		.name = "growth",
-		.what = "open new streams and keep them, from an empty table to --streams; each open "
-			"is timed, and the clock by itself beside it",
+		.what = "open new streams and keep them, from none to --streams; each open is timed, "
+			"and the clock by itself",
 		.param = PARAM_STREAMS, .grows = true, .plain = true, .opens = true,
 	},
 	[WORKLOAD_stall] = {
 		.name = "stall",
-		.what = "as open_cold; after --seconds a reader stays in its section for as long, then "
-			"as long again; closes are timed",
-		.streams = 1, .contexts = 1, .creates = 1, .retires = true, .stalls = true, .plain = true,
+		.what = "as open_cold; a reader stays in its section for the second of three times "
+			"--seconds; each close is timed",
+		.streams = 1, .contexts = 1, .creates = 1, .retires = true, .stalls = true,
+		.plain = true,
 	},
 	[WORKLOAD_known_cost] = {
 		.name = "known_cost",

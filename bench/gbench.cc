@@ -156,8 +156,8 @@ public:
 				continue;
 			std::sort(ops.begin(), ops.end());
 			std::snprintf(text, sizeof(text), " %.4g", ops[ops.size() / 2] / 1e6);
-			line += group.name.empty() ? "\n  " + case_name(c)
-						   : std::string("  ") + bench_backend_name(c.backend);
+			line += group.name.empty() ? "\n  " : "  ";
+			line += group.name.empty() ? case_name(c) : bench_backend_name(c.backend);
 			line += text;
 		}
 		return line;

@@ -97,5 +97,6 @@ unsigned int bench_cpus(void)
 {
 	cpu_set_t allowed;
 
-	return sched_getaffinity(0, sizeof(allowed), &allowed) ? 1 : (unsigned int)CPU_COUNT(&allowed);
+	return sched_getaffinity(0, sizeof(allowed), &allowed) ? 1
+							       : (unsigned int)CPU_COUNT(&allowed);
 }

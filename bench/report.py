@@ -14,8 +14,9 @@ sys.dont_write_bytecode = True
 from cost import read_baseline  # noqa: E402
 from page import write_page  # noqa: E402
 from results import (BASELINE, BUSY, FLOOR, MEANWHILE, SUBJECT, behind,  # noqa: E402
-                     backend_order, free_latencies, known_cost, lacks_of, load_groups, load_json, load_paced, load_series, microseconds,
-                     number, rate, rate_spread, short, stream_bytes)
+                     backend_order, free_latencies, known_cost, lacks_of, load_groups, load_json,
+                     load_paced, load_series, microseconds, number, rate, rate_spread, short,
+                     stream_bytes)
 from targets import Store, judge, rows, summary  # noqa: E402
 
 WIDTH = 100

@@ -377,13 +377,46 @@ static void load_trace(struct options *o, struct trace *trace)
 	o->c.trace_name = name;
 }
 
-int main(int argc, char **argv)
+static void run(const struct options *o)
 {
 	static struct histogram opens, paced, frees, bare, closes[PHASES];
-	static struct trace trace;
-	struct options o = { .c = { .threads = 1, .contexts = 4, .streams = 1000000 } };
+	struct bench_stall stall = {
+		.closes = { &closes[PHASE_BEFORE], &closes[PHASE_STALLED], &closes[PHASE_AFTER] },
+	};
+	const bool grows = o->c.workload->grows, stalls = o->c.workload->stalls;
+	const struct bench_probe probe = {
+		.opens = o->latency || grows ? &opens : NULL,
+		.paced = o->limit.rate > 0 ? &paced : NULL,
+		.frees = o->frees ? &frees : NULL,
+		.bare = grows ? &bare : NULL,
+		.stall = stalls ? &stall : NULL,
+	};
+	const struct measured measured[] = {
+		{ "open", "each open by itself", probe.opens },
+		{ "paced", "each operation, from when it was due", probe.paced },
+		{ "free", "from the close of a stream to its context's free", probe.frees },
+		{ "bare", "waits for the clock alone: by how much each was late", probe.bare },
+		{ "before", "each close before the stall", stalls ? closes : NULL },
+		{ "stalled", "each during the stall", stalls ? closes + PHASE_STALLED : NULL },
+		{ "after", "each after it", stalls ? closes + PHASE_AFTER : NULL },
+		{ 0 },
+	};
 	struct bench_result result;
 	char name[256];
+
+	run_sampled(o, &probe, &result);
+	bench_case_name(&o->c, name, sizeof(name));
+	bench_finish();
+	if (o->json)
+		print_json(name, &o->limit, &result, probe.stall, measured);
+	else
+		print_text(name, &o->limit, &result, probe.stall, measured);
+}
+
+int main(int argc, char **argv)
+{
+	static struct trace trace;
+	struct options o = { .c = { .threads = 1, .contexts = 4, .streams = 1000000 } };
 
 	bench_init();
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
@@ -392,34 +425,7 @@ int main(int argc, char **argv)
 		o.limit.seconds = 1;
 	if (o.trace && o.c.workload->param == PARAM_TRACE)
 		load_trace(&o, &trace);
-	struct bench_stall stall = {
-		.closes = { &closes[PHASE_BEFORE], &closes[PHASE_STALLED], &closes[PHASE_AFTER] },
-	};
-	struct bench_probe probe = {
-		.opens = o.latency || o.c.workload->grows ? &opens : NULL,
-		.bare = o.c.workload->grows ? &bare : NULL,
-		.stall = o.c.workload->stalls ? &stall : NULL,
-		.paced = o.limit.rate > 0 ? &paced : NULL,
-		.frees = o.frees ? &frees : NULL,
-	};
-	const struct measured measured[] = {
-		{ "open", "each open by itself", probe.opens },
-		{ "paced", "each operation, from when it was due", probe.paced },
-		{ "free", "from the close of a stream to its context's free", probe.frees },
-		{ "bare", "as many waits for the clock alone: by how much each was late",
-		  probe.bare },
-		{ "before", "each close before the stall", probe.stall ? closes : NULL },
-		{ "stalled", "each during the stall", probe.stall ? closes + PHASE_STALLED : NULL },
-		{ "after", "each after it", probe.stall ? closes + PHASE_AFTER : NULL },
-		{ 0 },
-	};
-	run_sampled(&o, &probe, &result);
-	bench_case_name(&o.c, name, sizeof(name));
-	bench_finish();
+	run(&o);
 	trace_free(&trace);
-	if (o.json)
-		print_json(name, &o.limit, &result, probe.stall, measured);
-	else
-		print_text(name, &o.limit, &result, probe.stall, measured);
 	return fflush(stdout) ? 1 : 0;
 }

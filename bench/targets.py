@@ -154,7 +154,8 @@ def rules():
 
     heading = "lookup_hot, 1 owner, inlined"
     add("time ÷ floor's, memb", time(hot(), hot("floor")), "≤", 1.5)
-    add("time ÷ floor's, qsbr", time(hot(flavour="qsbr:"), hot("floor", flavour="qsbr:")), "≤", 1.1)
+    add("time ÷ floor's, qsbr", time(hot(flavour="qsbr:"), hot("floor", flavour="qsbr:")),
+        "≤", 1.1)
     add("as fast as mutex, 1 thread", times(hot(), hot("mutex")), "≥", 5)
     add("as fast as mutex, 2 threads", times(hot(threads=2), hot("mutex", threads=2)), "≥", 50)
     add("2 threads to 1", times(hot(threads=2), hot()), "≥", 1.9)
