@@ -27,7 +27,8 @@ DEPS_STUDY     := libck-dev libcds-dev libcuckoo-dev libglib2.0-dev libglusterfs
 
 DEPS_BENCH     += valgrind	# bench-cost
 
-BENCH_HARNESS  := catalogue growth harness machine plan runner samples site stall tally trace unload zipf
+BENCH_HARNESS  := catalogue growth harness machine options plan runner samples site stall tally trace unload \
+		  zipf
 BENCH_CORE     := $(filter-out $(BENCH_STUDY),$(patsubst bench/backends/%.c,%,$(wildcard bench/backends/*.c)))
 BENCH_OBJS     := $(patsubst %,$(BENCH_B)/%.o,$(BENCH_HARNESS) $(BENCH_CORE:%=backends/%))
 BENCH_STUDY_OBJS := $(BENCH_STUDY:%=$(BENCH_B)/backends/%.o)
@@ -147,6 +148,8 @@ bench-targets: $(BENCH_STUDY_PROGRAMS) $(COST_PROGRAMS) qsbr-programs
 
 qsbr-programs:
 	@$(MAKE) --no-print-directory RCU=qsbr B=$(B)/qsbr bench-programs
+
+include bench/spyfs/spyfs.mk
 
 -include $(BENCH_ALL_OBJS:.o=.d)
 

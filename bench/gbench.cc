@@ -34,6 +34,7 @@
 
 extern "C" {
 #include "harness.h"
+#include "options.h"
 #include "trace.h"
 }
 
@@ -189,19 +190,18 @@ template <typename T>
 std::vector<T> parse_list(const std::string &arg, const std::string &value, unsigned long most)
 {
 	std::vector<T> numbers;
-	const char *at = value.c_str();
+	std::size_t at = 0, comma;
 
-	for (;;) {
-		char *end;
-		const unsigned long n = std::strtoul(at, &end, 10);
+	do {
+		std::uint64_t n;
 
-		if (end == at || n == 0 || n > most || (*end && *end != ','))
+		comma = value.find(',', at);
+		if (!option_number(value.substr(at, comma - at).c_str(), most, &n))
 			usage(arg);
 		numbers.push_back(static_cast<T>(n));
-		if (!*end)
-			return numbers;
-		at = end + 1;
-	}
+		at = comma + 1;
+	} while (comma != std::string::npos);
+	return numbers;
 }
 
 // Takes our own options, and those of Google Benchmark's that concern files
@@ -226,8 +226,9 @@ Options parse_options(int *argc, char **argv)
 		} else if (arg == "--together") {
 			o.together = true;
 		} else {
-			if (take(arg, "--benchmark_min_time", &value))
-				o.min_time = std::strtod(value.c_str(), nullptr);
+			if (take(arg, "--benchmark_min_time", &value) &&
+			    !option_positive(value.c_str(), 1e6, &o.min_time))
+				usage(arg);
 			argv[kept++] = argv[i];
 		}
 	}

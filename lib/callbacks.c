@@ -20,10 +20,14 @@
 #include <unistd.h>
 
 /* Ripe at once: the reclaimer's thread alone does not keep up. */
+#ifndef SPREAD_MIN
 #define SPREAD_MIN 65536
+#endif
 
 /* Callbacks for which waking a runner pays. */
+#ifndef WAKE_MIN
 #define WAKE_MIN 64
+#endif
 
 /* Callbacks run between two looks at the account. */
 #define RUN_BATCH 256
@@ -46,20 +50,28 @@ static uint64_t callbacks_run;
 
 /* ----------------------------------------------------------- calling back */
 
+/* Limbo keeps its reference for one more grace period. */
+static void context_drop_again(struct sctx_context *ctx, uint8_t links)
+{
+	sctx__rcu_read_lock(); /* no update: a fork waits for this thread to park */
+	sctx__store(&ctx->in_limbo, sctx__in_limbo(links));
+	sctx__retire_context(ctx);
+	sctx__rcu_read_unlock();
+}
+
 /*
  * Others hold the context, and may from now on hang it up again.  If they have
  * all let go before our reference is dropped, readers may have found it since,
- * whom no grace period of ours has waited for: it goes round once more.
+ * whom no grace period of ours has waited for.  The acquire as in
+ * sctx__put_inside(): what was linked before is seen to be unlinked.
  */
 static void context_drop_held(struct sctx_context *ctx)
 {
+	uint8_t links = sctx__load_acquire(&ctx->links);
+
 	sctx__store(&ctx->in_limbo, 0);
-	if (sctx__put_if_others_hold(ctx))
-		return;
-	sctx__rcu_read_lock(); /* no update: a fork waits for this thread to park */
-	sctx__store(&ctx->in_limbo, 1);
-	sctx__retire_context(ctx);
-	sctx__rcu_read_unlock();
+	if (!sctx__put_if_others_hold(ctx))
+		context_drop_again(ctx, links);
 }
 
 /*
@@ -67,15 +79,26 @@ static void context_drop_held(struct sctx_context *ctx)
  * unlinked, and nothing is hung up while limbo has it, so that only holders
  * can still reach it: one reference is ours alone.  The acquire pairs with the
  * release in other holders' puts, whose use of the context is over.
+ *
+ * An insert that did not see yet that limbo has it is over, too, and no other
+ * can come: if there was one, the grace period is to begin after that.
  */
 static void context_drop(struct sctx_context *ctx)
 {
+	uint8_t links = sctx__load(&ctx->links);
+
 	if (sctx__unlikely(sctx__load_acquire(&ctx->refs) != 1)) {
 		context_drop_held(ctx);
 		return;
 	}
+	if (sctx__unlikely(sctx__load(&ctx->in_limbo) != sctx__in_limbo(links))) {
+		context_drop_again(ctx, links);
+		return;
+	}
 	sctx__store(&ctx->in_limbo, 0);
+	sctx__probe2(callback, ctx, ctx->free_callback);
 	ctx->free_callback(ctx);
+	sctx__probe1(callback_done, ctx);
 }
 
 /* By the time that a lane's turn comes again, its next context is fetched. */

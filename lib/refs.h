@@ -17,13 +17,18 @@
 
 #include <errno.h>
 
-/* The caller holds the only reference left, which goes to limbo. */
-static inline int sctx__put_last(struct sctx_context *ctx)
+/*
+ * The caller holds the only reference left, which goes to limbo.  He loaded
+ * @links before he saw that the context hangs nowhere.
+ */
+static inline int sctx__put_last(struct sctx_context *ctx, uint8_t links)
 {
 	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
-		return sctx__misuse(-EBADF, "put of a context whose last reference was put", ctx);
+		return sctx__misuse_context(-EBADF, "put of a context whose last reference was put",
+					    ctx);
+	sctx__debug_did(ctx, "put");
 	sctx__owned_forget(ctx);
-	sctx__store(&ctx->in_limbo, 1);
+	sctx__store(&ctx->in_limbo, sctx__in_limbo(links));
 	sctx__retire_context(ctx);
 	return 0;
 }
@@ -46,14 +51,15 @@ static inline bool sctx__only_stream_holds(struct sctx_stream *stream, struct sc
 static inline int sctx__put_inside(struct sctx_context *ctx)
 {
 	while (!sctx__put_if_others_hold(ctx)) {
-		/* Pairs with the releases in context_claim(). */
+		/* Pair with the releases in context_claim(). */
+		uint8_t links = sctx__load_acquire(&ctx->links);
 		struct sctx_stream *stream = sctx__load_acquire(&ctx->stream);
 
 		if (!stream)
-			return sctx__put_last(ctx);
+			return sctx__put_last(ctx, links);
 		if (sctx__only_stream_holds(stream, ctx))
-			return sctx__misuse(-EBUSY, "put of a context that only its stream holds",
-					    ctx);
+			return sctx__misuse_context(
+				-EBUSY, "put of a context that only its stream holds", ctx);
 	}
 	return 0;
 }

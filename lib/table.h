@@ -43,7 +43,9 @@ struct sctx__node {
 	uint64_t hash;
 } __attribute__((aligned(64)));
 
+#ifndef SCTX__SLOTS
 #define SCTX__SLOTS 7
+#endif
 
 struct sctx__bucket {
 	uintptr_t slot[SCTX__SLOTS];
@@ -53,6 +55,18 @@ struct sctx__bucket {
 #define SCTX__MOVED       ((uintptr_t)2)
 #define SCTX__CHAIN_FLAGS ((uintptr_t)63)
 #define SCTX__TAG_SHIFT   48
+
+_Static_assert(UINTPTR_MAX == UINT64_MAX, "a slot is 16 bits and 48 of an address");
+
+/*
+ * Whether a slot can name what is at @address.  A kernel with 57-bit addresses
+ * (x86-64) or 52-bit ones (arm64) hands those above 2^47 and 2^48 out only on
+ * request, but an allocator may ask; and tagged pointers have their tag above.
+ */
+static inline bool sctx__slot_can_name(const void *address)
+{
+	return !((uintptr_t)address >> SCTX__TAG_SHIFT);
+}
 
 struct sctx__table {
 	size_t mask; /* buckets - 1 */

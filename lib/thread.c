@@ -18,7 +18,9 @@
 
 #include <errno.h>
 
+#ifndef sctx__self
 SCTX__TLS struct sctx__thread sctx__self;
+#endif
 struct sctx__shared sctx__shared = { .sleeping = 1 };
 struct sctx__account sctx__account;
 

@@ -20,7 +20,9 @@
 #include <time.h>
 
 /* Parallel lists of contexts, so that the reclaimer can fetch that many at once. */
+#ifndef SCTX__LANES
 #define SCTX__LANES 8
+#endif
 
 /* The registry's streams.  They go back to the thread that retired them. */
 struct sctx__nodes {
@@ -115,7 +117,9 @@ struct sctx__shared {
 	size_t batch_bytes;
 } __attribute__((aligned(64)));
 
+#ifndef sctx__self /* the explorer keeps its threads' by itself */
 extern SCTX__TLS struct sctx__thread sctx__self;
+#endif
 extern struct sctx__shared sctx__shared;
 
 /* All attached threads, and the lock of that list and of what lib/counter.c has. */

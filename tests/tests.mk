@@ -2,8 +2,8 @@
 #
 # make check        everything: four flavours, ASan and UBSan, with jemalloc
 # make check-unit   the default flavour, quick
-# make check-tsan   the c11 flavour under ThreadSanitizer
-# make check-long   the races again and again, longer: MINUTES=10
+# make check-long   the races again and again, longer: MINUTES=10; and once what is
+#                   too long for check, LONG_PARTS
 #
 # One program per file; SCTX_TEST_FILTER='name*' runs a part of one.  A line
 # for each program, its output in $(B)/tests/log/SUITE/.  tests/run.sh has the
@@ -18,7 +18,7 @@ T := $(B)/tests
 MINUTES ?= 10
 
 TEST_PLAIN := unit/context unit/registry unit/open_many unit/reclaim unit/threads unit/fork unit/races unit/pool unit/locked \
-	      unit/owner unit/unload unit/stream unit/stats unit/modes unit/who_reclaims unit/mode_changes unit/found fsrtl/spy fsrtl/mini \
+	      unit/owner unit/unload unit/stream unit/stats unit/modes unit/who_reclaims unit/mode_changes unit/found unit/relinked unit/orders fsrtl/spy fsrtl/mini \
 	      conformance/cases conformance/modules conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
@@ -120,6 +120,7 @@ TSAN := -O1 -g -fsanitize=thread
 # `make check` runs it, within seconds; `make PART` runs it alone.  Packages
 # that it needs are appended to DEPS_CHECK.
 CHECK_PARTS :=
+LONG_PARTS  :=
 include $(wildcard tests/*/*.mk)
 
 # Build in parallel even where make was not asked to.
@@ -128,7 +129,6 @@ sub_make = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 test-programs-default: $(patsubst %,$(T)/%,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(T)/stage/done
 test-programs-flavour: $(SO) $(TEST_FLAVOUR:%=$(T)/%)
 test-programs-asan: $(patsubst %,$(T)/%,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
-test-programs-tsan: $(TEST_TSAN:%=$(T)/%)
 
 check-build-default: lib
 	@+$(sub_make) test-programs-default
@@ -136,8 +136,6 @@ check-build-flavours:
 	@+$(foreach f,$(FLAVOURS),$(sub_make) RCU=$(f) B=$(B)/$(f) test-programs-flavour &&) true
 check-build-asan:
 	@+$(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" test-programs-asan
-check-build-tsan:
-	@+$(sub_make) B=$(B)/tsan SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" test-programs-tsan
 
 test-logs:
 	@rm -rf $(LOGS) && mkdir -p $(LOGS)
@@ -156,8 +154,6 @@ run_inline = SCTX_TEST_MODE=inline SCTX_TEST_RCU=$(RCU) \
 run_asan = SCTX_TEST_RCU=$(RCU) UBSAN_OPTIONS=print_stacktrace=1 \
 	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0:$(SAN_HANDLERS) \
 	tests/run.sh run asan$(1) $(LOGS) $(2:%=$(B)/asan/tests/%)
-run_tsan = SCTX_TEST_RCU=c11 TSAN_OPTIONS=second_deadlock_stack=1:$(SAN_HANDLERS) \
-	tests/run.sh run tsan$(1) $(LOGS) $(2:%=$(B)/tsan/tests/%)
 # $(call run_flavour,LABEL'S END,PROGRAMS,FLAVOUR)
 run_flavour = SCTX_TEST_RCU=$(3) SCTX_TEST_SO=$(abspath $(B)/$(3)/libstreamctx.so) \
 	LD_LIBRARY_PATH=$(abspath $(B)/$(3)) \
@@ -181,27 +177,24 @@ $(CHECK_PARTS): %: check-build-% test-logs
 	@$(run_$*)
 	@tests/run.sh summary $(LOGS)
 
-check-tsan: check-build-tsan test-logs
-	@$(call run_tsan,,$(TEST_TSAN))
-	@tests/run.sh summary $(LOGS)
-
 # Round after round of the suites in turn, each longer than check's.
-check-long: check-build-default check-build-flavours check-build-asan check-build-tsan test-logs
+check-long: check-build-default check-build-flavours check-build-asan check-build-tsan $(LONG_PARTS:%=check-build-%) test-logs
+	@$(foreach p,$(LONG_PARTS),$(run_$(p));)
 	@end=$$(($$(date +%s) + 60 * $(MINUTES))); n=1; \
 	more() { [ $$(date +%s) -lt $$end ]; }; \
 	export SCTX_TEST_SCALE=$${SCTX_TEST_SCALE:-4} SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-900}; \
 	while more; do \
 		$(call run_default,.$$n,$(TEST_RACES)); \
 		more || break; $(call run_asan,.$$n,$(TEST_RACES)); \
-		more || break; $(call run_tsan,.$$n,$(filter $(TEST_TSAN),$(TEST_RACES))); \
+		$(foreach f,$(TSAN_FLAVOURS),more || break; $(call tsan_run,.$$n,$(f),$(filter $(TEST_TSAN),$(TEST_RACES)));) \
 		$(foreach f,$(FLAVOURS),more || break; $(call run_flavour,.$$n,$(TEST_RACES),$(f));) \
 		more || break; $(call run_jemalloc,.$$n,$(TEST_RACES)); \
 		n=$$((n + 1)); \
 	done
 	@tests/run.sh summary $(LOGS)
 
-.PHONY: $(CHECK_PARTS) $(CHECK_PARTS:%=check-build-%) check check-unit check-tsan check-long test-logs check-build-default check-build-flavours \
-	check-build-asan check-build-tsan test-programs-default test-programs-flavour \
-	test-programs-asan test-programs-tsan
+.PHONY: $(CHECK_PARTS) $(CHECK_PARTS:%=check-build-%) check check-unit check-long test-logs check-build-default check-build-flavours \
+	check-build-asan test-programs-default test-programs-flavour \
+	test-programs-asan
 
 -include $(patsubst %,$(T)/%.d,$(TEST_ALL) $(TEST_EXAMPLES) unit/fault_pool test module fsrtl/spy_filter fsrtl/mini_filter)

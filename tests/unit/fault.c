@@ -112,6 +112,33 @@ static void registry_create_without_getrandom(void *unused)
 }
 IN_CHILD(registry_create_without_getrandom)
 
+/* What no slot of the table can name is refused before it is touched. */
+static void addresses_too_wide(void *unused)
+{
+	const struct sctx_id id = { 1, { 2, 3 }, 4 }, other = { 1, { 2, 3 }, 5 };
+	struct sctx_registry *registry, *none = (void *)1;
+	struct sctx_stream *stream, *refused = (void *)1;
+	struct books before;
+
+	(void)unused;
+	CHECK_EQ(sctx_registry_create(&registry), 0);
+	CHECK_EQ(sctx_open(registry, &id, 0, &stream), 0);
+	before = books_now();
+	for (unsigned int bit = 48; bit < 64; bit++) {
+		address_bits = (uintptr_t)1 << bit;
+		CHECK_EQ(sctx_registry_create(&none), -EOVERFLOW);
+		CHECK_EQ(sctx_open(registry, &other, 0, &refused), -ENOMEM);
+		address_bits = 0;
+		CHECK(none == NULL && refused == NULL);
+		books_compare(before);
+	}
+	CHECK_EQ(sctx_open(registry, &other, 0, &refused), 0);
+	CHECK_EQ(sctx_close(refused), 0);
+	CHECK_EQ(sctx_close(stream), 0);
+	CHECK_EQ(sctx_registry_destroy(registry), 0);
+}
+IN_CHILD(addresses_too_wide)
+
 /* --------------------------------------------------------------------- open */
 
 /* All of one hash under a seed of zero: see registry.c. */
@@ -636,6 +663,7 @@ static void growing_without_memory(void *unused)
 {
 	struct sctx_registry *registry;
 	struct sctx_stream *s;
+	struct sctx_registry_stats stats = { .size = sizeof(stats) };
 	struct books before = books_now();
 	unsigned int n = 0;
 
@@ -662,6 +690,13 @@ static void growing_without_memory(void *unused)
 	}
 	CHECK_EQ(sctx_registry_for_each(registry, count_stream, &n), 0);
 	CHECK_EQ(n, 12000);
+	for (unsigned int i = 12000; i < 16000; i++) {
+		struct sctx_id id = id_of(i);
+
+		CHECK_EQ(sctx_open(registry, &id, 0, &s), 0);
+	}
+	CHECK_EQ(sctx_registry_stats_get(registry, &stats), 0);
+	CHECK(stats.buckets >= 2048);
 	CHECK_EQ(sctx_registry_for_each(registry, close_stream, NULL), 0);
 	CHECK_EQ(sctx_registry_destroy(registry), 0);
 	CHECK_EQ(sctx_barrier(), 0);
@@ -843,6 +878,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_child_registry_create_without_memory),
 		cmocka_unit_test(in_child_registry_create_without_getrandom),
+		cmocka_unit_test(in_child_addresses_too_wide),
 		cmocka_unit_test(in_child_open_without_memory),
 		cmocka_unit_test(in_child_ids_that_collide_with_the_seed),
 		cmocka_unit_test(in_child_chains_that_come_and_go_under_readers),

@@ -105,7 +105,7 @@ static void a_daemon_that_has_only_created_its_registry(void **state)
 	(void)state;
 	assert_rc(sctx_registry_create(&registry), 0);
 	/* Creating it starts no thread. */
-	if (!TEST_ASAN && !TEST_TSAN)
+	if (TEST_ALONE)
 		assert_int_equal(task_count(), 1);
 	assert_child_ok(child_start(nothing_but_the_registry, registry));
 	nothing_but_the_registry(registry);
@@ -131,6 +131,31 @@ static void a_daemon_that_forks_twice(void **state)
 	assert_rc(sctx_barrier(), 0);
 	assert_child_ok(child_start(daemonise, &d));
 	daemon_go_on(&d);
+}
+
+static const struct sctx_reclaim_options poll = {
+	.size = sizeof(poll),
+	.limit_bytes = SCTX_LIMIT_BYTES_DEFAULT,
+	.limit_callbacks = SCTX_LIMIT_CALLBACKS_DEFAULT,
+	.mode = SCTX_RECLAIM_POLL,
+};
+
+/* The first thing that the child does; the parent's thread is not there to be waited for. */
+static void change_the_mode(void *arg)
+{
+	(void)arg;
+	CHECK_EQ(sctx_reclaim_configure(&poll), 0);
+	CHECK_EQ(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
+	CHECK_EQ(sctx_barrier(), 0);
+}
+
+static void a_child_may_change_the_mode(void **state)
+{
+	(void)state;
+	assert_rc(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
+	assert_rc(sctx_barrier(), 0);
+	assert_child_ok(child_start(change_the_mode, NULL));
+	items_reset();
 }
 
 /* ------------------------------------------------------------ limbo at fork */
@@ -168,6 +193,77 @@ static void pending_check(void *arg)
 	}
 	CHECK_EQ(stats_now().limbo_callbacks, 0);
 	CHECK_EQ(stats_now().limbo_bytes, 0);
+}
+
+static void others_check(void *arg)
+{
+	struct pending *p = arg;
+
+	CHECK_EQ(sctx_barrier(), 0);
+	for (unsigned int i = 0; i < 6; i++)
+		CHECK_EQ(item_called(p->others[i]), 1);
+}
+
+/* Nobody has collected it yet: it is with threads that the child has not. */
+static void limbo_of_other_threads_is_taken_over(void **state)
+{
+	struct pending p;
+	pthread_t thread;
+
+	(void)state;
+	assert_rc(sctx_reclaim_configure(&poll), 0);
+	for (unsigned int i = 0; i < 6; i++)
+		p.others[i] = item_new(OWNER(2), NULL);
+	gate_init(&p.retired);
+	gate_init(&p.leave);
+	thread = thread_start(pending_main, &p);
+	gate_wait(&p.retired);
+	assert_child_ok(child_start(others_check, &p));
+	others_check(&p);
+	gate_open(&p.leave);
+	thread_join(thread);
+	for (unsigned int i = 0; i < 6; i++)
+		item_free(p.others[i]);
+}
+
+/* A fork waits for the callback that runs, so that the child has no half of one. */
+static atomic_bool in_the_middle;
+
+static void stay_a_moment(struct item *item)
+{
+	(void)item;
+	atomic_store(&in_the_middle, true);
+	nap_ms(3);
+	atomic_store(&in_the_middle, false);
+}
+
+static void whole_callbacks(void *arg)
+{
+	struct item **items = arg;
+
+	CHECK(!atomic_load(&in_the_middle));
+	CHECK_EQ(sctx_barrier(), 0);
+	for (unsigned int i = 0; i < 30; i++)
+		CHECK_EQ(item_called(items[i]), 1);
+}
+
+static void a_callback_ends_before_the_fork(void **state)
+{
+	struct item *items[30];
+
+	(void)state;
+	for (unsigned int i = 0; i < 30; i++) {
+		items[i] = item_new(OWNER(1), NULL);
+		items[i]->hook = stay_a_moment;
+		assert_rc(sctx_put(&items[i]->ctx), 0);
+	}
+	WAIT_FOR(atomic_load(&in_the_middle));
+	assert_child_ok(child_start(whole_callbacks, items));
+	assert_rc(sctx_barrier(), 0);
+	for (unsigned int i = 0; i < 30; i++) {
+		assert_int_equal(item_called(items[i]), 1);
+		item_free(items[i]);
+	}
 }
 
 static void limbo_is_called_back_in_both(void **state)
@@ -538,7 +634,10 @@ int main(void)
 		cmocka_unit_test(a_daemon_that_has_only_created_its_registry),
 		cmocka_unit_test(a_daemon_with_open_streams),
 		cmocka_unit_test(a_daemon_that_forks_twice),
+		cmocka_unit_test(a_child_may_change_the_mode),
 		cmocka_unit_test(limbo_is_called_back_in_both),
+		cmocka_unit_test(limbo_of_other_threads_is_taken_over),
+		cmocka_unit_test(a_callback_ends_before_the_fork),
 		cmocka_unit_test(a_reader_elsewhere_at_fork),
 		cmocka_unit_test(a_callback_that_waits_for_the_forking_thread),
 		cmocka_unit_test(forks_while_other_threads_open_and_close),

@@ -156,6 +156,30 @@ static void the_last_tag(void **state)
 
 #define SHARE 65536
 
+static atomic_uintptr_t to_free;
+static pthread_t freer;
+
+static void *freer_main(void *unused)
+{
+	uintptr_t memory;
+
+	(void)unused;
+	for (;;) {
+		WAIT_FOR((memory = atomic_load(&to_free)) != 0);
+		if (memory == 1)
+			return NULL;
+		CHECK_EQ(sctx_free((void *)memory, 0), 0);
+		atomic_store(&to_free, 0);
+	}
+}
+
+static void free_elsewhere(void *memory)
+{
+	atomic_store(&to_free, (uintptr_t)memory);
+	while (atomic_load(&to_free))
+		sched_yield();
+}
+
 static void the_peak(void **state)
 {
 	void *p[40];
@@ -177,6 +201,15 @@ static void the_peak(void **state)
 		assert_rc(sctx_free(p[i], TAG('q')), 0);
 	assert_u64(tag_stats(TAG('q')).peak, <=, 400000);
 	assert_u64(tag_stats(TAG('q')).peak, >, 400000 - SHARE);
+
+	/* What one thread allocates and another frees does not pile up. */
+	freer = thread_start(freer_main, NULL);
+	for (unsigned int i = 0; i < 30; i++)
+		free_elsewhere(must_alloc(SCTX_POOL_PAGED, SHARE, TAG('s')));
+	atomic_store(&to_free, 1);
+	thread_join(freer);
+	atomic_store(&to_free, 0);
+	assert_u64(tag_stats(TAG('s')).peak, <=, 3 * SHARE);
 
 	/* And none when someone asks. */
 	p[0] = must_alloc(SCTX_POOL_PAGED, 20, TAG('r'));

@@ -91,6 +91,40 @@ static void barrier_covers_what_other_threads_retired(void **state)
 	thread_join(thread);
 }
 
+/*
+ * What is retired while a grace period is waited for is collected by the cycle
+ * after it, and called back by the one after that.
+ */
+static void *barrier_main(void *arg)
+{
+	struct item *item = arg;
+
+	CHECK_EQ(sctx_barrier(), 0);
+	CHECK_EQ(item_called(item), 1);
+	return NULL;
+}
+
+static void barrier_covers_what_came_during_a_grace_period(void **state)
+{
+	struct item *before = item_new(OWNER(1), NULL), *during = item_new(OWNER(1), NULL);
+	struct reader *reader;
+	pthread_t waiter;
+
+	(void)state;
+	assert_rc(sctx_barrier(), 0);
+	reader = reader_park(NULL, NULL, NULL);
+	assert_rc(sctx_put(&before->ctx), 0);
+	nap_ms(50);
+	assert_rc(sctx_put(&during->ctx), 0);
+	waiter = thread_start(barrier_main, during);
+	nap_ms(50);
+	reader_leave(reader);
+	thread_join(waiter);
+	assert_rc(sctx_barrier(), 0);
+	item_free(before);
+	item_free(during);
+}
+
 /* Nobody asks: the callbacks come all the same. */
 static void callbacks_come_without_a_barrier(void **state)
 {
@@ -533,8 +567,11 @@ static void configure_refuses_what_is_wrong(void **state)
 		.flags = SCTX_RECLAIM_NOWAIT,
 	};
 	struct sctx_reclaim_options bad;
+	struct sctx_stream s;
+	struct item *item;
 
 	(void)state;
+	sctx_stream_init(&s);
 	assert_rc(sctx_reclaim_configure(NULL), -EINVAL);
 	bad = good;
 	bad.limit_bytes = 0;
@@ -558,6 +595,9 @@ static void configure_refuses_what_is_wrong(void **state)
 	bad = good;
 	bad.limit_bytes = bad.limit_callbacks = SIZE_MAX;
 	assert_rc(sctx_reclaim_configure(&bad), 0);
+	item = item_insert(&s, OWNER(1), NULL); /* at no limit */
+	assert_rc(sctx_teardown_sync(&s), 0);
+	item_free(item);
 	set_limits(1, 1, 0);
 	set_limits(0, 0, 0);
 }
@@ -856,6 +896,36 @@ static void at_the_limit_in_a_callback(void **state)
 	item_free(a);
 }
 
+/*
+ * Noticed though no thread has a batch of callbacks together: the arrays that a
+ * list outgrows are few and large.
+ */
+static void few_but_large(void **state)
+{
+	enum { N = 8000 };
+	struct sctx_context *ctx = calloc(N, sizeof(*ctx));
+	struct sctx_stream s;
+	struct reader *reader;
+	unsigned int n;
+	int rc = 0;
+
+	(void)state;
+	assert_non_null(ctx);
+	assert_rc(sctx_barrier(), 0);
+	sctx_stream_init(&s);
+	set_limits(32 << 10, 0, SCTX_RECLAIM_NOWAIT);
+	reader = reader_park(NULL, NULL, NULL);
+	for (n = 0; n < N && !rc; n++) {
+		assert_rc(sctx_context_init(&ctx[n], OWNER(1), NULL, SCTX_NO_FREE), 0);
+		rc = sctx_insert(&s, &ctx[n]);
+	}
+	assert_rc(rc, -EAGAIN);
+	assert_u64(n, >, 500);
+	reader_leave(reader);
+	assert_rc(sctx_teardown_sync(&s), 0);
+	free(ctx);
+}
+
 static void the_limit_in_bytes(void **state)
 {
 	const size_t limit = 4 << 20;
@@ -1046,7 +1116,8 @@ static void flood_thread(unsigned int index, void *arg)
 		}
 		return;
 	}
-	for (uint64_t end = test_deadline(600); !past(end);) {
+	/* However slow the machine is, or the sanitizer. */
+	for (uint64_t end = test_deadline(600); !past(end) || items_created() <= 10 * FLOOD_LIMIT;) {
 		for (unsigned int i = 0; i < 64; i++) {
 			struct sctx_id id = id_of(i + 64 * index);
 			struct sctx_stream *s;
@@ -1102,6 +1173,16 @@ static void the_smallest_limit(void **state)
 	assert_u64(items_freed(), ==, items_created());
 }
 
+/* Over when it says so. */
+static atomic_bool slow_is_over;
+
+static void be_slow(struct item *item)
+{
+	(void)item;
+	nap_ms(200);
+	atomic_store(&slow_is_over, true);
+}
+
 /* More than one thread has kept up with: each CPU gets one to call back on. */
 static void a_flood_is_called_back_on_every_cpu(void **state)
 {
@@ -1119,8 +1200,13 @@ static void a_flood_is_called_back_on_every_cpu(void **state)
 		item = item_churn(OWNER(1), NULL);
 		assert_rc(sctx_put(&item->ctx), 0);
 	}
+	item = item_new(OWNER(1), NULL);
+	item->hook = be_slow;
+	assert_rc(sctx_put(&item->ctx), 0);
 	sctx_read_unlock();
 	assert_rc(sctx_barrier(), 0);
+	assert_true(atomic_load(&slow_is_over));
+	item_free(item);
 	assert_u64(items_freed(), ==, FLOOD);
 	if (!TEST_ASAN && !TEST_TSAN)
 		assert_true(task_count() > threads);
@@ -1133,6 +1219,7 @@ int main(void)
 		cmocka_unit_test(barrier_waits_for_callbacks),
 		cmocka_unit_test(barrier_waits_until_a_slow_callback_has_returned),
 		cmocka_unit_test(barrier_covers_what_other_threads_retired),
+		cmocka_unit_test(barrier_covers_what_came_during_a_grace_period),
 		cmocka_unit_test(callbacks_come_without_a_barrier),
 		cmocka_unit_test(barriers_of_several_threads),
 		cmocka_unit_test(overlapping_readers_starve_nobody),
@@ -1152,6 +1239,7 @@ int main(void)
 		cmocka_unit_test(at_the_limit_creators_get_eagain_and_releasers_go_on),
 		cmocka_unit_test(at_the_limit_in_a_section),
 		cmocka_unit_test(at_the_limit_in_a_callback),
+		cmocka_unit_test(few_but_large),
 		cmocka_unit_test(the_limit_in_bytes),
 		cmocka_unit_test(a_refused_configure_changes_nothing),
 		cmocka_unit_test(inserts_wait_at_the_limit),

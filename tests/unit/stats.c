@@ -120,7 +120,7 @@ static void grace_periods_have_a_histogram(void **state)
 {
 	struct sctx_stats before = stats_now(), after;
 	struct reader *reader = reader_park(NULL, NULL, NULL);
-	uint64_t sum = 0, slow = 0;
+	uint64_t sum = 0, slow = 0, least = 0, most = 0, ns;
 
 	(void)state;
 	assert_rc(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
@@ -133,11 +133,16 @@ static void grace_periods_have_a_histogram(void **state)
 
 		sum += n;
 		slow += i >= 16 ? n : 0; /* 32 ms or more */
+		least += i ? n * 1000 << (i - 1) : 0;
+		most += n * 1000 << i;
 	}
 	assert_u64(sum, ==, after.grace_periods - before.grace_periods);
 	assert_u64(sum, >=, 2);
 	assert_u64(slow, >=, 1);
-	assert_u64(after.grace_period_ns - before.grace_period_ns, >=, 50000000);
+	ns = after.grace_period_ns - before.grace_period_ns;
+	assert_u64(ns, >=, 50000000);
+	assert_u64(ns, >=, least);
+	assert_u64(ns, <, most);
 	items_reset();
 }
 
