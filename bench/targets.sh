@@ -7,9 +7,6 @@
 # What is to be compared is measured together: one group, interleaved.
 
 T=${T:-$B/targets}
-growth_streams=${GROWTH_STREAMS:-10000000}
-large=${LARGE_STREAMS:-10000000}
-big=${BIG_STREAMS:-1000000}
 
 # together NAME FILTER [OPTION...]
 together() {
