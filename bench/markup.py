@@ -30,7 +30,7 @@ summary { cursor: pointer; margin: .8rem 0 }
 td b { color: #0b62c4 }
 small { color: #7a838f; font-size: .85em }
 .plots { display: grid; gap: 1.8rem 2rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)) }
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)) }
 figure { margin: 0; min-width: 0 }
 figure svg { display: block; width: 100%; height: auto }
 code, pre { font: .88em/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace }
