@@ -6,8 +6,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { OPT_CONTEXTS = 256, OPT_STREAMS, OPT_OPS, OPT_TRACE, OPT_SECONDS, OPT_JSON, OPT_LATENCY,
-       OPT_RATE, OPT_FREES, OPT_SERIES, OPT_LIST };
+enum {
+	OPT_CONTEXTS = 256,
+	OPT_STREAMS,
+	OPT_OPS,
+	OPT_TRACE,
+	OPT_SECONDS,
+	OPT_JSON,
+	OPT_LATENCY,
+	OPT_RATE,
+	OPT_FREES,
+	OPT_SERIES,
+	OPT_LIST
+};
 
 static const struct argp_option option_list[] = {
 	{ "threads", 't', "T", 0, "threads (1)", 0 },
@@ -17,8 +28,10 @@ static const struct argp_option option_list[] = {
 	{ "ops", OPT_OPS, "N", 0, "operations of each thread; of replay, passes", 0 },
 	{ "seconds", OPT_SECONDS, "S", 0, "or for how long (1)", 0 },
 	{ "latency", OPT_LATENCY, NULL, 0, "time each open by itself", 0 },
-	{ "rate", OPT_RATE, "R", 0, "R operations a second, all threads together, on a schedule: "
-	  "percentiles of the time from when each was due to its end", 0 },
+	{ "rate", OPT_RATE, "R", 0,
+	  "R operations a second, all threads together, on a schedule: "
+	  "percentiles of the time from when each was due to its end",
+	  0 },
 	{ "frees", OPT_FREES, NULL, 0, "open_cold: time from a close to the context's free", 0 },
 	{ "series", OPT_SERIES, "FILE", 0, "write memory and limbo every 20 ms to FILE", 0 },
 	{ "json", OPT_JSON, NULL, 0, "print one JSON object", 0 },

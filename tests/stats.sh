@@ -29,13 +29,14 @@ assert value["streamctx_opens_total", ()] == 1
 assert value["streamctx_streams", ()] == 1
 assert value["streamctx_owners", ()] == 2
 first = (("owner", 'a "quoted" \\ name\nof two lines'), ("tag", "Test"))
-second = (("owner", "caf\u00e9 ??"), ("tag", '"\\{.'))
+second = (("owner", "caf\u00e9 ???A"), ("tag", '"\\{.'))
 for owner in (first, second):
     assert value["streamctx_owner_contexts", owner] == 1, owner
 buckets = [s for f in families if f.type == "histogram" for s in f.samples if s.name.endswith("_bucket")]
 counts = [b.value for b in buckets]
 assert counts == sorted(counts) and buckets[-1].labels["le"] == "+Inf"
 assert counts[-1] == value["streamctx_grace_period_seconds_count", ()]
+assert counts[-1] >= value["streamctx_grace_periods_total", ()] > 0  # gathered in this order
 assert value["streamctx_tag_objects", (("tag", "Test"),)] == 1
 print("ok:", len(value), "samples")
 EOF
@@ -44,7 +45,7 @@ EOF
 import json, sys
 d = json.load(sys.stdin)
 assert d["process"]["opens"] == 1 and d["registry"]["streams"] == 1
-assert [o["owner"] for o in d["owners"]] == ["a \"quoted\" \\ name\nof two lines", "caf\u00e9 ?\x01"]
+assert [o["owner"] for o in d["owners"]] == ["a \"quoted\" \\ name\nof two lines", "caf\u00e9 ?\x01?A"]
 assert all(o["contexts"] == 1 for o in d["owners"])
 assert {"tag": "Test"}.items() <= d["tags"][0].items() and d["tags"][0]["objects"] == 1
 assert len(d["process"]["grace_period_latency"]) == 24

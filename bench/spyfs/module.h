@@ -5,7 +5,8 @@
  * knows nothing of the store.
  *
  * All but start and stop may be called by several threads at once, for one
- * context too.  event and row run inside a read section: they must not wait.
+ * context too.  event and row run inside a read section, as does attach where
+ * the module came after the stream: they should not take long.
  */
 #ifndef SPYFS_MODULE_H
 #define SPYFS_MODULE_H

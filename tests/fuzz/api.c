@@ -10,8 +10,8 @@
 
 #include "world.h"
 
-#define COUNT(a)      (sizeof(a) / sizeof((a)[0]))
-#define DEPTH_MAX     6
+#define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
+#define DEPTH_MAX 6
 
 static void op_lock(struct actor *a)
 {
@@ -209,13 +209,19 @@ static void op_null(struct actor *a)
 }
 
 static const op_fn ops[] = {
-	op_lock,   op_lock,  op_unlock,    op_unlock, op_barrier, op_synchronize,
-	op_thread, op_limits, op_no_limits, op_stats,  op_fail,	  op_null,
-	op_pause,
+	op_lock,   op_lock,      op_unlock, op_unlock, op_barrier, op_synchronize, op_thread,
+	op_limits, op_no_limits, op_stats,  op_fail,   op_null,    op_pause,
 };
 const struct ops other_ops = { ops, COUNT(ops) };
 
 /* -------------------------------------------------------------------- libFuzzer */
+
+/* Sizes that cannot be had are asked for. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

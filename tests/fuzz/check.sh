@@ -9,7 +9,7 @@ target=$(basename "$0" .sh)
 here=$(dirname "$0")/..
 corpus=tests/fuzz/corpus/$target
 dict=tests/fuzz/$target.dict
-export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0:allocator_may_return_null=1
+export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0
 export UBSAN_OPTIONS=print_stacktrace=1
 
 mkdir -p "$here/found/$target"

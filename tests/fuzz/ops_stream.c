@@ -184,8 +184,14 @@ static void open_slot(struct actor *a, struct slot *slot, unsigned int flags)
 static void op_open(struct actor *a)
 {
 	static const unsigned int flags[] = {
-		0, 0, 0, SCTX_OPEN_EXISTING, SCTX_OPEN_NOWAIT,
-		SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT, 4, ~0u,
+		0,
+		0,
+		0,
+		SCTX_OPEN_EXISTING,
+		SCTX_OPEN_NOWAIT,
+		SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT,
+		4,
+		~0u,
 	};
 	struct slot *slot = take_managed(a);
 
@@ -435,7 +441,8 @@ static void op_ghost(struct actor *a)
 }
 
 static const op_fn ops[] = {
-	op_list, op_create, op_teardown, op_teardown_sync, op_disable, op_retire,	op_look, op_open,
-	op_open, op_close,    op_open_many,	op_find,    op_registry, op_walk, op_ghost,
+	op_list,      op_create, op_teardown, op_teardown_sync, op_disable,
+	op_retire,    op_look,   op_open,     op_open,          op_close,
+	op_open_many, op_find,   op_registry, op_walk,          op_ghost,
 };
 const struct ops stream_ops = { ops, COUNT(ops) };

@@ -12,12 +12,12 @@
 
 #define WORDS 16
 
-#define CHECK(cond)                                                                     \
-	do {                                                                            \
-		if (!(cond)) {                                                          \
+#define CHECK(cond)                                                                        \
+	do {                                                                               \
+		if (!(cond)) {                                                             \
 			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                        \
-		}                                                                       \
+			abort();                                                           \
+		}                                                                          \
 	} while (0)
 
 /* In the place of the harness: one of each kind. */

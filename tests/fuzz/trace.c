@@ -20,12 +20,12 @@
 #include "../../bench/plan.h"
 #include "../../bench/trace.h"
 
-#define CHECK(cond)                                                                     \
-	do {                                                                            \
-		if (!(cond)) {                                                          \
+#define CHECK(cond)                                                                        \
+	do {                                                                               \
+		if (!(cond)) {                                                             \
 			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                        \
-		}                                                                       \
+			abort();                                                           \
+		}                                                                          \
 	} while (0)
 
 /* plan.c's, when memory is short. */
@@ -107,8 +107,8 @@ static size_t check_share(const struct replay_share *share)
 /*
  * Each process's events are, in order, among those of one share.
  */
-static bool advance(const struct replay_share *share, const struct trace *t, const struct trace_event *e,
-		    size_t *at)
+static bool advance(const struct replay_share *share, const struct trace *t,
+		    const struct trace_event *e, size_t *at)
 {
 	for (size_t i = *at; i < share->events; i++) {
 		const struct replay_event *r = &share->event[i];
@@ -133,7 +133,8 @@ static void check_order(const struct trace *t, unsigned int threads)
 			found = true;
 			for (size_t i = 0; i < t->events && found; i++)
 				if (t->event[i].process == p)
-					found = advance(plan_get(t, threads, n), t, &t->event[i], &at);
+					found = advance(plan_get(t, threads, n), t, &t->event[i],
+							&at);
 		}
 		CHECK(found);
 	}

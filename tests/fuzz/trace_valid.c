@@ -33,8 +33,10 @@ struct form {
 	regex_t re;
 };
 
-static struct form file_form = { .pattern = "^f" N N "$", .numbers = 2 }, open_form = { .pattern = "^o" N N N "$", .numbers = 3 };
-static struct form close_form = { .pattern = "^c" N N "$", .numbers = 2 }, end_form = { .pattern = "^e" N N N "$", .numbers = 3 };
+static struct form file_form = { .pattern = "^f" N N "$", .numbers = 2 },
+		   open_form = { .pattern = "^o" N N N "$", .numbers = 3 };
+static struct form close_form = { .pattern = "^c" N N "$", .numbers = 2 },
+		   end_form = { .pattern = "^e" N N N "$", .numbers = 3 };
 
 static bool fits(const char *line, struct form *form, uint64_t *out)
 {
@@ -127,8 +129,8 @@ static bool lines_valid(struct state *s, const char *text, const char *end)
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		char *line = newline ? strndup(text, (size_t)(newline - text)) : NULL;
 		bool comment = line && number && text[0] == '#' && !s->begun && !s->ended;
-		bool valid = line && !s->ended &&
-			     (comment || strlen(line) == (size_t)(newline - text));
+		bool valid =
+			line && !s->ended && (comment || strlen(line) == (size_t)(newline - text));
 
 		if (valid && number == 0)
 			valid = strcmp(line, "streamctx-trace 1") == 0;

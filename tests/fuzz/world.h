@@ -19,13 +19,13 @@
 
 #define OWNERS     4
 #define ITEMS      40
-#define LISTS      4  /* streams of our own */
+#define LISTS      4 /* streams of our own */
 #define REGISTRIES 2
 #define IDS        24 /* streams of each registry */
 #define STREAMS    (LISTS + REGISTRIES * IDS)
 #define GHOSTS     64
 #define BLOCKS     8 /* of sctx_alloc() */
-#define SCRIPT     6  /* bytes of input that a callback acts on */
+#define SCRIPT     6 /* bytes of input that a callback acts on */
 
 /* A context in memory of its own, so that ASan sees who comes too late. */
 struct body {
@@ -106,17 +106,17 @@ bool step(struct actor *a);
 #define DIE(...) world_die(__FILE__, __LINE__, __VA_ARGS__)
 __attribute__((noreturn, format(printf, 3, 4))) void world_die(const char *file, int line,
 							       const char *format, ...);
-#define CHECK(cond)                             \
-	do {                                    \
-		if (!(cond))                    \
+#define CHECK(cond)                               \
+	do {                                      \
+		if (!(cond))                      \
 			DIE("not so: %s", #cond); \
 	} while (0)
 /* @got is what the library said, @want what the model does. */
-#define EXPECT(got, want)                                                              \
-	do {                                                                           \
-		long got_ = (long)(got), want_ = (long)(want);                         \
-		if (got_ != want_)                                                     \
-			DIE("%s is %ld, %s is %ld", #got, got_, #want, want_);         \
+#define EXPECT(got, want)                                                      \
+	do {                                                                   \
+		long got_ = (long)(got), want_ = (long)(want);                 \
+		if (got_ != want_)                                             \
+			DIE("%s is %ld, %s is %ld", #got, got_, #want, want_); \
 	} while (0)
 
 /* ------------------------------------------------------------------- actors */

@@ -11,7 +11,8 @@ tried with the tests that the list names, then, if they pass, with all others;
 until one fails.  A table is printed; a mutant that survives, or that does not
 apply at exactly one place any more, or does not build, fails the run.  First
 the named tests are run on a copy that is as it was: they must pass.  --quick
-leaves that and the other tests out.
+leaves that and the other tests out.  A model is no test of the source: where
+none can notice, a model that breaks the same rule must have a counterexample.
 
 From the environment: B, the build directory, and MAKE, the command to build
 with.  MUTANTS_LIMIT is how many seconds a test may take (60).
@@ -31,8 +32,8 @@ B = os.environ.get("B", "build")
 MAKE = shlex.split(os.environ.get("MAKE", "make"))
 LIMIT = os.environ.get("MUTANTS_LIMIT", "60")
 # What a killer's first word may be, and what it needs of the build directory.
-WAYS = {"default": [], "script": ["debug"], "jemalloc": [], "inline": [], "asan": ["asan"], "tsan": ["tsan"],
-        "qsbr": ["qsbr"], "bp": ["bp"], "c11": ["c11"], "linear": ["linear-jitter"],
+WAYS = {"default": [], "script": ["debug"], "jemalloc": [], "inline": [], "asan": ["asan"], "tsan": ["tsan/c11"],
+        "qsbr": ["qsbr"], "bp": ["bp"], "c11": ["c11"], "linear": ["linear-jitter"], "jitter": ["linear-jitter"],
         "explore": ["explore"], "model": ["model"]}
 # Tried in this order, with all of their programs, if those that are named pass.
 WIDER = ["default", "asan", "qsbr", "c11", "bp", "jemalloc", "inline", "linear", "explore", "tsan"]
@@ -143,6 +144,8 @@ class Tree:
 
     def run(self, way, programs="", case=None):
         """None if all pass, or who failed and how."""
+        if way == "model":
+            return model(programs)
         self.want(way)
         explore = None
         if way == "explore":
@@ -175,6 +178,15 @@ class Tree:
             failed = begun[-1:]
         found = re.findall(r"^FAILED (.*)", log, re.M) or failed
         return ":" + found[0] if found else ""
+
+
+def model(variant):
+    """Whether the model that breaks the same rule has a counterexample."""
+    out = subprocess.run(["tests/model/run.sh", "one", B + "/mutants/log", B + "/model", variant],
+                         stdout=subprocess.PIPE, text=True).stdout
+    if not re.match(r"(ok|FAIL) ", out):
+        raise Bad("nothing ran as model %s:\n%s" % (variant, out))
+    return "model/" + variant if out.startswith("ok") and "counterexample" in out else None
 
 
 def killer_run(tree, killer):

@@ -38,7 +38,7 @@ class Fio(Workload):
 
     def fio(self, *options):
         run("fio", "--name=fio", f"--directory={self.folder}", "--numjobs=4", "--thread", "--minimal",
-            "--group_reporting", "--fallocate=none", *options)
+            "--group_reporting", "--fallocate=none", "--verify_state_save=0", *options)
 
 
 class Random(Fio):

@@ -696,7 +696,7 @@ static void growing_without_memory(void *unused)
 		CHECK_EQ(sctx_open(registry, &id, 0, &s), 0);
 	}
 	CHECK_EQ(sctx_registry_stats_get(registry, &stats), 0);
-	CHECK(stats.buckets >= 2048);
+	CHECK(stats.buckets >= 4096);
 	CHECK_EQ(sctx_registry_for_each(registry, close_stream, NULL), 0);
 	CHECK_EQ(sctx_registry_destroy(registry), 0);
 	CHECK_EQ(sctx_barrier(), 0);

@@ -176,13 +176,13 @@ static void *find_what_is_opened_meanwhile(void *arg)
 	(void)arg;
 	sctx_read_lock();
 	say(1);
-	do
-		stream = sctx_find(registry, &name);
-	while (!stream);
+	while (atomic_load_explicit(&stage, memory_order_relaxed) != 2)
+		sched_yield();
+	stream = sctx_find(registry, &name);
 	CHECK(memcmp(sctx_stream_id(stream), &name, sizeof(name)) == 0);
 	CHECK(sctx_stream_supports_contexts(stream));
 	sctx_read_unlock();
-	say(2);
+	say(3);
 	return NULL;
 }
 
@@ -198,50 +198,46 @@ static void a_find_sees_the_whole_stream(void **state)
 	finder = thread_start(find_what_is_opened_meanwhile, NULL);
 	await(1);
 	assert_rc(sctx_open(registry, &name, 0, &stream), 0);
-	await(2);
+	say(2);
+	await(3);
 	assert_rc(sctx_close(stream), 0);
 	thread_join(finder);
 	assert_rc(sctx_registry_destroy(registry), 0);
 }
 
-/* ------------------------------------------------------------------- detach */
+/* ---------------------------------------------------------- what is refused */
 
-/* The stream did not exist when the thread began. */
-static void *detach_when_it_hangs(void *arg)
+/* Nobody asked for what exists: its remover may do with it what he likes. */
+static void *insert_another(void *stream)
 {
-	(void)arg;
-	while (sctx_detach(&shared->ctx) == -ENOENT) {
-		sctx_thread_offline();
-		sched_yield();
-	}
+	struct item *another = item_churn(OWNER(1), NULL);
+
+	CHECK_EQ(sctx_insert_unique(stream, &another->ctx, NULL), -EEXIST);
 	say(1);
 	await(2);
+	item_churn_free(another);
 	return NULL;
 }
 
-static void detach_finds_a_stream_that_is_ready(void **state)
+static void a_refused_insert_leaves_what_is_there_alone(void **state)
 {
-	struct sctx_stream *stream = NULL;
-	pthread_t detacher;
+	struct sctx_stream stream;
+	struct sctx_context *ctx;
+	pthread_t inserter;
 
 	(void)state;
 	items_reset();
 	say(0);
-	shared = item_churn(OWNER(1), NULL);
-	assert_ptr_equal(sctx_ref(&shared->ctx), &shared->ctx);
-	detacher = thread_start(detach_when_it_hangs, NULL);
-	nap_ms(20);
-	stream = calloc(1, sizeof(*stream));
-	assert_non_null(stream);
-	assert_rc(sctx_stream_init(stream), 0);
-	assert_rc(sctx_insert(stream, &shared->ctx), 0);
+	sctx_stream_init(&stream);
+	assert_rc(sctx_insert(&stream, &item_churn(OWNER(1), NULL)->ctx), 0);
+	inserter = thread_start(insert_another, &stream);
 	await(1);
-	assert_rc(sctx_put(&shared->ctx), 0);
+	ctx = sctx_remove(&stream, OWNER(1), NULL);
+	assert_non_null(ctx);
+	item_churn_free(item_of(ctx));
 	say(2);
-	thread_join(detacher);
-	assert_rc(sctx_teardown_sync(stream), 0);
-	free(stream);
-	assert_u64(items_freed(), ==, 1);
+	thread_join(inserter);
+	assert_rc(sctx_teardown_sync(&stream), 0);
 }
 
 int main(void)
@@ -252,7 +248,7 @@ int main(void)
 		cmocka_unit_test(a_close_ends_the_use),
 		cmocka_unit_test(an_open_sees_what_earlier_ones_did),
 		cmocka_unit_test(a_find_sees_the_whole_stream),
-		cmocka_unit_test(detach_finds_a_stream_that_is_ready),
+		cmocka_unit_test(a_refused_insert_leaves_what_is_there_alone),
 	};
 
 	return TEST_RUN(tests);

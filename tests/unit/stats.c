@@ -371,12 +371,15 @@ static int print_for_parser(const char *format)
 	CHECK_EQ(sctx_registry_create(&registry), 0);
 	for (int i = 0; i < 2; i++) {
 		module_init(&m[i]);
-		m[i].ops.name = i ? "caf\xc3\xa9 \xff\x01" : "a \"quoted\" \\ name\nof two lines";
+		m[i].ops.name = i ? "caf\xc3\xa9 \xff\x01\xc3"
+				    "A"
+				  : "a \"quoted\" \\ name\nof two lines";
 		m[i].ops.tag = i ? SCTX_TAG('"', '\\', '{', 1) : MODULE_TAG;
 		m[i].ops.attach = module_attach;
 		module_enter(&m[i], registry);
 	}
 	s = stream_open(registry, 1);
+	CHECK_EQ(sctx_barrier(), 0);
 	error = sctx_stats_print(registry,
 				 strcmp(format, "json") == 0 ? SCTX_JSON : SCTX_PROMETHEUS, stdout);
 	CHECK_EQ(sctx_close(s), 0);

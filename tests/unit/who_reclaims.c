@@ -211,6 +211,24 @@ static void nothing_to_do_costs_no_grace_period(void **state)
 	assert_u64(stats_now().grace_periods, <=, before + 2);
 }
 
+static void *put_one(void *unused)
+{
+	(void)unused;
+	put_churn(1);
+	return NULL;
+}
+
+static void poll_finds_what_a_thread_left(void **state)
+{
+	(void)state;
+	begin(SCTX_RECLAIM_POLL);
+	assert_rc(sctx_barrier(), 0);
+	thread_join(thread_start(put_one, NULL));
+	for (unsigned int i = 0; i < 3; i++)
+		assert_in_range(sctx_reclaim_poll(0), 0, 1);
+	assert_u64(items_freed(), ==, 1);
+}
+
 /* What was ripe first is called back first, and a stream after its contexts. */
 struct order {
 	unsigned int next;
@@ -581,6 +599,7 @@ int main(void)
 		cmocka_unit_test(callbacks_of_several_callers),
 		cmocka_unit_test(poll_runs_at_most_so_many),
 		cmocka_unit_test(due_at_the_second_call),
+		cmocka_unit_test(poll_finds_what_a_thread_left),
 		cmocka_unit_test(nothing_to_do_costs_no_grace_period),
 		cmocka_unit_test(partial_sets_keep_their_order),
 		cmocka_unit_test(a_stream_goes_after_its_contexts),
