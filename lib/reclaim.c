@@ -342,11 +342,15 @@ void sctx__wake_reclaimer_slow(void)
 
 /* ------------------------------------------- cycles on threads of the host's */
 
-/* With the lock held: have the cycles to oneself.  False if the thread is to run them. */
+/*
+ * With the lock held: have the cycles to oneself.  False if the thread is to run them.  Who
+ * changes the mode comes first: there may always be someone who wants a cycle.
+ */
 static bool cycle_claim(void)
 {
 	while (reclaimer.mode != SCTX_RECLAIM_THREAD &&
-	       (reclaimer.cycling || reclaimer.running || sctx__load(&sctx__shared.forking)))
+	       (reclaimer.cycling || reclaimer.running || reclaimer.changing ||
+		sctx__load(&sctx__shared.forking)))
 		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_THREAD)
 		return false;
@@ -436,7 +440,7 @@ void sctx__reclaim_due_slow(void)
 	sctx__self.at_end &= ~SCTX__RECLAIM_DUE;
 	pthread_mutex_lock(&reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE && !reclaimer.cycling && !reclaimer.running &&
-	    !sctx__load(&sctx__shared.forking) && start_thread() == 0)
+	    !reclaimer.changing && !sctx__load(&sctx__shared.forking) && start_thread() == 0)
 		cycle_unlocked(SIZE_MAX, &ran);
 	pthread_mutex_unlock(&reclaimer.lock);
 }

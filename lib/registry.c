@@ -242,15 +242,6 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 
 #define OPEN_FLAGS (SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT)
 
-/* The stream was not there, or its last close was under way. */
-static int open_missing(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash,
-			unsigned int flags, struct sctx_stream **stream)
-{
-	if (flags & SCTX_OPEN_EXISTING)
-		return -ENOENT;
-	return open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
-}
-
 int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
 	      struct sctx_stream **stream)
 {
@@ -276,7 +267,9 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 		*stream = &node->stream;
 		sctx__probe2(open, *stream, &node->id);
 	} else if (error == -ESTALE) {
-		error = open_missing(registry, id, hash, flags, stream);
+		error = flags & SCTX_OPEN_EXISTING
+				? -ENOENT
+				: open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
 	}
 	return error;
 }
@@ -328,8 +321,9 @@ static int open_batch(struct sctx_registry *registry, const struct sctx_id *id, 
 		hash[i] = hash_id(registry, &id[i]);
 	open_present(registry, id, hash, error, stream, n);
 	for (unsigned int i = 0; i < n; i++) {
+		/* By itself; it may be there by now, opened by an earlier one of us. */
 		if (error[i] == -ESTALE)
-			error[i] = open_missing(registry, &id[i], hash[i], flags, &stream[i]);
+			error[i] = sctx_open(registry, &id[i], flags, &stream[i]);
 		if (!first)
 			first = error[i];
 	}

@@ -873,6 +873,32 @@ static void no_key_for_the_exit_hook(void *unused)
 }
 IN_CHILD(no_key_for_the_exit_hook)
 
+/* An id that occurs twice is found by its second open, which needs no memory. */
+static void one_node_for_an_id_that_occurs_twice(void **state)
+{
+	struct sctx_registry *registry;
+	struct sctx_stream *held[64], *both[2];
+	struct sctx_id twice[2] = { id_of(1000), id_of(1000) };
+
+	(void)state;
+	assert_rc(sctx_registry_create(&registry), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(held); i++) {
+		struct sctx_id id = id_of(i);
+
+		assert_rc(sctx_open(registry, &id, 0, &held[i]), 0);
+	}
+	arm(2, true);
+	assert_rc(sctx_open_many(registry, twice, 2, 0, both), 0);
+	assert_int_equal(disarm(), 0);
+	assert_ptr_equal(both[0], both[1]);
+	assert_rc(sctx_close(both[0]), 0);
+	assert_rc(sctx_close(both[1]), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(held); i++)
+		assert_rc(sctx_close(held[i]), 0);
+	assert_rc(sctx_registry_destroy(registry), 0);
+	assert_rc(sctx_barrier(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -893,6 +919,7 @@ int main(void)
 		cmocka_unit_test(in_child_no_reclaimer_after_a_fork),
 		cmocka_unit_test(in_child_no_memory_for_the_exit_hook),
 		cmocka_unit_test(in_child_no_key_for_the_exit_hook),
+		cmocka_unit_test(one_node_for_an_id_that_occurs_twice),
 	};
 
 	return TEST_RUN(tests);
