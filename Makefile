@@ -4,7 +4,9 @@
 # make deps       install the packages that building, testing and bench need
 # make check      build and run the tests                (tests/tests.mk)
 # make bench      run the benchmarks, print the table    (bench/bench.mk)
-# make install    to PREFIX, below DESTDIR
+# make spyfs      a filesystem on it               (bench/spyfs/README.md)
+# make install    to PREFIX, below DESTDIR; make uninstall, make deb
+#                 (lib/packaging/packaging.mk)
 # make clean      remove build/
 #
 # RCU=memb|bp|qsbr|c11  liburcu flavour (lib/rcu.h)     CC=gcc|clang
@@ -16,9 +18,6 @@ SOVERSION := 0
 RCU      ?= memb
 B        ?= build
 PREFIX   ?= /usr/local
-LIBDIR   ?= $(PREFIX)/lib
-INCLUDEDIR ?= $(PREFIX)/include
-INSTALL  ?= install
 
 ifeq ($(origin CC),default)
 CC       := gcc
@@ -48,7 +47,8 @@ lib: $(SO) $(B)/libstreamctx.a $(B)/libstreamctx-jemalloc.so
 
 # ------------------------------------------------------------ packages
 
-DEPS_BUILD := gcc g++ make pkg-config liburcu-dev libjemalloc-dev libxxhash-dev
+DEPS_BUILD := gcc g++ make pkg-config liburcu-dev libjemalloc-dev libxxhash-dev \
+	      systemtap-sdt-dev python3
 DEPS_CHECK := libcmocka-dev python3 python3-prometheus-client
 DEPS_BENCH := libbenchmark-dev hyperfine gnuplot-nox strace python3
 # Others, for a run: make deps DEPS_EXTRA=clang
@@ -111,47 +111,15 @@ $(B)/libstreamctx-jemalloc.so: $(B)/flags $(B)/have-libs
 		-Wl,--no-as-needed -o $@.$(SOVERSION) -x c /dev/null -ljemalloc
 	$(Q)ln -sf $(notdir $@).$(SOVERSION) $@
 
-# ------------------------------------------------------------ install
-
-define PC
-prefix=$(PREFIX)
-libdir=$(LIBDIR)
-includedir=$(INCLUDEDIR)
-
-Name: streamctx
-Description: Lock-free registry of per-stream contexts for storage daemons
-Version: $(VERSION)
-Cflags: -I$${includedir}$(if $(RCU_DEFINE), $(RCU_DEFINE))
-Libs: -L$${libdir} -lstreamctx -Wl,--push-state,--no-as-needed -lstreamctx-jemalloc -Wl,--pop-state$(if $(RCU_LIB), $(RCU_LIB))
-Libs.private: -pthread
-endef
-export PC
-
-install: lib
-	$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/streamctx $(DESTDIR)$(LIBDIR)/pkgconfig
-	$(INSTALL) -m 644 include/streamctx.h $(DESTDIR)$(INCLUDEDIR)
-	$(INSTALL) -m 644 include/streamctx/*.h $(DESTDIR)$(INCLUDEDIR)/streamctx
-	$(INSTALL) -m 644 $(B)/libstreamctx.a $(DESTDIR)$(LIBDIR)
-	$(INSTALL) -m 755 $(SO).$(VERSION) $(DESTDIR)$(LIBDIR)
-	$(INSTALL) -m 755 $(B)/libstreamctx-jemalloc.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)
-	ln -sf libstreamctx.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libstreamctx.so.$(SOVERSION)
-	ln -sf libstreamctx.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libstreamctx.so
-	ln -sf libstreamctx-jemalloc.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libstreamctx-jemalloc.so
-	echo "$$PC" >$(DESTDIR)$(LIBDIR)/pkgconfig/streamctx.pc
-
-uninstall:
-	rm -rf $(DESTDIR)$(INCLUDEDIR)/streamctx $(DESTDIR)$(INCLUDEDIR)/streamctx.h \
-		$(DESTDIR)$(LIBDIR)/libstreamctx.* $(DESTDIR)$(LIBDIR)/libstreamctx-jemalloc.* \
-		$(DESTDIR)$(LIBDIR)/pkgconfig/streamctx.pc
-
 clean:
 	rm -rf $(B)
 
+include lib/packaging/packaging.mk
 -include tests/tests.mk bench/bench.mk
 -include $(LIB_OBJS:.o=.d)
 
 help:
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 
-.PHONY: all lib deps help install uninstall clean force
+.PHONY: all lib deps help clean force
 .DELETE_ON_ERROR:

@@ -26,7 +26,7 @@ DEPS_STUDY     := libck-dev libcds-dev libcuckoo-dev libglib2.0-dev libglusterfs
 
 DEPS_BENCH     += valgrind	# bench-cost
 
-BENCH_HARNESS  := catalogue harness machine plan runner samples site tally trace unload zipf
+BENCH_HARNESS  := catalogue harness machine options plan runner samples site tally trace unload zipf
 BENCH_CORE     := $(filter-out $(BENCH_STUDY),$(patsubst bench/backends/%.c,%,$(wildcard bench/backends/*.c)))
 BENCH_OBJS     := $(patsubst %,$(BENCH_B)/%.o,$(BENCH_HARNESS) $(BENCH_CORE:%=backends/%))
 BENCH_STUDY_OBJS := $(BENCH_STUDY:%=$(BENCH_B)/backends/%.o)
@@ -138,6 +138,7 @@ bench-study: $(BENCH_STUDY_PROGRAMS)
 		BENCH_OUT='$(BENCH_OUT)' BENCH_QUICK='$(BENCH_QUICK)' bench/run study
 
 include bench/cost.mk
+include bench/spyfs/spyfs.mk
 
 -include $(BENCH_ALL_OBJS:.o=.d)
 

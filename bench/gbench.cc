@@ -33,6 +33,7 @@
 
 extern "C" {
 #include "harness.h"
+#include "options.h"
 #include "trace.h"
 }
 
@@ -185,19 +186,18 @@ bool take(const std::string &arg, const char *option, std::string *value)
 std::vector<unsigned int> parse_threads(const std::string &value)
 {
 	std::vector<unsigned int> threads;
-	const char *at = value.c_str();
+	std::size_t at = 0, comma;
 
-	for (;;) {
-		char *end;
-		const unsigned long n = std::strtoul(at, &end, 10);
+	do {
+		std::uint64_t n;
 
-		if (end == at || n == 0 || n > 1024 || (*end && *end != ','))
+		comma = value.find(',', at);
+		if (!option_number(value.substr(at, comma - at).c_str(), 1024, &n))
 			usage("--threads=" + value);
 		threads.push_back(static_cast<unsigned int>(n));
-		if (!*end)
-			return threads;
-		at = end + 1;
-	}
+		at = comma + 1;
+	} while (comma != std::string::npos);
+	return threads;
 }
 
 // Takes our own options, and those of Google Benchmark's that concern files
@@ -216,14 +216,14 @@ Options parse_options(int *argc, char **argv)
 		if (arg == "--benchmark_list_tests" || arg == "--benchmark_list_tests=true") {
 			o.list = true;
 		} else if (take(arg, "--streams", &value)) {
-			o.streams = std::strtoull(value.c_str(), nullptr, 10);
-			if (o.streams == 0)
+			if (!option_number(value.c_str(), 1ul << 30, &o.streams))
 				usage(arg);
 		} else if (take(arg, "--threads", &value)) {
 			o.threads = parse_threads(value);
 		} else {
-			if (take(arg, "--benchmark_min_time", &value))
-				o.min_time = std::strtod(value.c_str(), nullptr);
+			if (take(arg, "--benchmark_min_time", &value) &&
+			    !option_positive(value.c_str(), 1e6, &o.min_time))
+				usage(arg);
 			argv[kept++] = argv[i];
 		}
 	}

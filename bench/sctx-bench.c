@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One case, once, as a plain program: for hyperfine, perf, callgrind, series. */
-#include <argp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,40 +9,10 @@
 
 #include "harness.h"
 #include "histogram.h"
+#include "options.h"
 #include "trace.h"
 
 #define SERIES_PERIOD_MS 20
-
-struct options {
-	struct bench_case c;
-	struct bench_limit limit;
-	uint64_t ops;
-	const char *trace;
-	const char *series;
-	bool latency;
-	bool frees;
-	bool json;
-};
-
-enum { OPT_CONTEXTS = 256, OPT_STREAMS, OPT_OPS, OPT_TRACE, OPT_SECONDS, OPT_JSON, OPT_LATENCY,
-       OPT_RATE, OPT_FREES, OPT_SERIES, OPT_LIST };
-
-static const struct argp_option option_list[] = {
-	{ "threads", 't', "T", 0, "threads (1)", 0 },
-	{ "contexts", OPT_CONTEXTS, "N", 0, "lookup_hot: contexts on the stream, 1 to 64 (4)", 0 },
-	{ "streams", OPT_STREAMS, "N", 0, "streams, where they are a parameter (1000000)", 0 },
-	{ "trace", OPT_TRACE, "FILE", 0, "replay: the recording", 0 },
-	{ "ops", OPT_OPS, "N", 0, "operations of each thread; of replay, passes", 0 },
-	{ "seconds", OPT_SECONDS, "S", 0, "or for how long (1)", 0 },
-	{ "latency", OPT_LATENCY, NULL, 0, "time each open by itself", 0 },
-	{ "rate", OPT_RATE, "R", 0, "R operations a second, all threads together, on a schedule: "
-	  "percentiles of the time from when each was due to its end", 0 },
-	{ "frees", OPT_FREES, NULL, 0, "open_cold: time from a close to the context's free", 0 },
-	{ "series", OPT_SERIES, "FILE", 0, "write memory and limbo every 20 ms to FILE", 0 },
-	{ "json", OPT_JSON, NULL, 0, "print one JSON object", 0 },
-	{ "list", OPT_LIST, NULL, 0, "list workloads and backends", 0 },
-	{ 0 },
-};
 
 /* Pairs of a workload and a backend. */
 static void list_unsupported(void)
@@ -77,114 +46,6 @@ static void list(void)
 	puts("not supported");
 	list_unsupported();
 }
-
-static uint64_t number(const char *arg, uint64_t max, struct argp_state *state)
-{
-	char *end;
-	unsigned long long value = strtoull(arg, &end, 10);
-
-	if (*arg < '0' || *arg > '9' || *end || value == 0 || value > max)
-		argp_error(state, "'%s' is not a number from 1 to %lu", arg, max);
-	return value;
-}
-
-static double positive(const char *arg, double max, struct argp_state *state)
-{
-	char *end;
-	double value = strtod(arg, &end);
-
-	if (end == arg || *end || !(value > 0 && value < max))
-		argp_error(state, "'%s' is not a positive number below %g", arg, max);
-	return value;
-}
-
-static void check_options(const struct options *o, struct argp_state *state)
-{
-	const struct workload_info *w = o->c.workload;
-
-	if (!bench_supports(o->c.backend, w))
-		argp_error(state, "%s cannot do %s", bench_backend_name(o->c.backend), w->name);
-	if (w->param == PARAM_TRACE && !o->trace)
-		argp_error(state, "%s needs --trace", w->name);
-	if (o->latency && !w->opens)
-		argp_error(state, "%s opens nothing to time", w->name);
-	if (o->frees && !w->samples)
-		argp_error(state, "%s frees nothing to time", w->name);
-	if (w->only_paced && o->limit.rate == 0)
-		argp_error(state, "%s needs --rate", w->name);
-	if (o->limit.rate > 0 && (o->limit.iterations || w->unloads))
-		argp_error(state, "--rate goes with --seconds");
-}
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct options *o = state->input;
-
-	switch (key) {
-	case 't':
-		o->c.threads = (unsigned int)number(arg, 1024, state);
-		break;
-	case OPT_CONTEXTS:
-		o->c.contexts = (unsigned int)number(arg, 64, state);
-		break;
-	case OPT_STREAMS:
-		o->c.streams = number(arg, 1ul << 30, state);
-		break;
-	case OPT_TRACE:
-		o->trace = arg;
-		break;
-	case OPT_OPS:
-		o->limit.iterations = number(arg, 1ul << 40, state);
-		break;
-	case OPT_SECONDS:
-		o->limit.seconds = positive(arg, 1e6, state);
-		break;
-	case OPT_LATENCY:
-		o->latency = true;
-		break;
-	case OPT_RATE:
-		o->limit.rate = positive(arg, 1e9, state);
-		break;
-	case OPT_FREES:
-		o->frees = true;
-		break;
-	case OPT_SERIES:
-		o->series = arg;
-		break;
-	case OPT_JSON:
-		o->json = true;
-		break;
-	case OPT_LIST:
-		list();
-		exit(0);
-	case ARGP_KEY_ARG:
-		if (state->arg_num == 0)
-			o->c.workload = bench_workload_find(arg);
-		else if (state->arg_num == 1)
-			o->c.backend = bench_backend_find(arg);
-		else
-			argp_usage(state);
-		if (state->arg_num == 0 ? !o->c.workload : !o->c.backend)
-			argp_error(state, "no %s named '%s' (see --list)",
-				   state->arg_num == 0 ? "workload" : "backend", arg);
-		break;
-	case ARGP_KEY_END:
-		if (state->arg_num < 2)
-			argp_usage(state);
-		check_options(o, state);
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = option_list,
-	.parser = parse,
-	.args_doc = "WORKLOAD BACKEND",
-	.doc = "Run one workload on one backend, and check what it did.",
-};
 
 /* ---------------------------------------------------------------- sampling */
 
@@ -368,15 +229,17 @@ int main(int argc, char **argv)
 {
 	static struct histogram opens, paced, frees;
 	static struct trace trace;
-	struct options o = { .c = { .threads = 1, .contexts = 4, .streams = 1000000 } };
+	struct options o;
 	struct bench_result result;
 	char name[256];
 
 	bench_init();
-	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
+	if (options_parse(argc, argv, 0, &o))
 		return 1;
-	if (!o.limit.iterations && o.limit.seconds == 0)
-		o.limit.seconds = 1;
+	if (o.list) {
+		list();
+		return 0;
+	}
 	if (o.trace && o.c.workload->param == PARAM_TRACE)
 		load_trace(&o, &trace);
 	struct bench_probe probe = {

@@ -465,7 +465,9 @@ SCTX_API int sctx_delete(struct sctx_stream *stream, const void *owner, const vo
 /*
  * Create an empty table from stream ids to open streams.  It grows by itself,
  * shared among its writers, and does not shrink.
- * Errors: -ENOMEM, or what getrandom(2) failed with.
+ * Errors: -ENOMEM; -EOVERFLOW, the allocator's addresses need more than 48
+ * bits (pointers with a tag in their upper byte do); or what getrandom(2)
+ * failed with.
  * Progress: blocks (briefly).
  */
 SCTX_API int sctx_registry_create(struct sctx_registry **registry);
@@ -484,9 +486,10 @@ SCTX_API int sctx_registry_destroy(struct sctx_registry *registry);
 /*
  * Find the stream named @id, or create it, and take an open reference on it
  * for the caller: *@stream stays valid until the caller's sctx_close().
- * Errors: -ENOENT, not open and SCTX_OPEN_EXISTING; -ENOMEM; -EMFILE, 2^30
- * open references; -EAGAIN as for sctx_insert(), also with SCTX_OPEN_NOWAIT;
- * what the attach of an owner with SCTX_OWNER_REQUIRED failed with.
+ * Errors: -ENOENT, not open and SCTX_OPEN_EXISTING; -ENOMEM, also for memory
+ * at an address of more than 48 bits; -EMFILE, 2^30 open references; -EAGAIN
+ * as for sctx_insert(), also with SCTX_OPEN_NOWAIT; what the attach of an
+ * owner with SCTX_OWNER_REQUIRED failed with.
  * Progress: stream exists: lock-free; else bucket lock, and at the limbo
  * limit blocks until below it.  In section, in callback: yes, with -EAGAIN
  * instead of waiting.

@@ -96,7 +96,9 @@ static void context_drop(struct sctx_context *ctx)
 		return;
 	}
 	sctx__store(&ctx->in_limbo, 0);
+	sctx__probe2(callback, ctx, ctx->free_callback);
 	ctx->free_callback(ctx);
+	sctx__probe1(callback_done, ctx);
 }
 
 /* By the time that a lane's turn comes again, its next context is fetched. */

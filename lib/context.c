@@ -53,7 +53,7 @@ struct sctx_context *sctx_ref(struct sctx_context *ctx)
 	return ctx;
 }
 
-int sctx_put(struct sctx_context *ctx)
+static int put(struct sctx_context *ctx)
 {
 	int error;
 
@@ -65,6 +65,12 @@ int sctx_put(struct sctx_context *ctx)
 	error = sctx__put_inside(ctx);
 	sctx__update_end();
 	return error;
+}
+
+int sctx_put(struct sctx_context *ctx)
+{
+	sctx__debug_enter();
+	return put(ctx);
 }
 
 /*
@@ -85,12 +91,13 @@ static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, u
 	uint8_t links;
 
 	if (sctx__load(&ctx->in_limbo))
-		return sctx__misuse(-EBADF, "insert of a context that was put", ctx);
+		return sctx__misuse_context(-EBADF, "insert of a context that was put", ctx);
 	/* Pairs with the acquire in sctx_detach(), as the compare-and-swap does. */
 	if (alone && !sctx__load(&ctx->links))
 		sctx__store_release(&ctx->stream, stream);
 	else if (!sctx__cas_acq_rel(&ctx->stream, &nowhere, stream))
-		return sctx__misuse(-EBUSY, "insert of a context that hangs on a stream", ctx);
+		return sctx__misuse_context(-EBUSY, "insert of a context that hangs on a stream",
+					    ctx);
 	/* Pairs with the acquires of who hands the last reference to limbo. */
 	links = sctx__load(&ctx->links);
 	sctx__store_release(&ctx->links, links == UINT8_MAX - 1 ? 1 : links + 1);
@@ -138,10 +145,11 @@ int sctx_put_many(size_t n, struct sctx_context *const *ctx)
 {
 	int first = 0;
 
+	sctx__debug_enter();
 	if (n && !ctx)
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++) {
-		int error = ctx[i] ? sctx_put(ctx[i]) : 0;
+		int error = ctx[i] ? put(ctx[i]) : 0;
 
 		if (!first)
 			first = error;
@@ -268,6 +276,8 @@ static void spare_free(struct insertion *ins)
 /* Count, and tell the owner of what was replaced. */
 static void insert_done(struct insertion *ins)
 {
+	sctx__debug_did(ins->ctx, "inserted");
+	sctx__probe2(insert, ins->stream, ins->ctx);
 	sctx__count(SCTX__INSERTS, 1);
 	if (!ins->found)
 		return;
@@ -336,13 +346,14 @@ static void hand_out(struct sctx_context **out, struct sctx_context *found)
 	if (out)
 		*out = found;
 	else if (found)
-		sctx_put(found);
+		put(found);
 }
 
 int sctx_insert(struct sctx_stream *stream, struct sctx_context *ctx)
 {
 	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = INSERT, .ours = 1 };
 
+	sctx__debug_enter();
 	return insert(&ins);
 }
 
@@ -354,6 +365,7 @@ int sctx_insert_unique(struct sctx_stream *stream, struct sctx_context *ctx,
 	};
 	int error = insert(&ins);
 
+	sctx__debug_enter();
 	hand_out(existing, ins.found);
 	sctx__debug_took(existing ? *existing : NULL);
 	return error;
@@ -364,6 +376,7 @@ int sctx_replace(struct sctx_stream *stream, struct sctx_context *ctx, struct sc
 	struct insertion ins = { .stream = stream, .ctx = ctx, .mode = REPLACE, .ours = 1 };
 	int error = insert(&ins);
 
+	sctx__debug_enter();
 	hand_out(old, ins.found);
 	sctx__debug_took(old ? *old : NULL);
 	return error;
@@ -390,8 +403,8 @@ static int insert_created(struct sctx_stream *stream, struct sctx_context *creat
 		*ctx = created;
 		return 0;
 	}
-	sctx_put(created);
-	sctx_put(created);
+	put(created);
+	put(created);
 	*ctx = ins.found;
 	if (ins.error == -EEXIST)
 		return ins.found ? 0 : -EMFILE;
@@ -414,7 +427,7 @@ static int get_or_create_slow(struct sctx_stream *stream, const void *owner, con
 	if (sctx__load(&created->stream))
 		return -EBUSY;
 	if (created->owner != owner || created->instance != instance) {
-		sctx_put(created);
+		put(created);
 		return -EINVAL;
 	}
 	return insert_created(stream, created, ctx);
@@ -425,6 +438,7 @@ int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void
 {
 	int error = 0;
 
+	sctx__debug_enter();
 	if (!ctx)
 		return -EINVAL;
 	*ctx = NULL;
@@ -493,6 +507,7 @@ int sctx_delete(struct sctx_stream *stream, const void *owner, const void *insta
 {
 	struct sctx_context *ctx;
 
+	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
 	sctx__update_begin();
@@ -551,6 +566,7 @@ int sctx_detach(struct sctx_context *ctx)
 	struct sctx_stream *stream;
 	bool unlinked = false;
 
+	sctx__debug_enter();
 	if (!ctx)
 		return -EINVAL;
 	sctx__update_begin();

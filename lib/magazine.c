@@ -6,6 +6,7 @@
 #include "magazine.h"
 
 #include "pool.h"
+#include "quarantine.h"
 
 /*
  * 8 MiB of nodes a thread: what it may close during one slow grace period of
@@ -19,6 +20,31 @@ static struct sctx__node *node_of(struct sctx_stream *stream)
 	return (struct sctx__node *)((char *)stream - offsetof(struct sctx__node, stream));
 }
 
+/* A node in a magazine, after its grace period: all of it but the link is nobody's. */
+static void node_rest(struct sctx_stream *stream)
+{
+	struct sctx__node *node = node_of(stream);
+
+	sctx__poison(node, offsetof(struct sctx__node, stream.next));
+	sctx__poison(&stream->next + 1, (size_t)((char *)(node + 1) - (char *)(&stream->next + 1)));
+}
+
+static void node_wake(struct sctx_stream *stream)
+{
+	sctx__unpoison(node_of(stream), sizeof(struct sctx__node));
+}
+
+/* Memory that no slot can name is as good as none. */
+static struct sctx__node *node_new(void)
+{
+	struct sctx__node *node = sctx__pool_alloc(sizeof(*node));
+
+	if (sctx__slot_can_name(node))
+		return node;
+	sctx__pool_free(node, sizeof(*node));
+	return NULL;
+}
+
 struct sctx__node *sctx__node_alloc(void)
 {
 	struct sctx__magazine *magazine = &sctx__thread_self()->magazine;
@@ -29,7 +55,8 @@ struct sctx__node *sctx__node_alloc(void)
 		magazine->loaded = sctx__exchange_acq_rel(&magazine->returned, NULL);
 	stream = magazine->loaded;
 	if (sctx__unlikely(!stream))
-		return sctx__pool_alloc(sizeof(struct sctx__node));
+		return node_new();
+	node_wake(stream);
 	magazine->loaded = stream->next;
 	if (magazine->loaded) {
 		/* The next one's two lines, for the next time. */
@@ -45,6 +72,7 @@ void sctx__node_free(struct sctx__node *node)
 
 	node->stream.next = magazine->loaded;
 	magazine->loaded = &node->stream;
+	node_rest(&node->stream);
 }
 
 void sctx__nodes_move(struct sctx__nodes *to, struct sctx__nodes *from)
@@ -85,6 +113,10 @@ static bool give(struct sctx__magazine *magazine, struct sctx__nodes *ripe)
 void sctx__magazine_turn(struct sctx__magazine *magazine, struct sctx__nodes *closed,
 			 struct sctx__nodes *surplus)
 {
+#ifdef SCTX_DEBUG
+	for (struct sctx_stream *s = magazine->waiting.head; s; s = s->next)
+		node_rest(s);
+#endif
 	if (!give(magazine, &magazine->waiting))
 		sctx__nodes_move(surplus, &magazine->waiting);
 	magazine->waiting = *closed;
@@ -99,6 +131,7 @@ void sctx__nodes_free(struct sctx__nodes *nodes)
 	for (; stream; stream = next) {
 		next = stream->next;
 		__builtin_prefetch(next);
+		node_wake(stream);
 		sctx__pool_free(node_of(stream), sizeof(struct sctx__node));
 	}
 	nodes->head = NULL;

@@ -14,6 +14,7 @@
 
 #include "counter.h"
 #include "debug.h"
+#include "probe.h"
 #include "track.h"
 
 #include <streamctx.h>
@@ -68,6 +69,7 @@ void sctx__owned_forget_slow(struct sctx_context *ctx);
  */
 static inline void sctx__owned_unlinked(struct sctx_context *ctx, struct sctx_stream *stream)
 {
+	sctx__probe2(remove, stream, ctx);
 	if (sctx__unlikely(sctx__load(&ctx->flags) & SCTX__OWNED))
 		sctx__owned_unlinked_slow(ctx, stream);
 }

@@ -7,13 +7,13 @@
 
 #include <inttypes.h>
 
-static void print_id(FILE *file, const struct sctx_id *id)
+void sctx__print_id(FILE *file, const struct sctx_id *id)
 {
 	fprintf(file, "%016" PRIx64 ":%016" PRIx64 "%016" PRIx64 ":%" PRIx64, id->volume,
 		id->file[1], id->file[0], id->stream);
 }
 
-static void print_owner(struct sctx__printer *p, const struct sctx_context *ctx)
+void sctx__print_owner(struct sctx__printer *p, const struct sctx_context *ctx)
 {
 	const struct sctx_owner *owner = ctx->owner;
 	char tag[5];
@@ -33,7 +33,7 @@ static int print_context(struct sctx_context *ctx, void *printer)
 {
 	struct sctx__printer *p = printer;
 
-	print_owner(p, ctx);
+	sctx__print_owner(p, ctx);
 	if (ctx->instance)
 		fprintf(p->file, "/%p", ctx->instance);
 	return 0;
@@ -43,7 +43,7 @@ static int print_stream(struct sctx_stream *stream, void *printer)
 {
 	struct sctx__printer *p = printer;
 
-	print_id(p->file, sctx_stream_id(stream));
+	sctx__print_id(p->file, sctx_stream_id(stream));
 	fprintf(p->file, " opens %" PRIu32, sctx__load(&stream->opens));
 	sctx_stream_for_each(stream, print_context, p);
 	fputc('\n', p->file);
@@ -68,7 +68,7 @@ static void print_leak(FILE *file, const struct sctx_leak *leak)
 		fprintf(file, " instance %p", leak->instance);
 	if (leak->has_id) {
 		fputs(" of stream ", file);
-		print_id(file, &leak->id);
+		sctx__print_id(file, &leak->id);
 	}
 	for (int i = 0; i < SCTX_LEAK_SITES && leak->taken_at[i]; i++)
 		fprintf(file, "%s%p", i ? ", " : " taken at ", leak->taken_at[i]);

@@ -21,6 +21,7 @@ struct rest {
 	void *memory;
 	size_t header;
 	size_t size;
+	uint32_t tag;
 };
 
 static struct {
@@ -76,17 +77,21 @@ static void let_go(const struct rest *rest, void (*release)(void *memory))
 {
 	unsigned char *fill = (unsigned char *)rest->memory + rest->header;
 
+	sctx__unpoison(fill, rest->size);
 	for (size_t i = 0; i < rest->size; i++)
 		if (fill[i] != FILL)
-			sctx__misuse(-EBADF, "memory written after it was freed", fill);
+			sctx__misuse_memory(-EBADF, "memory written after it was freed", fill,
+					    rest->tag);
 	release(rest->memory);
 }
 
-void sctx__quarantine_add(void *memory, size_t header, size_t size, void (*release)(void *memory))
+void sctx__quarantine_add(void *memory, size_t header, size_t size, uint32_t tag,
+			  void (*release)(void *memory))
 {
-	struct rest rest = { memory, header, size }, oldest;
+	struct rest rest = { memory, header, size, tag }, oldest;
 
 	memset((char *)memory + header, FILL, size);
+	sctx__poison((char *)memory + header, size);
 	while (!add(&rest, &oldest))
 		let_go(&oldest, release);
 }

@@ -26,6 +26,10 @@ void sctx__memb_read_lock_slow(void)
 
 void sctx__memb_read_unlock_slow(void)
 {
+	unsigned long once = urcu_memb_has_sys_membarrier ? URCU_GP_COUNT : 2 * URCU_GP_COUNT;
+
+	if ((*sctx__memb_counter() & URCU_GP_CTR_NEST_MASK) == once)
+		sctx__tsan_release(&urcu_memb_gp);
 	urcu_memb_read_unlock();
 	if (!urcu_memb_has_sys_membarrier)
 		urcu_memb_read_unlock();

@@ -214,6 +214,7 @@ static inline void sctx__rcu_unregister(void)
 static inline void sctx__rcu_synchronize(void)
 {
 	urcu_memb_synchronize_rcu();
+	sctx__tsan_acquire(&urcu_memb_gp);
 }
 
 static inline void sctx__rcu_online(void)
@@ -229,8 +230,8 @@ static inline void sctx__rcu_forget(void *reader)
 	cds_list_del(&((struct urcu_reader *)reader)->node);
 }
 
-/* A guess: whether the thread is in a section just now. */
-static inline bool sctx__rcu_inside(void *reader)
+/* A guess: whether the thread is in a section just now.  Its stores are liburcu's, plain. */
+static inline __attribute__((no_sanitize_thread)) bool sctx__rcu_inside(void *reader)
 {
 	return CMM_LOAD_SHARED(((struct urcu_reader *)reader)->ctr) & URCU_GP_CTR_NEST_MASK;
 }

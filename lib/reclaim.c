@@ -89,9 +89,12 @@ static void update_full(void)
 
 	if (full && !limbo_reaches(7)) {
 		sctx__store(&sctx__shared.full, 0);
+		sctx__probe0(limit_left);
 		pthread_cond_broadcast(&reclaimer.done);
 	} else if (!full && limbo_reaches(8)) {
 		sctx__store(&sctx__shared.full, 1);
+		sctx__probe2(limit_reached, sctx__load(&sctx__account.callbacks),
+			     sctx__load(&sctx__account.bytes));
 	}
 }
 
@@ -181,13 +184,16 @@ static void count_grace_period(uint64_t ns)
 /* Offline from here on: the callbacks that follow hold up nobody's grace period. */
 static void grace_period(void)
 {
-	uint64_t begin;
+	uint64_t begin, took;
 
 	sctx__rcu_offline();
 	wait_for_lull();
 	begin = now_ns();
+	sctx__probe0(grace_period);
 	sctx__synchronize();
-	count_grace_period(now_ns() - begin);
+	took = now_ns() - begin;
+	sctx__probe1(grace_period_done, took);
+	count_grace_period(took);
 }
 
 /* True if there was anything to do. */
@@ -336,11 +342,15 @@ void sctx__wake_reclaimer_slow(void)
 
 /* ------------------------------------------- cycles on threads of the host's */
 
-/* With the lock held: have the cycles to oneself.  False if the thread is to run them. */
+/*
+ * With the lock held: have the cycles to oneself.  False if the thread is to run them.  Who
+ * changes the mode comes first: there may always be someone who wants a cycle.
+ */
 static bool cycle_claim(void)
 {
 	while (reclaimer.mode != SCTX_RECLAIM_THREAD &&
-	       (reclaimer.cycling || reclaimer.running || sctx__load(&sctx__shared.forking)))
+	       (reclaimer.cycling || reclaimer.running || reclaimer.changing ||
+		sctx__load(&sctx__shared.forking)))
 		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_THREAD)
 		return false;
@@ -430,15 +440,19 @@ void sctx__reclaim_due_slow(void)
 	sctx__self.at_end &= ~SCTX__RECLAIM_DUE;
 	pthread_mutex_lock(&reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE && !reclaimer.cycling && !reclaimer.running &&
-	    !sctx__load(&sctx__shared.forking) && start_thread() == 0)
+	    !reclaimer.changing && !sctx__load(&sctx__shared.forking) && start_thread() == 0)
 		cycle_unlocked(SIZE_MAX, &ran);
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
-/* With the lock held.  An idle loop that polls costs no grace periods. */
+/*
+ * With the lock held.  An idle loop that polls costs no grace periods.  Who runs
+ * a cycle, the thread before it ends included, has the callbacks to itself.
+ */
 static bool anything_to_do(void)
 {
-	return reclaimer.cycling || sctx__callbacks_are_left() || !sctx__limbo_is_empty();
+	return reclaimer.cycling || reclaimer.running || sctx__callbacks_are_left() ||
+	       !sctx__limbo_is_empty();
 }
 
 int sctx_reclaim_poll(unsigned int max)

@@ -10,6 +10,7 @@
 #ifndef SCTX_RECLAIM_H
 #define SCTX_RECLAIM_H
 
+#include "probe.h"
 #include "thread.h"
 
 /*
@@ -91,6 +92,7 @@ static inline void sctx__retire_context(struct sctx_context *ctx)
 	size_t lane = limbo->callbacks % SCTX__LANES;
 
 	SCTX__STACK_PUSH(&limbo->context[lane], &limbo->last_context[lane], ctx);
+	sctx__probe3(retire, ctx, SCTX__KIND_CONTEXT, sizeof(*ctx));
 	sctx__limbo_added(limbo, sizeof(*ctx));
 }
 
@@ -100,6 +102,7 @@ static inline void sctx__retire_stream(struct sctx_stream *stream)
 	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
 
 	SCTX__STACK_PUSH(&limbo->stream, &limbo->last_stream, stream);
+	sctx__probe3(retire, stream, SCTX__KIND_STREAM, sizeof(*stream));
 	sctx__limbo_added(limbo, sizeof(*stream));
 }
 
@@ -110,6 +113,7 @@ static inline void sctx__retire_node(struct sctx_stream *stream, size_t bytes)
 
 	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);
 	limbo->nodes.count++;
+	sctx__probe3(retire, stream, SCTX__KIND_NODE, bytes);
 	sctx__limbo_added(limbo, bytes);
 }
 
@@ -119,6 +123,7 @@ static inline void sctx__retire_block(struct sctx__block *block, size_t bytes)
 	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
 
 	SCTX__STACK_PUSH(&limbo->block, &limbo->last_block, block);
+	sctx__probe3(retire, block, SCTX__KIND_BLOCK, bytes);
 	sctx__limbo_added(limbo, bytes);
 }
 

@@ -24,7 +24,9 @@
 static inline int sctx__put_last(struct sctx_context *ctx, uint8_t links)
 {
 	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
-		return sctx__misuse(-EBADF, "put of a context whose last reference was put", ctx);
+		return sctx__misuse_context(-EBADF, "put of a context whose last reference was put",
+					    ctx);
+	sctx__debug_did(ctx, "put");
 	sctx__owned_forget(ctx);
 	sctx__store(&ctx->in_limbo, sctx__in_limbo(links));
 	sctx__retire_context(ctx);
@@ -56,8 +58,8 @@ static inline int sctx__put_inside(struct sctx_context *ctx)
 		if (!stream)
 			return sctx__put_last(ctx, links);
 		if (sctx__only_stream_holds(stream, ctx))
-			return sctx__misuse(-EBUSY, "put of a context that only its stream holds",
-					    ctx);
+			return sctx__misuse_context(
+				-EBUSY, "put of a context that only its stream holds", ctx);
 	}
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "debug.h"
 #include "magazine.h"
 #include "pool.h"
+#include "probe.h"
 #include "reclaim.h"
 
 #include <errno.h>
@@ -72,6 +73,10 @@ int sctx_registry_create(struct sctx_registry **out)
 	registry = sctx__pool_alloc(sizeof(*registry));
 	if (!registry)
 		return -ENOMEM;
+	if (!sctx__slot_can_name(registry)) { /* nor streams, then */
+		sctx__pool_free(registry, sizeof(*registry));
+		return -EOVERFLOW;
+	}
 	memset(registry, 0, sizeof(*registry));
 	do
 		got = getrandom(&registry->seed, sizeof(registry->seed), 0);
@@ -194,8 +199,12 @@ static int open_new(struct sctx_registry *registry, struct sctx__node *node, boo
 	sctx__update_end();
 	if (error || opened != node)
 		node_drop(node, attached);
-	if (!error)
+	else
+		sctx__probe2(create, &opened->stream, &opened->id);
+	if (!error) {
 		*stream = &opened->stream;
+		sctx__probe2(open, *stream, &opened->id);
+	}
 	return error;
 }
 
@@ -233,15 +242,6 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 
 #define OPEN_FLAGS (SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT)
 
-/* The stream was not there, or its last close was under way. */
-static int open_missing(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash,
-			unsigned int flags, struct sctx_stream **stream)
-{
-	if (flags & SCTX_OPEN_EXISTING)
-		return -ENOENT;
-	return open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
-}
-
 int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
 	      struct sctx_stream **stream)
 {
@@ -265,8 +265,11 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 	if (sctx__likely(!error)) {
 		sctx__count(SCTX__OPENS, 1);
 		*stream = &node->stream;
+		sctx__probe2(open, *stream, &node->id);
 	} else if (error == -ESTALE) {
-		error = open_missing(registry, id, hash, flags, stream);
+		error = flags & SCTX_OPEN_EXISTING
+				? -ENOENT
+				: open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
 	}
 	return error;
 }
@@ -300,6 +303,7 @@ static void open_present(struct sctx_registry *registry, const struct sctx_id *i
 		if (error[i])
 			continue;
 		stream[i] = &node->stream;
+		sctx__probe2(open, stream[i], &node->id);
 		opens++;
 	}
 	sctx__rcu_read_unlock();
@@ -317,8 +321,9 @@ static int open_batch(struct sctx_registry *registry, const struct sctx_id *id, 
 		hash[i] = hash_id(registry, &id[i]);
 	open_present(registry, id, hash, error, stream, n);
 	for (unsigned int i = 0; i < n; i++) {
+		/* By itself; it may be there by now, opened by an earlier one of us. */
 		if (error[i] == -ESTALE)
-			error[i] = open_missing(registry, &id[i], hash[i], flags, &stream[i]);
+			error[i] = sctx_open(registry, &id[i], flags, &stream[i]);
 		if (!first)
 			first = error[i];
 	}
@@ -381,6 +386,7 @@ static bool close_last(struct sctx__node *node)
 	/* The acquire pairs with the release of the other closes. */
 	last = sctx__cas_acq_rel(&node->stream.opens, &one, DEAD);
 	if (last) {
+		sctx__probe2(close, &node->stream, 1);
 		sctx__table_remove(&place, node);
 		sctx__stream_teardown(&node->stream, SCTX__RETIRED);
 		sctx__retire_node(&node->stream, sizeof(*node));
@@ -398,6 +404,7 @@ int sctx_close(struct sctx_stream *stream)
 {
 	uint32_t opens;
 
+	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
 	if (!(sctx__load(&stream->state) & SCTX__MANAGED))
@@ -405,13 +412,14 @@ int sctx_close(struct sctx_stream *stream)
 	opens = sctx__load(&stream->opens);
 	for (;;) {
 		if (opens == 0 || opens & DEAD)
-			return sctx__misuse(-EBADF, "stream closed too often", stream);
+			return sctx__misuse_stream(-EBADF, "stream closed too often", stream);
 		if (opens == 1) {
 			if (close_last(node_of(stream)))
 				return 0;
 			opens = sctx__load(&stream->opens);
 		} else if (sctx__cas_acq_rel(&stream->opens, &opens, opens - 1)) {
 			/* The release pairs with the acquire in close_last(). */
+			sctx__probe2(close, stream, opens);
 			sctx__count(SCTX__CLOSES, 1);
 			return 0;
 		}

@@ -95,6 +95,7 @@ static int teardown(struct sctx_stream *stream, uint32_t also, struct report *re
 
 	sctx__store_release(&stream->list, 0);
 	stream_unlock(stream, (state & ~(SCTX__READY | SCTX__TRACKED)) | SCTX__TORN | also);
+	sctx__probe2(teardown, stream, all.count);
 
 	if (report)
 		report_all(report, all);
@@ -103,7 +104,9 @@ static int teardown(struct sctx_stream *stream, uint32_t also, struct report *re
 	if (state & SCTX__TRACKED)
 		sctx__untrack(stream);
 	if (state & also)
-		return sctx__misuse(-EALREADY, "stream retired twice", stream);
+		return sctx__misuse_stream(-EALREADY, "stream retired twice", stream);
+	if (also)
+		sctx__debug_did(stream, state & SCTX__MANAGED ? "closed" : "retired");
 	return 0;
 }
 
@@ -112,13 +115,19 @@ int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also)
 	return teardown(stream, also, NULL);
 }
 
-int sctx_teardown(struct sctx_stream *stream)
+static void teardown_now(struct sctx_stream *stream)
 {
-	if (!stream)
-		return -EINVAL;
 	sctx__update_begin();
 	sctx__stream_teardown(stream, 0);
 	sctx__update_end();
+}
+
+int sctx_teardown(struct sctx_stream *stream)
+{
+	sctx__debug_enter();
+	if (!stream)
+		return -EINVAL;
+	teardown_now(stream);
 	return 0;
 }
 
@@ -127,6 +136,7 @@ int sctx_teardown_report(struct sctx_stream *stream,
 {
 	struct report report = { .fn = fn, .arg = arg };
 
+	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
 	sctx__update_begin();
@@ -137,11 +147,12 @@ int sctx_teardown_report(struct sctx_stream *stream,
 
 int sctx_teardown_sync(struct sctx_stream *stream)
 {
+	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
 	if (sctx__must_not_wait())
 		return -EDEADLK;
-	sctx_teardown(stream);
+	teardown_now(stream);
 	return sctx_barrier();
 }
 
@@ -153,6 +164,7 @@ int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_s
 {
 	int error;
 
+	sctx__debug_enter();
 	if (!stream || !free_fn)
 		return -EINVAL;
 	if (sctx__load(&stream->state) & SCTX__MANAGED)

@@ -176,9 +176,6 @@ static int place_slot(struct sctx__place *place, uintptr_t slot)
 
 int sctx__table_insert(struct sctx__place *place, struct sctx__node *node)
 {
-	/* 57-bit addresses are handed out only on request; do not trust that. */
-	if ((uintptr_t)node >> SCTX__TAG_SHIFT)
-		return -ENOMEM;
 	return place_slot(place, slot_make(node));
 }
 

@@ -56,6 +56,18 @@ struct sctx__bucket {
 #define SCTX__CHAIN_FLAGS ((uintptr_t)63)
 #define SCTX__TAG_SHIFT   48
 
+_Static_assert(UINTPTR_MAX == UINT64_MAX, "a slot is 16 bits and 48 of an address");
+
+/*
+ * Whether a slot can name what is at @address.  A kernel with 57-bit addresses
+ * (x86-64) or 52-bit ones (arm64) hands those above 2^47 and 2^48 out only on
+ * request, but an allocator may ask; and tagged pointers have their tag above.
+ */
+static inline bool sctx__slot_can_name(const void *address)
+{
+	return !((uintptr_t)address >> SCTX__TAG_SHIFT);
+}
+
 struct sctx__table {
 	size_t mask; /* buckets - 1 */
 	struct sctx__bucket *bucket;

@@ -265,6 +265,7 @@ void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag)
 	struct block *block;
 	struct tag *account;
 
+	sctx__debug_enter();
 	if ((pool != SCTX_POOL_PAGED && pool != SCTX_POOL_LOCKED) || tag == 0) {
 		errno = EINVAL;
 		return NULL;
@@ -280,6 +281,7 @@ void *sctx_alloc(enum sctx_pool pool, size_t size, uint32_t tag)
 		return NULL;
 	}
 	*block = (struct block){ size, tag, live_block(pool) };
+	sctx__debug_did(block + 1, "allocated");
 	count(account, (int64_t)size, 1);
 	sctx__rcu_quiescent(sctx__self.reader);
 	return block + 1;
@@ -291,21 +293,27 @@ int sctx_free(void *memory, uint32_t tag)
 	struct tag *account;
 	uint32_t check, unused;
 
+	sctx__debug_enter();
 	if (!memory)
 		return 0;
 	if ((uintptr_t)memory % sizeof(*block))
-		return sctx__misuse(-EINVAL, "free of what sctx_alloc() cannot return", memory);
+		return sctx__misuse_memory(-EINVAL, "free of what sctx_alloc() cannot return",
+					   memory, 0);
 	block = (struct block *)memory - 1;
 	check = sctx__load(&block->check);
 	if ((check & STATE) != LIVE)
-		return sctx__misuse(-EBADF, "free of memory that is not allocated", memory);
+		return sctx__misuse_memory(-EBADF, "free of memory that is not allocated", memory,
+					   block->tag);
 	account = tag_find(block->tag, &unused);
 	if ((tag && block->tag != tag) || !account)
-		return sctx__misuse(-EINVAL, "free with another tag than at allocation", memory);
+		return sctx__misuse_memory(-EINVAL, "free with another tag than at allocation",
+					   memory, block->tag);
 	if (!block_claim(block, check))
-		return sctx__misuse(-EBADF, "free by two threads at once", memory);
+		return sctx__misuse_memory(-EBADF, "free by two threads at once", memory,
+					   block->tag);
+	sctx__debug_did(memory, "freed");
 	count(account, -(int64_t)block->size, -1);
 	sctx__rcu_quiescent(sctx__self.reader);
-	sctx__quarantine_add(block, sizeof(*block), block->size, block_free);
+	sctx__quarantine_add(block, sizeof(*block), block->size, block->tag, block_free);
 	return 0;
 }

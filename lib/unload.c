@@ -97,6 +97,7 @@ int sctx_owner_unregister(struct sctx_owner *owner, struct sctx_leaks *leaks)
 {
 	int error;
 
+	sctx__debug_enter();
 	if (!owner || (leaks && leaks->size != sizeof(*leaks)))
 		return -EINVAL;
 	if (leaks) {

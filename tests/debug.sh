@@ -13,72 +13,177 @@ cat >$b/misuse.c <<'C'
 #include <stdlib.h>
 #include <streamctx.h>
 
+#define NOINLINE __attribute__((noinline))
+
 static const char owner;
+static struct sctx_registry *registry;
+static struct sctx_stream s, *opened;
+static struct sctx_context ctx, *owned;
+static volatile int result;
+
+static void lazy_free(struct sctx_stream *stream)
+{
+	(void)stream;
+}
+
+/* What is done first, and again; no tail calls. */
+NOINLINE void insert_first(struct sctx_stream *on, struct sctx_context *c)
+{
+	result = sctx_insert(on, c);
+}
+NOINLINE void insert_again(struct sctx_stream *on, struct sctx_context *c)
+{
+	result = sctx_insert(on, c);
+}
+NOINLINE void put_first(struct sctx_context *c)
+{
+	result = sctx_put(c);
+}
+NOINLINE void put_again(struct sctx_context *c)
+{
+	result = sctx_put(c);
+}
+NOINLINE void close_first(void)
+{
+	result = sctx_close(opened);
+}
+NOINLINE void close_again(void)
+{
+	result = sctx_close(opened);
+}
+NOINLINE void retire_first(void)
+{
+	result = sctx_stream_retire(&s, lazy_free);
+}
+NOINLINE void retire_again(void)
+{
+	result = sctx_stream_retire(&s, lazy_free);
+}
+NOINLINE void *allocate(enum sctx_pool pool)
+{
+	void *p = sctx_alloc(pool, 100, SCTX_TAG('B', 'u', 'f', ' '));
+
+	result = 0;
+	return p;
+}
+NOINLINE void free_first(void *p, uint32_t tag)
+{
+	result = sctx_free(p, tag);
+}
+NOINLINE void free_again(void *p, uint32_t tag)
+{
+	result = sctx_free(p, tag);
+}
 
 int main(int argc, char **argv)
 {
-	struct sctx_registry *registry;
-	struct sctx_stream s, *opened;
-	struct sctx_context ctx;
+	const uint32_t tag = SCTX_TAG('B', 'u', 'f', ' ');
+	const struct sctx_owner_ops ops = { .size = sizeof(ops), .name = "spy",
+					    .tag = SCTX_TAG('S', 'p', 'y', ' ') };
 	struct sctx_id id = { 1, { 2, 3 }, 4 };
 	enum sctx_pool pool = argc > 2 ? SCTX_POOL_LOCKED : SCTX_POOL_PAGED;
-	char *p = sctx_alloc(pool, 100, 'a');
+	char *p = allocate(pool);
+	struct sctx_owner *spy;
 
 	sctx_stream_init(&s);
 	sctx_context_init(&ctx, &owner, NULL, SCTX_NO_FREE);
-	if (sctx_insert(&s, &ctx) || sctx_registry_create(&registry) ||
-	    sctx_open(registry, &id, 0, &opened))
+	if (sctx_registry_create(&registry) || sctx_open(registry, &id, 0, &opened) ||
+	    sctx_owner_register(registry, &ops, &spy) ||
+	    sctx_context_alloc(spy, &owner, 0, &owned))
 		return 1;
+	insert_first(&s, &ctx);
+	insert_first(opened, owned);
 	switch (atoi(argv[1])) {
 	case 1:
-		return sctx_insert(&s, &ctx);
+		insert_again(&s, &ctx);
+		return 0;
 	case 2:
-		return sctx_put(&ctx);
+		put_again(&ctx);
+		return 0;
 	case 3:
 		sctx_read_lock();
-		sctx_close(opened);
-		return sctx_close(opened);
+		close_first();
+		close_again();
+		return 0;
 	case 4:
-		return sctx_free(p, 'b');
+		free_again(p, 'b');
+		return 0;
 	case 5:
-		sctx_free(p, 'a');
+		free_first(p, tag);
 		/* What is freed and allocated meanwhile does not hide it. */
 		for (int i = 0; i < 200; i++)
-			sctx_free(sctx_alloc(pool, 100, 'a'), 'a');
-		return sctx_free(p, 'a');
+			sctx_free(allocate(pool), tag);
+		free_again(p, tag);
+		return 0;
 	case 6:
-		sctx_free(p, 'a');
+		free_first(p, tag);
 		p[99] = 1;
 		for (int i = 0; i < 300; i++)
-			sctx_free(sctx_alloc(pool, 100, 'a'), 'a');
+			sctx_free(allocate(pool), tag);
 		return 0;
 	case 7: /* nothing wrong */
 		for (int i = 0; i < 1000; i++)
 			sctx_free(sctx_alloc(pool, i * 100, 'a'), 'a');
-		return sctx_free(p, 'a');
+		return sctx_free(p, tag);
+	case 8:
+		insert_again(&s, owned);
+		return 0;
+	case 9:
+		sctx_read_lock();
+		sctx_ref(&ctx);
+		sctx_detach(&ctx);
+		put_first(&ctx);
+		put_again(&ctx);
+		return 0;
+	case 10:
+		retire_first();
+		retire_again();
+		return 0;
+	case 11:
+		sctx_read_lock();
+		sctx_ref(&ctx);
+		sctx_detach(&ctx);
+		put_first(&ctx);
+		insert_again(&s, &ctx);
+		return 0;
 	default:
-		return sctx_close(opened) || sctx_teardown_sync(&s);
+		sctx_free(p, tag);
+		return sctx_close(opened) || sctx_teardown_sync(&s) ||
+		       sctx_owner_unregister(spy, NULL) || sctx_registry_destroy(registry) ||
+		       sctx_barrier();
 	}
 }
 C
-$cc -Iinclude $b/misuse.c -o $b/misuse $b/libstreamctx.a -lurcu-memb -pthread
+$cc -Iinclude -rdynamic $b/misuse.c -o $b/misuse $b/libstreamctx.a -lurcu-memb -pthread
 
-# expect "CASE [locked]" MESSAGE
+# expect "CASE [locked]" TEXT...: each stands in the report
 expect() {
+	misuse=$1
 	status=0
-	text=$($b/misuse $1 2>&1) || status=$?
-	echo "case $1: status $status: $text"
+	text=$($b/misuse $misuse 2>&1) || status=$?
+	echo "case $misuse: status $status: $text"
 	[ "$status" -eq 134 ] || exit 1
-	case $text in *"$2"*) ;; *) exit 1 ;; esac
+	shift
+	for part in "$@"; do
+		case $text in *"$part"*) ;; *) echo "not there: $part"; exit 1 ;; esac
+	done
 }
 
-expect 1 "insert of a context that hangs on a stream"
-expect 2 "put of a context that only its stream holds"
-expect 3 "stream closed too often"
+# Whose, on which stream, called from where, and where the other call was.
+id='id 0000000000000001:00000000000000030000000000000002:4'
+expect 1 "insert of a context that hangs on a stream: EBUSY" "(insert_again+" "inserted  $b/misuse(insert_first+"
+expect 2 "put of a context that only its stream holds: EBUSY" "(put_again+" "inserted  $b/misuse(insert_first+"
+expect 3 "stream closed too often: EBADF" "$id closed" "(close_again+" "closed    $b/misuse(close_first+"
+expect 8 "insert of a context that hangs on a stream" 'owner "spy"[Spy ] instance 0x' "$id opens 1" \
+	"(insert_again+" "(insert_first+"
+expect 9 "put of a context whose last reference was put: EBADF" "(put_again+" "put       $b/misuse(put_first+"
+expect 10 "stream retired twice: EALREADY" "(retire_again+" "retired   $b/misuse(retire_first+"
+expect 11 "insert of a context that was put: EBADF" "(insert_again+" "put       $b/misuse(put_first+"
 for pool in "" locked; do
-	expect "4 $pool" "free with another tag than at allocation"
-	expect "5 $pool" "free of memory that is not allocated"
-	expect "6 $pool" "memory written after it was freed"
+	expect "4 $pool" "free with another tag than at allocation: EINVAL" "tag [Buf ]" "(free_again+" \
+		"allocated $b/misuse(allocate+"
+	expect "5 $pool" "free of memory that is not allocated" "(free_again+" "freed     $b/misuse(free_first+"
+	expect "6 $pool" "memory written after it was freed" "tag [Buf ]" "freed     $b/misuse(free_first+"
 	$b/misuse 7 $pool
 done
 $b/misuse 0
@@ -127,3 +232,79 @@ int main(void)
 C
 $cc -Iinclude -rdynamic -pthread $b/leak.c $b/libstreamctx.a -lurcu-memb -ldl -o $b/leak
 $b/leak || { echo "leak: exit status $?"; exit 1; }
+
+# AddressSanitizer and Valgrind see the use of what was freed, though the
+# library keeps the memory: streams for the next opens, blocks in quarantine.
+cat >$b/stale.c <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <streamctx.h>
+
+#define N 200
+
+int main(int argc, char **argv)
+{
+	const struct sctx_owner_ops ops = { .size = sizeof(ops), .name = "spy", .tag = 's' };
+	int misuse = argc > 1 ? atoi(argv[1]) : 0, rest = 0;
+	char *p = sctx_alloc(SCTX_POOL_PAGED, 100, 'a');
+	struct sctx_stream *stream[N];
+	struct sctx_registry *registry;
+	struct sctx_owner *spy;
+	struct sctx_context *ctx;
+
+	if (sctx_registry_create(&registry) || sctx_owner_register(registry, &ops, &spy) ||
+	    sctx_context_alloc(spy, NULL, 0, &ctx) || sctx_put(ctx))
+		return 1;
+	for (uint64_t round = 0; round < 3; round++) { /* each uses memory of the one before */
+		for (uint64_t i = 0; i < N; i++) {
+			struct sctx_id id = { round, { i, 0 }, 0 };
+
+			if (sctx_open(registry, &id, 0, &stream[i]))
+				return 1;
+		}
+		for (uint64_t i = 0; i < N; i++)
+			if (sctx_close(stream[i]))
+				return 1;
+		if (sctx_barrier() || sctx_barrier())
+			return 1;
+	}
+	p[99] = 1;
+	sctx_free(p, 'a');
+	if (misuse == 1)
+		rest = (int)stream[0]->opens;
+	if (misuse == 2)
+		rest = sctx_close(stream[0]);
+	if (misuse == 3)
+		rest = p[99];
+	if (misuse == 4)
+		rest = (int)ctx->refs;
+	printf("%d\n", rest);
+	if (sctx_owner_unregister(spy, NULL) || sctx_registry_destroy(registry) || sctx_barrier())
+		return 1;
+	return 0;
+}
+C
+
+# seen_by COMMAND...: run with each misuse
+seen_by() {
+	for misuse in 0 1 2 3 4; do
+		status=0
+		"$@" $misuse >$b/seen 2>&1 || status=$?
+		echo "$* $misuse: status $status: $(grep -E 'Invalid|ERROR:' $b/seen | head -1)"
+		if [ $misuse = 0 ]; then
+			[ $status = 0 ] || { cat $b/seen; exit 1; }
+		else
+			grep -qE 'Invalid read of size|use-after-poison' $b/seen || { cat $b/seen; exit 1; }
+		fi
+	done
+}
+if command -v valgrind >/dev/null && [ -e /usr/include/valgrind/memcheck.h ]; then
+	$cc -g -Iinclude $b/stale.c -o $b/stale $b/libstreamctx.a -lurcu-memb -pthread
+	seen_by valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 $b/stale
+else
+	echo "[  SKIPPED ] valgrind: not installed"
+fi
+[ -n "${SCTX_TEST_DEBUG_ASAN:-}" ] || exit 0
+make -s CC="$cc" DEBUG=1 B=$b/asan CFLAGS="-O1 -g -fsanitize=address" $b/asan/libstreamctx.a >/dev/null
+$cc -g -fsanitize=address -Iinclude $b/stale.c -o $b/asan/stale $b/asan/libstreamctx.a -lurcu-memb -pthread
+seen_by $b/asan/stale

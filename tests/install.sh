@@ -80,9 +80,10 @@ if [ -f lib/libstreamctx.map ]; then
 		sort -u >"$tmp/map"
 	same "the symbol map is the header's list" "$tmp/header" "$tmp/map"
 fi
-# No global name of the archive's that is not ours.
-nm -g --defined-only "$here/lib/libstreamctx.a" | awk 'NF == 3 { print $3 }' | grep -v '^sctx_' \
-	>"$tmp/foreign"
+# No global name of the archive's that is not ours, but for one that <sys/sdt.h>
+# has in every program with probes: hidden, and merged with others of the name.
+nm -g --defined-only "$here/lib/libstreamctx.a" | awk 'NF == 3 { print $3 }' |
+	grep -vxE 'sctx_.*|_\.stapsdt\.base' >"$tmp/foreign"
 check "the archive defines only sctx_ names" test ! -s "$tmp/foreign"
 
 # --------------------------------------------------------------- programs

@@ -26,13 +26,32 @@ set -x
 $cc -Wall -Wextra -Werror "$tmp/example.c" -o "$tmp/example" $(pkg-config --cflags --libs streamctx)
 LD_LIBRARY_PATH="$stage/here/lib" "$tmp/example"
 
-# What the README quotes of the examples stands there.
-python3 - README.md <<'EOF'
-import re, sys
+# What README and guides quote stands there, what they link is there, and what
+# they say to make can be made.
+make -pRrq : 2>/dev/null | sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' | sort -u >"$tmp/targets"
+python3 - "$tmp/targets" README.md include/GUIDES.md <<'EOF'
+import os, re, sys
 
-text = open(sys.argv[1], encoding="utf-8").read()
-quotes = re.findall(r"<!-- (tests/examples/\S+) -->\n```c\n(.*?)```", text, re.S)
-bad = [path for path, quote in quotes if quote not in open(path, encoding="utf-8").read()]
-print("quoted:", len(quotes), "examples", *["; not as in " + path for path in bad])
-sys.exit(1 if bad or len(quotes) < 6 else 0)
+bad, quoted = [], 0
+targets = open(sys.argv[1]).read().split()
+for page in sys.argv[2:]:
+    text = open(page, encoding="utf-8").read()
+    blocks = re.findall(r"(?:<!-- (\S+) -->\n)?```c\n(.*?)```", text, re.S)
+    for path, quote in blocks[page == "README.md":]:  # its first one was run above
+        quoted += 1
+        if not path or quote not in open(path, encoding="utf-8").read():
+            bad.append(f"{page} quotes what is not in {path}:\n{quote}")
+    anchors = {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-")
+               for line in re.findall(r"^#+ (.*)$", text, re.M)}
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        file, _, anchor = link.partition("#")
+        if not (file or anchor in anchors):
+            bad.append(f"{page} has no #{anchor}")
+        if file and "://" not in file and not os.path.exists(os.path.join(os.path.dirname(page), file)):
+            bad.append(f"{page} links {file}, which is not there")
+    for line in re.findall(r"(?:`|^    )make ([^`#\n]*)", text, re.M):
+        words = [w for w in re.sub(r"\w+=(\"[^\"]*\"|'[^']*'|\S*)", "", line).split()]
+        bad += [f"{page}: make {w}: no such target" for w in words if w not in targets]
+print(quoted, "quotes", *bad, sep="\n")
+sys.exit(1 if bad or quoted < 12 else 0)
 EOF

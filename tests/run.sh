@@ -20,7 +20,8 @@ run_one() # label logs program
 	log=$2/$name.log
 	mkdir -p "$(dirname "$log")"
 	begin=$(date +%s)
-	timeout -k 5 "${SCTX_TEST_TIMEOUT:-120}" "$3" >"$log" 2>&1 </dev/null
+	case $3 in *.sh) emulator= ;; *) emulator=${SCTX_TEST_EMULATOR:-} ;; esac
+	timeout -k 5 "${SCTX_TEST_TIMEOUT:-120}" $emulator "$3" >"$log" 2>&1 </dev/null
 	status=$?
 	took=$(($(date +%s) - begin))
 	echo "exit status $status after $took s" >>"$log"

@@ -43,16 +43,22 @@ void test_rc(int got, int want, const char *expr, const char *file, int line)
 
 static void readers_leave(void);
 
+static const struct CMUnitTest *running; /* its setup may have changed the state */
+
+static int set_up(void **state)
+{
+	running = *state;
+	return running->setup_func ? running->setup_func(state) : 0;
+}
+
 /* After each test: its own teardown, and what one that failed has left behind. */
 static int clean_up(void **state)
 {
-	const struct CMUnitTest *test = *state;
-
 	readers_leave();
 	for (unsigned int depth = 0; depth < 8 && sctx_synchronize() == -EDEADLK; depth++)
 		sctx_read_unlock();
 	set_limits(0, 0, 0);
-	return test->teardown_func ? test->teardown_func(state) : 0;
+	return running->teardown_func ? running->teardown_func(state) : 0;
 }
 
 int test_run(const struct CMUnitTest *tests, size_t n)
@@ -71,6 +77,7 @@ int test_run(const struct CMUnitTest *tests, size_t n)
 	CHECK(n <= ARRAY_SIZE(copy));
 	memcpy(copy, tests, n * sizeof(*tests));
 	for (size_t i = 0; i < n; i++) {
+		copy[i].setup_func = set_up;
 		copy[i].teardown_func = clean_up;
 		copy[i].initial_state = (void *)&tests[i];
 	}

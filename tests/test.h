@@ -60,6 +60,10 @@
 #define TEST_TSAN 0
 #endif
 
+/* Threads and memory of the process are the program's: no sanitizer's, no emulator's. */
+#define TEST_EMULATED (getenv("SCTX_TEST_EMULATOR") != NULL)
+#define TEST_ALONE    (!TEST_ASAN && !TEST_TSAN && !TEST_EMULATED)
+
 /* ------------------------------------------------------------- assertions */
 
 #define CHECK(cond)                                                         \

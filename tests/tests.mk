@@ -2,7 +2,6 @@
 #
 # make check        everything: four flavours, ASan and UBSan, with jemalloc
 # make check-unit   the default flavour, quick
-# make check-tsan   the c11 flavour under ThreadSanitizer
 # make check-long   the races again and again, longer: MINUTES=10; and once what is
 #                   too long for check, LONG_PARTS
 #
@@ -130,7 +129,6 @@ sub_make = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 test-programs-default: $(patsubst %,$(T)/%,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(T)/stage/done
 test-programs-flavour: $(SO) $(TEST_FLAVOUR:%=$(T)/%)
 test-programs-asan: $(patsubst %,$(T)/%,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
-test-programs-tsan: $(TEST_TSAN:%=$(T)/%)
 
 check-build-default: lib
 	@+$(sub_make) test-programs-default
@@ -138,8 +136,6 @@ check-build-flavours:
 	@+$(foreach f,$(FLAVOURS),$(sub_make) RCU=$(f) B=$(B)/$(f) test-programs-flavour &&) true
 check-build-asan:
 	@+$(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" test-programs-asan
-check-build-tsan:
-	@+$(sub_make) B=$(B)/tsan SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" test-programs-tsan
 
 test-logs:
 	@rm -rf $(LOGS) && mkdir -p $(LOGS)
@@ -158,8 +154,6 @@ run_inline = SCTX_TEST_MODE=inline SCTX_TEST_RCU=$(RCU) \
 run_asan = SCTX_TEST_RCU=$(RCU) UBSAN_OPTIONS=print_stacktrace=1 \
 	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0:$(SAN_HANDLERS) \
 	tests/run.sh run asan$(1) $(LOGS) $(2:%=$(B)/asan/tests/%)
-run_tsan = SCTX_TEST_RCU=c11 TSAN_OPTIONS=second_deadlock_stack=1:$(SAN_HANDLERS) \
-	tests/run.sh run tsan$(1) $(LOGS) $(2:%=$(B)/tsan/tests/%)
 # $(call run_flavour,LABEL'S END,PROGRAMS,FLAVOUR)
 run_flavour = SCTX_TEST_RCU=$(3) SCTX_TEST_SO=$(abspath $(B)/$(3)/libstreamctx.so) \
 	LD_LIBRARY_PATH=$(abspath $(B)/$(3)) \
@@ -183,10 +177,6 @@ $(CHECK_PARTS): %: check-build-% test-logs
 	@$(run_$*)
 	@tests/run.sh summary $(LOGS)
 
-check-tsan: check-build-tsan test-logs
-	@$(call run_tsan,,$(TEST_TSAN))
-	@tests/run.sh summary $(LOGS)
-
 # Round after round of the suites in turn, each longer than check's.
 check-long: check-build-default check-build-flavours check-build-asan check-build-tsan $(LONG_PARTS:%=check-build-%) test-logs
 	@$(foreach p,$(LONG_PARTS),$(run_$(p));)
@@ -196,15 +186,15 @@ check-long: check-build-default check-build-flavours check-build-asan check-buil
 	while more; do \
 		$(call run_default,.$$n,$(TEST_RACES)); \
 		more || break; $(call run_asan,.$$n,$(TEST_RACES)); \
-		more || break; $(call run_tsan,.$$n,$(filter $(TEST_TSAN),$(TEST_RACES))); \
+		$(foreach f,$(TSAN_FLAVOURS),more || break; $(call tsan_run,.$$n,$(f),$(filter $(TEST_TSAN),$(TEST_RACES)));) \
 		$(foreach f,$(FLAVOURS),more || break; $(call run_flavour,.$$n,$(TEST_RACES),$(f));) \
 		more || break; $(call run_jemalloc,.$$n,$(TEST_RACES)); \
 		n=$$((n + 1)); \
 	done
 	@tests/run.sh summary $(LOGS)
 
-.PHONY: $(CHECK_PARTS) $(CHECK_PARTS:%=check-build-%) check check-unit check-tsan check-long test-logs check-build-default check-build-flavours \
-	check-build-asan check-build-tsan test-programs-default test-programs-flavour \
-	test-programs-asan test-programs-tsan
+.PHONY: $(CHECK_PARTS) $(CHECK_PARTS:%=check-build-%) check check-unit check-long test-logs check-build-default check-build-flavours \
+	check-build-asan test-programs-default test-programs-flavour \
+	test-programs-asan
 
 -include $(patsubst %,$(T)/%.d,$(TEST_ALL) $(TEST_EXAMPLES) unit/fault_pool test module fsrtl/spy_filter fsrtl/mini_filter)

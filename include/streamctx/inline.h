@@ -30,6 +30,28 @@
 #define SCTX__FLAVOUR sctx__rcu_flavour_memb
 #endif
 
+/*
+ * ThreadSanitizer sees neither into liburcu nor membarrier(2).  It is told that
+ * what a section did happens before the end of the grace period that waited
+ * for it, and nothing more: a section that acquired would hide races.
+ */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define SCTX__TSAN
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define SCTX__TSAN
+#endif
+#ifdef SCTX__TSAN
+#include <sanitizer/tsan_interface.h>
+#define sctx__tsan_release(p) __tsan_release(p)
+#define sctx__tsan_acquire(p) __tsan_acquire(p)
+#else
+#define sctx__tsan_release(p) ((void)(p))
+#define sctx__tsan_acquire(p) ((void)(p))
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -171,6 +193,7 @@ SCTX__INLINE void sctx__rcu_read_unlock(void)
 		sctx__memb_read_unlock_slow();
 		return;
 	}
+	sctx__tsan_release(&urcu_memb_gp); /* pairs with sctx__rcu_synchronize()'s */
 	cmm_barrier();
 	CMM_STORE_SHARED(*ctr, SCTX__MEMB_READY);
 	cmm_barrier();

@@ -5,11 +5,11 @@
  * (A store that unlinks may be seen after the load of the phase that follows
  * it.  Without this, one grace period would do where there are two.)
  *
- * One store of an execution may be delayed, which counts as a preemption.  Its own thread goes on, and the
- * stores that follow are delayed behind it; loads and acquires are not.  Other
- * threads load what was there before, until the thread releases something with
- * an atomic operation or a mutex, or ends its section; or until another one
- * wants to write there.  C11 allows all of that, and more.
+ * One store of an execution may be delayed, which counts as a preemption.  Its own thread goes on,
+ * and the stores that follow are delayed behind it; loads and acquires are not.  Other threads load
+ * what was there before, until the thread releases something with an atomic operation or a mutex,
+ * or ends its section; or until another one wants to write there.  C11 allows all of that, and
+ * more.
  */
 #ifndef EXPLORE_DELAY_H
 #define EXPLORE_DELAY_H

@@ -17,12 +17,14 @@
  *   atomics.c, system.c, readers.c  what the library calls (seam.h, lib/rcu.h)
  *   memory.c   an allocator that knows what was freed (lib/pool.h)
  *   ledger.c   who holds which context, and what must hold of it
- *   ops.h, stream.c, registry.c  operations that scenarios are made of
- *   scenario.c a scenario's text to threads, start to finish
- *   main.c     the lists of scenarios, options, results
+ *   orders.c   whether some order of the operations gives what they gave
+ *   ops.h, stream_ops.c, ordered.c, slot.c, registry.c, owner.c  the operations
+ *              that programs are made of
+ *   program.c  a program's text to threads, start to finish
+ *   suites.c   the programs, run.c runs them, main.c has the options
  *
- * What it cannot see: interleavings here are sequentially consistent, so a
- * missing acquire, release or fence is not found (ThreadSanitizer's part, and
+ * What it cannot see: interleavings here are sequentially consistent (but for
+ * delay.h), so a missing acquire, release or fence is not found (ThreadSanitizer's part, and
  * the models').  Plain accesses are no points: that they are free of races is
  * ThreadSanitizer's to say, too.  Fork, exit, dlclose and liburcu are not in
  * it; grace periods are modelled as what they promise.
@@ -71,8 +73,8 @@ struct thread {
 	/* RCU. */
 	bool registered;
 	unsigned int nesting;
-	uint32_t section;             /* its number; 0: outside */
-	uint32_t waits[THREADS_MAX];  /* sections that its grace period waits for */
+	uint32_t section;            /* its number; 0: outside */
+	uint32_t waits[THREADS_MAX]; /* sections that its grace period waits for */
 };
 
 extern struct thread threads[THREADS_MAX];
@@ -94,10 +96,10 @@ void engine_point(const volatile void *address, bool write, const struct explore
 /* Threads that stand before an operation there learn that it was used. */
 void engine_meet(const volatile void *address, bool write);
 /* The same before use of what the explorer itself keeps, to judge by. */
-#define engine_judge(address, write)                                                       \
-	do {                                                                               \
-		static const struct explore_site judge_ = { __FILE__, __LINE__, #address };\
-		engine_point((address), (write), &judge_);                                 \
+#define engine_judge(address, write)                                                        \
+	do {                                                                                \
+		static const struct explore_site judge_ = { __FILE__, __LINE__, #address }; \
+		engine_point((address), (write), &judge_);                                  \
 	} while (0)
 /* Between two operations of a program: whoever may run goes on, at no cost. */
 void engine_pause(void);

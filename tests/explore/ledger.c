@@ -22,8 +22,8 @@ struct record {
 	bool called_back;
 	bool owned;
 	int linked;
-	bool perhaps; /* one time of them */
-	int detached; /* as its owner was told */
+	bool perhaps;           /* one time of them */
+	int detached;           /* as its owner was told */
 	struct sections put_in; /* open when the last reference was put */
 };
 

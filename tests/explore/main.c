@@ -7,8 +7,8 @@
  *   --bound=N     at most N preemptions (2)
  *   --max=N       give a program up after N schedules (none)
  *   --random      the programs that follow: at random, not all schedules
- *   --runs=N      random schedules for each random program (200), and a tenth
- *                 of those for a large one
+ *   --runs=N      random schedules for each random program (100), and ten
+ *                 times as many for each large one
  *   --programs=N  random programs (100)
  *   --seed=N      of the first of them (1)
  *   --jobs=N      programs explored at a time (as many as there are processors)
@@ -16,12 +16,13 @@
  *   --replay=S    one schedule, as a failure printed it; stops in a debugger
  *   --trace       print every step
  *   --quiet       no line for each program
+ *   EXPLORE_LONG  in the environment: --bound=3 --max=2000000 --runs=2000 --programs=2000
  *   --every       every step is a point, no schedule is given up: slow
  *   --behaviours  count what the threads saw, twice: with and without --every
  *
  * SUITE is pairs-stream, pairs-list, pairs-slot, pairs-registry,
- * pairs-owner, steps-list, triples, reclaim, modes, owners, large, random, or all (which it is by default); PROGRAM is
- * as in ops.h.  Fails at the first program that fails, and prints how to see
+ * pairs-owner, steps-list, triples, reclaim, modes, owners, large, random, or all (which it is by
+ * default); PROGRAM is as in ops.h.  Fails at the first program that fails, and prints how to see
  * that again.  engine.h says what this can see.
  */
 #include "behaviour.h"
@@ -68,20 +69,47 @@ static void parse_options(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1)
 		switch (c) {
-		case 'b': run_options.bound = atoi(optarg); break;
-		case 'm': run_options.max = atol(optarg); break;
-		case 'r': run_options.runs = atol(optarg); break;
-		case 'p': options.programs = atol(optarg); break;
-		case 's': options.seed = strtoul(optarg, NULL, 0); break;
-		case 'j': options.workers = atoi(optarg); break;
-		case 'l': options.list = true; break;
-		case 'a': options.random = true; break;
-		case 'R': options.replay = optarg; break;
-		case 't': trace_all = true; break;
-		case 'q': run_options.quiet = true; break;
-		case 'e': search_every = true; break;
-		case 'B': options.behaviours = true; break;
-		default: exit(2);
+		case 'b':
+			run_options.bound = atoi(optarg);
+			break;
+		case 'm':
+			run_options.max = atol(optarg);
+			break;
+		case 'r':
+			run_options.runs = atol(optarg);
+			break;
+		case 'p':
+			options.programs = atol(optarg);
+			break;
+		case 's':
+			options.seed = strtoul(optarg, NULL, 0);
+			break;
+		case 'j':
+			options.workers = atoi(optarg);
+			break;
+		case 'l':
+			options.list = true;
+			break;
+		case 'a':
+			options.random = true;
+			break;
+		case 'R':
+			options.replay = optarg;
+			break;
+		case 't':
+			trace_all = true;
+			break;
+		case 'q':
+			run_options.quiet = true;
+			break;
+		case 'e':
+			search_every = true;
+			break;
+		case 'B':
+			options.behaviours = true;
+			break;
+		default:
+			exit(2);
 		}
 }
 
@@ -133,6 +161,11 @@ int main(int argc, char **argv)
 {
 	int status;
 
+	if (getenv("EXPLORE_LONG")) {
+		run_options.bound = 3;
+		run_options.max = 2000000;
+		run_options.runs = options.programs = 2000;
+	}
 	parse_options(argc, argv);
 	if (options.workers < 1)
 		options.workers = (int)sysconf(_SC_NPROCESSORS_ONLN);

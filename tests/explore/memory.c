@@ -134,8 +134,8 @@ void memory_check(const volatile void *p, size_t size, const char *what)
 	b = block_of(p);
 	explore_check(b != blocks && block_of(last) == b && last < b->begin + b->size,
 		      "%s: %p of %zu bytes is in no block", what, (const void *)(uintptr_t)p, size);
-	explore_check(b->live, "%s: %s %p of %zu bytes was freed", what, b->what,
-		      (void *)b->begin, b->size);
+	explore_check(b->live, "%s: %s %p of %zu bytes was freed", what, b->what, (void *)b->begin,
+		      b->size);
 }
 
 void memory_check_leaks(void)
@@ -235,11 +235,11 @@ static void used(const volatile void *p, size_t size)
 	block_of(p)->used_at[current->id] = current->steps + 1;
 }
 
-#define DEFINE_ACCESS(name, size) \
-	void __tsan_##name(void *p);  \
-	void __tsan_##name(void *p)   \
-	{                             \
-		used(p, size);        \
+#define DEFINE_ACCESS(name, size)    \
+	void __tsan_##name(void *p); \
+	void __tsan_##name(void *p)  \
+	{                            \
+		used(p, size);       \
 	}
 
 DEFINE_ACCESS(read1, 1)

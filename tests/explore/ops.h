@@ -5,7 +5,7 @@
  *   KIND/START: OPERATION, OPERATION | OPERATION | reclaimer
  *
  * Threads stand between bars.  KIND says what they meet on and which
- * operations there are (stream.c, ordered.c, slot.c, registry.c, owner.c), START how
+ * operations there are (stream_ops.c, ordered.c, slot.c, registry.c, owner.c), START how
  * it looks before.
  * The reclaimer's thread runs when no other can, unless it is named:
  * "reclaimer" takes part and is awake, "sleeper" takes part and sleeps.  With
@@ -21,24 +21,25 @@
 #include "engine.h"
 
 /* What an operation does to what others may rely on; what it needs. */
-#define OP_UNLINKS   0x01u /* the context that hung may be gone */
-#define OP_REPLACES  0x02u /* another one may be in its place */
-#define OP_ADDS      0x04u /* a context, whether there is one or not */
-#define OP_HIDES     0x08u /* the stream refuses contexts, without an end */
-#define OP_ENDS      0x10u /* the stream ends, or is torn down */
-#define OP_FREES     0x20u /* its memory is freed: others look for it inside a section */
-#define OP_HOLDS     0x40u /* needs a reference on the context that hangs */
-#define OP_LOOSE     0x80u /* needs a reference on the context that hangs nowhere */
-#define OP_OPENED    0x100u /* needs an open reference */
-#define OP_ONCE      0x200u /* cannot meet itself */
-#define OP_STREAM    0x400u /* needs the stream that is open throughout */
-#define OP_KEEPS     0x800u /* has a reference on a context for a while */
-#define OP_LEAVES    0x1000u /* an owner unregisters */
-#define OP_MODES     0x2000u /* of reclaiming: not among the pairs */
-#define OP_MOVES     0x4000u /* hangs a context up that it did not make */
-#define OP_GUARD     0x8000u /* needs an owner that is good throughout */
-#define OP_REFERS    0x10000u /* takes references, or has them */
-#define OP_OTHER     0x20000u /* on where contexts are moved to: not among the pairs */
+#define OP_UNLINKS  0x01u    /* the context that hung may be gone */
+#define OP_REPLACES 0x02u    /* another one may be in its place */
+#define OP_ADDS     0x04u    /* a context, whether there is one or not */
+#define OP_HIDES    0x08u    /* the stream refuses contexts, without an end */
+#define OP_ENDS     0x10u    /* the stream ends, or is torn down */
+#define OP_FREES    0x20u    /* its memory is freed: others look for it inside a section */
+#define OP_HOLDS    0x40u    /* needs a reference on the context that hangs */
+#define OP_LOOSE    0x80u    /* needs a reference on the context that hangs nowhere */
+#define OP_OPENED   0x100u   /* needs an open reference */
+#define OP_ONCE     0x200u   /* cannot meet itself */
+#define OP_STREAM   0x400u   /* needs the stream that is open throughout */
+#define OP_KEEPS    0x800u   /* has a reference on a context for a while */
+#define OP_LEAVES   0x1000u  /* an owner unregisters */
+#define OP_MODES    0x2000u  /* of reclaiming: not among the pairs */
+#define OP_MOVES    0x4000u  /* hangs a context up that it did not make */
+#define OP_GUARD    0x8000u  /* needs an owner that is good throughout */
+#define OP_REFERS   0x10000u /* takes references, or has them */
+#define OP_LONG     0x40000u /* many steps: with one preemption less than the bound */
+#define OP_OTHER    0x20000u /* on where contexts are moved to: not among the pairs */
 
 struct op {
 	const char *name;

@@ -2,7 +2,7 @@
 /*
  * Operations on one stream whose list holds several contexts of one owner, with
  * different instances, and as many of another's as make it an array.  What
- * they give is judged as a whole (orders.h); stream.c asks for what each must
+ * they give is judged as a whole (orders.h); stream_ops.c asks for what each must
  * give by itself.  See ops.h.
  */
 #include "ops.h"

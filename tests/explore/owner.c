@@ -232,7 +232,8 @@ static void op_find(void)
 	stream = sctx_find(w.registry, &name_a);
 	if (stream)
 		ctx = sctx_lookup(stream, w.owner, NULL);
-	explore_check(!stream || stream != w.stream || ctx || w.leaving || program.flags & OP_UNLINKS,
+	explore_check(!stream || stream != w.stream || ctx || w.leaving ||
+			      program.flags & OP_UNLINKS,
 		      "a stream is found without its owner's context");
 	explore_check(!ctx || !was_left, "a context of an owner that has left");
 	if (ctx)
@@ -422,7 +423,8 @@ static void op_unregister(void)
 		return;
 	set(&w.gone);
 	explore_check(!w.inside, "a module has left, and a call of it is under way");
-	explore_check(!ledger_live(w.owner), "a module has left, and %d contexts of it are not freed",
+	explore_check(!ledger_live(w.owner),
+		      "a module has left, and %d contexts of it are not freed",
 		      ledger_live(w.owner));
 }
 

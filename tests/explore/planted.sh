@@ -7,6 +7,7 @@
 #   planted.sh all        as many at a time as there are processors
 #   planted.sh few        those of `make check`
 #   planted.sh NAME       one of them, with the failure's trace
+#   planted.sh            what EXPLORE_PLANTED says
 #
 # From make: EXPLORE_DIR (with explore and lib/*.o), EXPLORE_CC (compiler and
 # flags).  Each mistake is a sed script for one file; a script that changes
@@ -92,7 +93,7 @@ mistakes()
 			pairs-slot ;;
 	# ---- limbo
 	put-outside) # retiring without a section
-		plant context.c '/^int sctx_put/,/^}/{/sctx__update_/d}' \
+		plant context.c '/^static int put(/,/^}/{/sctx__update_/d}' \
 			'stream/one: remove | reclaimer' ;;
 	no-grace-period) # a cycle turns the phase and does not wait
 		plant reclaim.c '/^static bool cycle(/,/^}/{/grace_period();/d}' \
@@ -120,10 +121,7 @@ mistakes()
 		plant callbacks.c '/^static void context_drop(/,/^}/s/if (sctx__unlikely(.*/if (0) {/' \
 			'stream/one: get_hold | delete | reclaimer' ;;
 	held-late) # the holders let go meanwhile: called back without another round
-		plant callbacks.c '/^static void context_drop_held/,/^}/{
-			/sctx__rcu_read_/d
-			/in_limbo, 1/d
-			s/sctx__retire_context(ctx);/ctx->free_callback(ctx);/}' \
+		plant callbacks.c '/^static void context_drop_held/,/^}/s/context_drop_again(ctx, links);/ctx->free_callback(ctx);/' \
 			--bound=1 'stream/one: stay_other | delete_move, delete_other | reclaimer' ;;
 	limbo-late) # limbo says that it has let go after it did
 		plant callbacks.c '/^static void context_drop_held/,/^}/{
@@ -178,7 +176,7 @@ mistakes()
 			pairs-owner ;;
 	leave-early) # unregister sweeps without the grace period after saying so
 		plant unload.c '/^static int leave/,/wait_for_pins/{/sctx__synchronize();/d}' \
-			pairs-owner owners ;;
+			--bound=1 'owner/closed: open_only | unregister | reclaimer' ;;
 	leave-late) # it waits for callbacks that are in no limbo yet
 		plant unload.c '/a barrier knows of/d' \
 			owners ;;
@@ -188,7 +186,7 @@ mistakes()
 	esac
 }
 
-few='lookup-once put-lost held-late moved-late pins-ignored close-unchecked'
+few='lookup-once torn-early get-outside moved-late pins-ignored close-unchecked'
 all=$(sed -n '/^mistakes()/,/^}/s/^	\([a-z-]*\)).*/\1/p' "$0")
 
 # The mistake's library in $at.  A header is compiled into all.
@@ -228,7 +226,7 @@ plant() # file, sed script, suites or programs
 	fi
 }
 
-case $1 in
+case ${1:-${EXPLORE_PLANTED:-all}} in
 all) names=$all ;;
 few) names=$few ;;
 *)
@@ -242,6 +240,6 @@ printf '%s\n' $names | xargs -P "$(nproc)" -n 1 "$0" >"$dir/planted.log"
 status=$?
 cat "$dir/planted.log"
 found=$(grep -c '^ok' "$dir/planted.log")
-count=$(echo $names | wc -w)
+count=$(echo "$names" | wc -w)
 echo "$found of $count planted mistakes found"
 [ "$status" = 0 ] && [ "$found" = "$count" ]

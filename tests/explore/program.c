@@ -14,8 +14,8 @@ struct program program;
 bool program_complete;
 const char owner_a, owner_b;
 
-static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind,
-					    &slot_kind, &list_kind };
+static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind, &slot_kind,
+					    &list_kind };
 
 static int running;
 static bool go, finishing;
@@ -96,7 +96,8 @@ bool program_parse(const char *text)
 	*threads_text++ = '\0';
 	if (!parse_start(trim(copy)))
 		return false;
-	for (thread = strtok_r(threads_text, "|", &save); thread; thread = strtok_r(NULL, "|", &save))
+	for (thread = strtok_r(threads_text, "|", &save); thread;
+	     thread = strtok_r(NULL, "|", &save))
 		if (!parse_thread(thread))
 			return false;
 	return program.threads > 0;

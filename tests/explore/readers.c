@@ -27,8 +27,7 @@ const char sctx__rcu_flavour_c11 = 1;
 static char state;
 static uint32_t sections;
 
-#define SITE(name, text) \
-	static const struct explore_site name = { __FILE__, __LINE__, text }
+#define SITE(name, text) static const struct explore_site name = { __FILE__, __LINE__, text }
 
 SITE(site_lock, "read_lock");
 SITE(site_unlock, "read_unlock");

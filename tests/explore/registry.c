@@ -134,6 +134,20 @@ static void op_open_b(void)
 	keep(B);
 }
 
+/* One id twice. */
+static void op_open_many(void)
+{
+	const struct sctx_id id[] = { id_of(A), id_of(B), id_of(A) };
+	struct sctx_stream *stream[3];
+	int error = sctx_open_many(w.registry, id, 3, 0, stream);
+
+	explore_check(!error, "open_many: %d", error);
+	for (int i = 0; i < 3; i++)
+		opened(i % 2 ? B : A, stream[i]);
+	for (int i = 0; i < 3; i++)
+		close_id(i % 2 ? B : A, stream[i]);
+}
+
 static void op_open_c(void)
 {
 	keep(C);
@@ -214,6 +228,7 @@ static const struct op ops[] = {
 	{ "open_a", op_open_a, 0 },
 	{ "open_b", op_open_b, 0 },
 	{ "open_c", op_open_c, 0 },
+	{ "open_many", op_open_many, OP_LONG },
 	{ "close_a", op_close_a, OP_OPENED },
 	{ "existing_a", op_existing_a, 0 },
 	{ "find_a", op_find_a, 0 },
@@ -264,8 +279,8 @@ static void finish(void)
 		struct sctx_id id = id_of(k);
 
 		sctx_read_lock();
-		explore_check(!sctx_find(w.registry, &id), "stream %d is found after its last close",
-			      k);
+		explore_check(!sctx_find(w.registry, &id),
+			      "stream %d is found after its last close", k);
 		sctx_read_unlock();
 	}
 	error = sctx_registry_destroy(w.registry);

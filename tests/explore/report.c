@@ -80,7 +80,8 @@ void explore_fail(const char *format, ...)
 	printf("\n  again: %s --replay=", program_invocation_name);
 	search_print(stdout);
 	printf(" '%s'\n", program.text);
-	printf("  (--trace prints every step; in gdb, \"break engine_point if step == %u\")\n", step);
+	printf("  (--trace prints every step; in gdb, \"break engine_point if step == %u\")\n",
+	       step);
 	fflush(stdout);
 	if (report_abort)
 		abort();

@@ -55,8 +55,7 @@ static int choose_depth_first(unsigned int mask, int chosen, bool may_leave)
 {
 	if (position < depth) {
 		/* A step that is not in the path was no point when it was laid. */
-		explore_check(step <= path[position].step,
-			      "two executions of one schedule differ");
+		explore_check(step <= path[position].step, "two executions of one schedule differ");
 		if (step == path[position].step)
 			chosen = path[position++].chosen;
 		explore_check(mask & BIT(chosen), "two executions of one schedule differ");

@@ -50,7 +50,8 @@ static void op_insert(void)
 	sctx_read_lock();
 	error = sctx_insert(create(), ctx);
 	sctx_read_unlock();
-	explore_check(!error || error == -EAGAIN || (error == -ESHUTDOWN && program.flags & OP_ENDS),
+	explore_check(!error || error == -EAGAIN ||
+			      (error == -ESHUTDOWN && program.flags & OP_ENDS),
 		      "insert: %d", error);
 	if (!error)
 		return;

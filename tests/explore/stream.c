@@ -1,27 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Operations on one stream.  Before a program begins, one context of owner A
- * hangs on it, or none; another hangs nowhere ("loose").  See ops.h.
- */
+/* The stream that stream_ops.c's operations are on: before and after.  See stream.h. */
 #include "ops.h"
 
 #include "ledger.h"
 #include "memory.h"
-
-#include <streamctx.h>
+#include "stream.h"
 
 #include <errno.h>
 #include <string.h>
 
-static struct {
-	struct sctx_stream *stream, *other; /* the loose context may hang on either */
-	struct sctx_context *hung, *loose;
-	struct sctx_context *created; /* what get_or_create gave first */
-	bool hiding, hidden;          /* disable was called, has returned */
-	bool ending, ended;           /* the same of teardown */
-	bool gone;                    /* memory is freed: not to be found any more */
-	int loose_on;                 /* inserts of the loose context that succeeded */
-} w;
+struct stream_world stream_world;
+static struct stream_world *const w = &stream_world;
 
 /* ------------------------------------------------------------------ set-up */
 
@@ -41,7 +30,7 @@ static struct sctx_context *hang(const char *owner, const void *instance)
 	struct sctx_context *ctx = ledger_new(owner, instance);
 
 	ledger_gives(ctx);
-	if (sctx_insert(w.stream, ctx))
+	if (sctx_insert(w->stream, ctx))
 		explore_fail("insert fails before the program begins");
 	return ctx;
 }
@@ -63,627 +52,52 @@ static void set_up(int start)
 {
 	static const int more[] = { [FULL] = 1, [NINE] = 8, [POLL] = 0 };
 
-	memset(&w, 0, sizeof(w));
-	w.stream = stream_new();
-	w.other = stream_new();
+	memset(w, 0, sizeof(*w));
+	w->stream = stream_new();
+	w->other = stream_new();
 	if (start == SPREAD)
 		explore_spread = 1;
 	if (start != EMPTY)
-		w.hung = hang(&owner_a, NULL);
+		w->hung = hang(&owner_a, NULL);
 	for (int i = 0; i < more[start]; i++)
 		hang(&owner_b, NULL);
-	for (int i = 0; i < program_count(OP_HOLDS) && w.hung; i++)
-		ledger_gets(sctx_ref(w.hung));
+	for (int i = 0; i < program_count(OP_HOLDS) && w->hung; i++)
+		ledger_gets(sctx_ref(w->hung));
 	for (int i = 0; i < program_count(OP_LOOSE); i++)
 		if (i == 0)
-			w.loose = ledger_new(&owner_a, NULL);
+			w->loose = ledger_new(&owner_a, NULL);
 		else
-			ledger_gets(sctx_ref(w.loose));
+			ledger_gets(sctx_ref(w->loose));
 	if (start == LIMIT)
 		configure(SCTX_RECLAIM_THREAD, 1);
 	else if (start == INLINE || start == POLL)
 		configure(start == POLL ? SCTX_RECLAIM_POLL : SCTX_RECLAIM_INLINE, 8);
 }
 
-/* ------------------------------------------------------ common to operations */
+/* ------------------------------------------------------- modes of reclaiming */
 
-/* All flags are one place to judge by, but for gone. */
-static void set(bool *flag)
-{
-	engine_judge(flag == &w.gone ? flag : &w.ended, true);
-	*flag = true;
-}
-
-/* The stream, or NULL if it is gone; found inside a section if it may be. */
-static struct sctx_stream *enter(void)
-{
-	if (program.flags & OP_FREES)
-		sctx_read_lock();
-	engine_judge(&w.gone, false);
-	return w.gone ? NULL : w.stream;
-}
-
-static void leave(void)
-{
-	if (program.flags & OP_FREES)
-		sctx_read_unlock();
-}
-
-/* A lookup that began when @closed may find nothing. */
-static bool closed(void)
-{
-	engine_judge(&w.ended, false);
-	return w.ended || w.hidden;
-}
-
-static void check_found(const struct sctx_context *found, bool was_closed)
-{
-	explore_check(!found || !was_closed, "found on a stream that was torn down or disabled");
-	if (!w.hung || program.flags & (OP_UNLINKS | OP_HIDES | OP_ENDS))
-		return;
-	explore_check(found, "not found, though a context hangs there at every instant");
-	if (!(program.flags & (OP_REPLACES | OP_ADDS | OP_LOOSE)))
-		explore_check(found == w.hung, "found another context than the only one");
-}
-
-static void check_insert_error(int error, bool was_closed)
-{
-	engine_judge(&w.ended, false);
-	explore_check(error || !was_closed, "insert on a stream that was torn down or disabled");
-	explore_check(!error || (error == -ESHUTDOWN && w.ending) ||
-			      (error == -EOPNOTSUPP && w.hiding),
-		      "insert fails: %d", error);
-}
-
-/* A context that was just made; @error: what the insert of it came to. */
-static void inserted(struct sctx_context *ctx, int error)
-{
-	if (!error)
-		return;
-	ledger_gets(ctx);
-	ledger_put(ctx);
-}
-
-static struct sctx_context *offered(void)
-{
-	struct sctx_context *ctx = ledger_new(&owner_a, NULL);
-
-	ledger_gives(ctx);
-	return ctx;
-}
-
-/* A reference that the library gave. */
-static void use_and_put(struct sctx_context *ctx)
-{
-	ledger_gets(ctx);
-	ledger_use(ctx);
-	ledger_put(ctx);
-}
-
-/* -------------------------------------------------------------- operations */
-
-static void op_insert(void)
-{
-	struct sctx_stream *stream = enter();
-	bool was_closed = closed();
-	struct sctx_context *ctx;
-	int error;
-
-	if (stream) {
-		ctx = offered();
-		error = sctx_insert(stream, ctx);
-		if (!(error == -EAGAIN && program.flags & OP_FREES))
-			check_insert_error(error, was_closed);
-		inserted(ctx, error);
-	}
-	leave();
-}
-
-static void insert_unique(struct sctx_stream *stream)
-{
-	bool was_closed = closed();
-	struct sctx_context *existing, *ctx = offered();
-	int error = sctx_insert_unique(stream, ctx, &existing);
-
-	if (error == -EEXIST) {
-		explore_check(existing, "exists, and is not given");
-		use_and_put(existing);
-	} else {
-		explore_check(!existing, "given, and does not exist");
-		check_insert_error(error, was_closed);
-		explore_check(error || !w.hung || program.flags & OP_UNLINKS,
-			      "inserted beside a context that hangs at every instant");
-	}
-	inserted(ctx, error);
-}
-
-static void op_insert_unique(void)
-{
-	struct sctx_stream *stream = enter();
-
-	if (stream)
-		insert_unique(stream);
-	leave();
-}
-
-static void op_replace(void)
-{
-	struct sctx_stream *stream = enter();
-	bool was_closed = closed();
-	struct sctx_context *ctx, *old;
-	int error;
-
-	if (stream) {
-		ctx = offered();
-		error = sctx_replace(stream, ctx, &old);
-		check_insert_error(error, was_closed);
-		inserted(ctx, error);
-		if (old)
-			use_and_put(old);
-	}
-	leave();
-}
-
-static struct sctx_context *create(const void *owner, const void *instance, void *arg)
-{
-	struct sctx_context *ctx = ledger_new(owner, instance);
-
-	(void)arg;
-	ledger_gives(ctx); /* to the library */
-	return ctx;
-}
-
-static void get_or_create(struct sctx_stream *stream)
-{
-	bool was_closed = closed();
-	struct sctx_context *ctx;
-	int error = sctx_get_or_create(stream, &owner_a, NULL, create, NULL, &ctx);
-
-	check_insert_error(error, was_closed);
-	explore_check(!error == !!ctx, "error %d, and context %p", error, (void *)ctx);
-	if (!ctx)
-		return;
-	if (!(program.flags & (OP_UNLINKS | OP_REPLACES | OP_ADDS | OP_LOOSE))) {
-		explore_check(!w.created || w.created == ctx, "two callers get two contexts");
-		w.created = ctx;
-	}
-	use_and_put(ctx);
-}
-
-static void op_get_or_create(void)
-{
-	struct sctx_stream *stream = enter();
-
-	if (stream)
-		get_or_create(stream);
-	leave();
-}
-
-static void op_lookup(void)
-{
-	struct sctx_stream *stream;
-	struct sctx_context *ctx;
-	bool was_closed;
-
-	sctx_read_lock();
-	engine_judge(&w.gone, false);
-	stream = w.gone ? NULL : w.stream;
-	was_closed = closed();
-	ctx = sctx_lookup(stream, &owner_a, NULL);
-	if (stream)
-		check_found(ctx, was_closed);
-	if (ctx)
-		ledger_use(ctx);
-	sctx_read_unlock();
-}
-
-/* Inside, while others go on. */
-static void stay(struct sctx_stream *const *stream)
-{
-	struct sctx_context *ctx;
-
-	sctx_read_lock();
-	engine_judge(&w.gone, false);
-	ctx = sctx_lookup(w.gone ? NULL : *stream, &owner_a, NULL);
-	engine_pause();
-	if (ctx)
-		ledger_use(ctx);
-	sctx_read_unlock();
-}
-
-static void op_stay(void)
-{
-	stay(&w.stream);
-}
-
-/* Where the context may be moved to. */
-static void op_stay_other(void)
-{
-	stay(&w.other);
-}
-
-/* Deleted, then held by a borrower, and hung up there: if limbo has let go of it. */
-static void op_delete_move(void)
-{
-	struct sctx_context *ctx;
-	int error;
-
-	sctx_read_lock();
-	ctx = sctx_lookup(w.stream, &owner_a, NULL);
-	error = sctx_delete(w.stream, &owner_a, NULL);
-	ctx = sctx_ref(ctx);
-	sctx_read_unlock();
-	explore_check(!error || error == -ENOENT, "delete: %d", error);
-	if (!ctx)
-		return;
-	engine_pause();
-	error = sctx_insert(w.other, ctx);
-	explore_check(!error || error == -EBADF, "insert: %d", error);
-	if (!error)
-		return;
-	ledger_gets(ctx);
-	ledger_put(ctx);
-}
-
-static void op_delete_other(void)
-{
-	int error = sctx_delete(w.other, &owner_a, NULL);
-
-	explore_check(!error || error == -ENOENT, "delete: %d", error);
-}
-
-static void op_get_many(void)
-{
-	const void *const owners[] = { &owner_a, &owner_b };
-	struct sctx_stream *stream = enter();
-	struct sctx_context *ctx[2];
-	bool was_closed = closed();
-	int n = sctx_get_many(stream, 2, owners, ctx);
-
-	explore_check(n == !!ctx[0] + !!ctx[1], "get_many: %d", n);
-	if (stream)
-		check_found(ctx[0], was_closed);
-	for (int i = 0; i < 2; i++)
-		if (ctx[i]) {
-			ledger_gets(ctx[i]);
-			ledger_use(ctx[i]);
-			ledger_gives(ctx[i]);
-		}
-	n = sctx_put_many(2, ctx);
-	explore_check(!n, "put_many: %d", n);
-	leave();
-}
-
-static void op_get(void)
-{
-	struct sctx_stream *stream = enter();
-	bool was_closed = closed();
-	struct sctx_context *ctx = sctx_get(stream, &owner_a, NULL);
-
-	if (stream)
-		check_found(ctx, was_closed);
-	if (ctx)
-		use_and_put(ctx);
-	leave();
-}
-
-/* Meanwhile much can happen. */
-static void op_get_hold(void)
-{
-	struct sctx_context *ctx = sctx_get(enter(), &owner_a, NULL);
-
-	leave();
-	if (!ctx)
-		return;
-	ledger_gets(ctx);
-	engine_pause();
-	ledger_put(ctx);
-}
-
-static void op_remove(void)
-{
-	struct sctx_context *ctx = sctx_remove(enter(), &owner_a, NULL);
-
-	leave();
-	if (ctx)
-		use_and_put(ctx);
-}
-
-static void op_delete(void)
-{
-	struct sctx_stream *stream = enter();
-	int error = stream ? sctx_delete(stream, &owner_a, NULL) : 0;
-
-	leave();
-	explore_check(!error || error == -ENOENT, "delete: %d", error);
-}
-
-/* After the barrier it has been called back, if nobody else had a reference. */
-static void op_delete_barrier(void)
-{
-	struct sctx_stream *stream = enter();
-	int error = stream ? sctx_delete(stream, &owner_a, NULL) : -ENOENT;
-
-	leave();
-	explore_check(!error || error == -ENOENT, "delete: %d", error);
-	if (sctx_barrier())
-		explore_fail("barrier fails");
-	explore_check(error || !w.hung || program.flags & (OP_REFERS | OP_ADDS | OP_LOOSE) ||
-			      ledger_called_back(w.hung),
-		      "a barrier is over, and what was deleted before it not called back");
-}
-
-/* The stream is found through the context. */
-static void op_detach(void)
-{
-	int error;
-
-	if (!w.hung)
-		return;
-	error = sctx_detach(w.hung);
-	explore_check(!error || (error == -ENOENT && (program_count(OP_UNLINKS) > 1 ||
-						      program.flags & OP_REPLACES)),
-		      "detach: %d", error);
-	explore_check(error || !w.hung->stream || program.flags & OP_MOVES,
-		      "detached, and says where it hangs");
-	ledger_use(w.hung);
-	ledger_put(w.hung);
-}
-
-static void op_detach_found(void)
-{
-	struct sctx_context *ctx;
-	int error;
-
-	sctx_read_lock();
-	engine_judge(&w.gone, false);
-	ctx = sctx_lookup(w.gone ? NULL : w.stream, &owner_a, NULL);
-	error = ctx ? sctx_detach(ctx) : 0;
-	explore_check(!error || error == -ENOENT, "detach: %d", error);
-	if (ctx)
-		ledger_use(ctx);
-	sctx_read_unlock();
-}
-
-static void op_put(void)
-{
-	if (w.hung)
-		ledger_put(w.hung);
-}
-
-/* One reference goes to the stream, of those that threads have on one context. */
-static void insert_loose(struct sctx_stream *stream)
-{
-	int error;
-
-	ledger_gives(w.loose);
-	error = stream ? sctx_insert(stream, w.loose) : -ESHUTDOWN;
-	if (!error) {
-		w.loose_on++;
-	} else {
-		ledger_gets(w.loose);
-		explore_check(error == -EBUSY || w.ending || w.hiding, "insert: %d", error);
-		ledger_put(w.loose);
-	}
-	if (!(program.flags & (OP_UNLINKS | OP_ENDS)))
-		explore_check(w.loose_on < 2, "a context hangs twice");
-}
-
-static void op_insert_loose(void)
-{
-	insert_loose(enter());
-	leave();
-}
-
-static void op_insert_loose_other(void)
-{
-	insert_loose(w.other);
-}
-
-/*
- * Borrowed, held, and hung up elsewhere: if it hangs no more, and limbo does
- * not have it either.
- */
-static void op_move(void)
-{
-	struct sctx_context *ctx, *found;
-	int error;
-
-	sctx_read_lock();
-	engine_judge(&w.gone, false);
-	ctx = sctx_ref(sctx_lookup(w.gone ? NULL : w.stream, &owner_a, NULL));
-	sctx_read_unlock();
-	if (!ctx)
-		return;
-	error = sctx_insert(w.other, ctx);
-	explore_check(!error || error == -EBUSY || error == -EBADF, "insert: %d", error);
-	if (error) {
-		ledger_gets(ctx);
-		ledger_put(ctx);
-	}
-	sctx_read_lock();
-	found = sctx_lookup(w.other, &owner_a, NULL);
-	explore_check(error || found == ctx || program_count(OP_MOVES) > 1 ||
-			      program.flags & (OP_LOOSE | OP_OTHER),
-		      "inserted, and not found");
-	if (found)
-		ledger_use(found);
-	sctx_read_unlock();
-}
-
-static int use(struct sctx_context *ctx, void *unused)
-{
-	(void)unused;
-	ledger_use(ctx);
-	return 0;
-}
-
-static void op_for_each(void)
-{
-	sctx_read_lock();
-	engine_judge(&w.gone, false);
-	if (!w.gone)
-		sctx_stream_for_each(w.stream, use, NULL);
-	sctx_read_unlock();
-}
-
-static void op_poll(void)
+void stream_poll(void)
 {
 	int ran = sctx_reclaim_poll(1);
 
 	explore_check(ran >= 0 || ran == -EOPNOTSUPP, "poll: %d", ran);
 }
 
-static void op_to_thread(void)
+void stream_to_thread(void)
 {
 	configure(SCTX_RECLAIM_THREAD, 8);
 	program.by_hand = true; /* another one may change it, too */
 }
 
-static void op_to_poll(void)
+void stream_to_poll(void)
 {
 	configure(SCTX_RECLAIM_POLL, 8);
 }
 
-static void op_to_inline(void)
+void stream_to_inline(void)
 {
 	configure(SCTX_RECLAIM_INLINE, 8);
 }
-
-static void op_disable(void)
-{
-	struct sctx_stream *stream = enter();
-
-	set(&w.hiding);
-	if (stream && sctx_stream_disable(stream))
-		explore_fail("disable fails");
-	set(&w.hidden);
-	leave();
-}
-
-static void op_teardown(void)
-{
-	struct sctx_stream *stream = enter();
-
-	set(&w.ending);
-	if (stream && sctx_teardown(stream))
-		explore_fail("teardown fails");
-	set(&w.ended);
-	leave();
-}
-
-static void count(struct sctx_context *ctx, void *n)
-{
-	ledger_use(ctx);
-	++*(int *)n;
-}
-
-static void op_teardown_report(void)
-{
-	struct sctx_stream *stream = enter();
-	int n = 0;
-
-	set(&w.ending);
-	if (stream && sctx_teardown_report(stream, count, &n) != n)
-		explore_fail("teardown_report tells another number than it called for");
-	set(&w.ended);
-	leave();
-}
-
-static void op_teardown_sync(void)
-{
-	struct sctx_stream *stream = w.stream;
-
-	set(&w.ending);
-	set(&w.gone);
-	if (sctx_teardown_sync(stream))
-		explore_fail("teardown_sync fails");
-	set(&w.ended);
-	explore_check(!w.hung || program.flags & (OP_REFERS | OP_HOLDS) || ledger_called_back(w.hung),
-		      "torn down, and its context not called back");
-	memory_free(stream, sizeof(*stream));
-}
-
-static void stream_free(struct sctx_stream *stream)
-{
-	memory_free(stream, sizeof(*stream));
-}
-
-static void op_retire(void)
-{
-	set(&w.ending);
-	set(&w.gone);
-	if (sctx_stream_retire(w.stream, stream_free))
-		explore_fail("retire fails");
-	set(&w.ended);
-}
-
-static void op_barrier(void)
-{
-	if (sctx_barrier())
-		explore_fail("barrier fails");
-}
-
-static void op_synchronize(void)
-{
-	if (sctx_synchronize())
-		explore_fail("synchronize fails");
-}
-
-/* At any moment, and no thread's record may go away meanwhile. */
-static void op_stats(void)
-{
-	struct sctx_stats stats = { .size = sizeof(stats) };
-
-	if (sctx_stats_get(&stats))
-		explore_fail("stats fail");
-}
-
-/* The thread's limbo goes to others. */
-static void op_thread_detach(void)
-{
-	if (sctx_thread_detach())
-		explore_fail("a thread cannot detach");
-}
-
-static const struct op ops[] = {
-	{ "insert", op_insert, OP_ADDS },
-	{ "insert_unique", op_insert_unique, OP_REFERS },
-	{ "replace", op_replace, OP_REPLACES | OP_REFERS },
-	{ "get_or_create", op_get_or_create, OP_REFERS },
-	{ "lookup", op_lookup, 0 },
-	{ "get", op_get, OP_REFERS },
-	{ "get_many", op_get_many, OP_REFERS },
-	{ "stay", op_stay, 0 },
-	{ "get_hold", op_get_hold, OP_REFERS },
-	{ "remove", op_remove, OP_UNLINKS | OP_REFERS },
-	{ "delete", op_delete, OP_UNLINKS },
-	{ "delete_barrier", op_delete_barrier, OP_UNLINKS },
-	{ "detach", op_detach, OP_REFERS | OP_UNLINKS | OP_HOLDS },
-	{ "detach_found", op_detach_found, OP_UNLINKS },
-	{ "put", op_put, OP_HOLDS | OP_REFERS },
-	{ "insert_loose", op_insert_loose, OP_LOOSE },
-	{ "insert_loose_other", op_insert_loose_other, OP_LOOSE },
-	{ "disable", op_disable, OP_HIDES },
-	{ "teardown", op_teardown, OP_ENDS | OP_UNLINKS },
-	{ "teardown_report", op_teardown_report, OP_ENDS | OP_UNLINKS },
-	{ "teardown_sync", op_teardown_sync, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
-	{ "retire", op_retire, OP_ENDS | OP_UNLINKS | OP_FREES | OP_ONCE },
-	{ "move", op_move, OP_MOVES | OP_REFERS },
-	{ "stay_other", op_stay_other, OP_OTHER },
-	{ "delete_other", op_delete_other, OP_OTHER },
-	{ "delete_move", op_delete_move, OP_OTHER | OP_REFERS | OP_UNLINKS | OP_MOVES },
-	{ "for_each", op_for_each, 0 },
-	{ "barrier", op_barrier, 0 },
-	{ "synchronize", op_synchronize, 0 },
-	{ "stats", op_stats, 0 },
-	{ "thread_detach", op_thread_detach, 0 },
-	{ "poll", op_poll, OP_MODES },
-	{ "to_thread", op_to_thread, OP_MODES },
-	{ "to_poll", op_to_poll, OP_MODES },
-	{ "to_inline", op_to_inline, OP_MODES },
-	{ NULL, NULL, 0 },
-};
 
 /* --------------------------------------------------------------------- end */
 
@@ -698,26 +112,26 @@ static void check_list(const struct sctx_stream *stream)
 
 static void finish(void)
 {
-	if (!w.gone) {
-		check_list(w.stream);
-		sctx_teardown(w.stream);
+	if (!w->gone) {
+		check_list(w->stream);
+		sctx_teardown(w->stream);
 	}
-	check_list(w.other);
-	sctx_teardown(w.other);
+	check_list(w->other);
+	sctx_teardown(w->other);
 }
 
 static void check_end(void)
 {
-	if (!w.gone)
-		memory_free(w.stream, sizeof(*w.stream));
-	memory_free(w.other, sizeof(*w.other));
+	if (!w->gone)
+		memory_free(w->stream, sizeof(*w->stream));
+	memory_free(w->other, sizeof(*w->other));
 }
 
 const struct kind stream_kind = {
 	.name = "stream",
 	.starts = { "empty", "one", "full", "nine", "limit", "spread", "inline", "poll" },
 	.starts_for_pairs = 4,
-	.ops = ops,
+	.ops = stream_ops,
 	.set_up = set_up,
 	.finish = finish,
 	.check_end = check_end,

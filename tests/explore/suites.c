@@ -11,7 +11,7 @@
 
 struct jobs *jobs;
 
-/* "-" in front: with one preemption less than the bound. */
+/* Each "-" in front: with one preemption less than the bound. */
 
 static const char *const reclaim_programs[] = {
 	/* Somebody uses what another one drops. */
@@ -25,7 +25,7 @@ static const char *const reclaim_programs[] = {
 	"-stream/full: lookup | insert | sleeper",
 	"-stream/one: get | remove | reclaimer",
 	"-stream/one: get | teardown | reclaimer",
-	"stream/one: get | retire | reclaimer",
+	"-stream/one: get | retire | reclaimer",
 	"-stream/one: get | delete | sleeper",
 	"-stream/one: detach | retire | reclaimer",
 	"-stream/one: detach | teardown | reclaimer",
@@ -42,7 +42,7 @@ static const char *const reclaim_programs[] = {
 	/* What limbo holds is hung up nowhere. */
 	"-stream/one: move | delete | reclaimer",
 	"-stream/one: move | remove | sleeper",
-	"-stream/one: get_hold | move | delete | reclaimer",
+	"--stream/one: get_hold | move | delete | reclaimer",
 	"-stream/one: stay_other | delete_move, delete_other | reclaimer",
 	/* Work that must not be forgotten. */
 	"stream/one: delete | sleeper",
@@ -124,7 +124,7 @@ static const char *const owner_programs[] = {
 	"owner/open: delete | unregister | sleeper",
 	"-owner/closed: close | unregister | sleeper",
 	"-owner/open: insert | unregister | sleeper",
-	"-owner/closed: open_only | unregister | reclaimer",
+	"--owner/closed: open_only | unregister | reclaimer",
 	"-owner/tracked: teardown | unregister | reclaimer",
 	"-owner/open: unregister | hold | delete",
 	"-owner/closed: unregister | open_close | open_close",
@@ -140,7 +140,8 @@ static const char *const owner_programs[] = {
 
 /* Too large for all schedules: at random. */
 static const char *const large_programs[] = {
-	"stream/one: stay_other, stay_other, stay_other | move | delete, stay, stay, delete_other | reclaimer",
+	"stream/one: stay_other, stay_other, stay_other | move | delete, stay, stay, delete_other "
+	"| reclaimer",
 	"stream/one: stay | stay_other | move, stay | delete, delete_other | reclaimer",
 	"stream/one: move | move | delete, delete_other | get_hold, stay_other | reclaimer",
 	"stream/nine: stay | replace, insert | remove, insert | teardown_report | reclaimer",
@@ -185,8 +186,11 @@ void jobs_add(const char *suite, const char *text, int less, uint64_t seed)
 
 static void list(const char *suite, const char *const *text)
 {
-	for (; *text; text++)
-		jobs_add(suite, *text + (**text == '-'), **text == '-', 0);
+	for (; *text; text++) {
+		int less = (int)strspn(*text, "-");
+
+		jobs_add(suite, *text + less, less, 0);
+	}
 }
 
 /* ------------------------------------------------------------------- pairs */
@@ -212,7 +216,7 @@ static void pairs(const char *suite, const struct kind *kind)
 					continue;
 				snprintf(text, sizeof(text), "%s/%s: %s | %s", kind->name,
 					 kind->starts[start], a->name, b->name);
-				jobs_add(suite, text, 0, 0);
+				jobs_add(suite, text, (a->flags | b->flags) & OP_LONG ? 1 : 0, 0);
 			}
 }
 

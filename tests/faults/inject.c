@@ -10,6 +10,7 @@ static __thread unsigned int failed;
 atomic_uint no_threads, no_pinned_threads, no_keys, no_hooks, no_mlocks;
 int random_error;
 bool random_zero;
+__thread uintptr_t address_bits;
 
 /* Blocks and pages that are allocated now, by all threads. */
 static atomic_long live_blocks, live_maps;
@@ -54,7 +55,7 @@ static void *counted(void *p)
 {
 	if (p)
 		atomic_fetch_add(&live_blocks, 1);
-	return p;
+	return p ? (void *)((uintptr_t)p | address_bits) : NULL;
 }
 
 STAND_IN(void *, malloc, (size_t size))
@@ -97,6 +98,7 @@ STAND_IN(int, posix_memalign, (void **p, size_t align, size_t size))
 /* What is freed is overwritten: a reader who is still there does not miss it. */
 STAND_IN(void, free, (void *p))
 {
+	p = (void *)((uintptr_t)p & ~address_bits);
 	if (p) {
 		atomic_fetch_sub(&live_blocks, 1);
 		memset(p, 0xa5, malloc_usable_size(p));

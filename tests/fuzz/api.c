@@ -6,11 +6,12 @@
  * ops_context.c and ops_stream.c.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "world.h"
 
-#define COUNT(a)      (sizeof(a) / sizeof((a)[0]))
-#define DEPTH_MAX     6
+#define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
+#define DEPTH_MAX 6
 
 static void op_lock(struct actor *a)
 {
@@ -46,6 +47,16 @@ static void op_synchronize(struct actor *a)
 	EXPECT(error, 0);
 }
 
+/* In a section: time for the callbacks that it should hold up. */
+static void op_pause(struct actor *a)
+{
+	if (a->in_callback || !a->depth || !m_due)
+		return;
+	world_unlock();
+	usleep(10000);
+	world_lock();
+}
+
 static void op_thread(struct actor *a)
 {
 	switch (take(a, 4)) {
@@ -75,6 +86,7 @@ static void op_limits(struct actor *a)
 	o.limit_callbacks = sizes[take(a, COUNT(sizes))];
 	o.limit_bytes = sizes[take(a, COUNT(sizes))];
 	o.flags = take(a, 4);
+	o.mode = world.mode;
 	o.size -= take(a, 8) == 7;
 	bad = !o.limit_callbacks || !o.limit_bytes || o.flags > 1 || o.size != sizeof(o);
 	EXPECT(sctx_reclaim_configure(&o), bad ? -EINVAL : 0);
@@ -197,12 +209,19 @@ static void op_null(struct actor *a)
 }
 
 static const op_fn ops[] = {
-	op_lock,   op_lock,  op_unlock,    op_unlock, op_barrier, op_synchronize,
-	op_thread, op_limits, op_no_limits, op_stats,  op_fail,	  op_null,
+	op_lock,   op_lock,      op_unlock, op_unlock, op_barrier, op_synchronize, op_thread,
+	op_limits, op_no_limits, op_stats,  op_fail,   op_null,    op_pause,
 };
 const struct ops other_ops = { ops, COUNT(ops) };
 
 /* -------------------------------------------------------------------- libFuzzer */
+
+/* Sizes that cannot be had are asked for. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

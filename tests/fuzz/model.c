@@ -23,8 +23,9 @@ bool m_context_due(const struct m_context *c)
 static void last_put(struct m_context *c)
 {
 	c->put = true;
+	c->put_again = m_now;
 	if (!c->revived)
-		c->put_at = m_now; /* else limbo may go by the first time */
+		c->put_at = m_now;
 	m_due++;
 }
 

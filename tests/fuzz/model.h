@@ -24,9 +24,10 @@ struct m_context {
 	const void *instance;
 	struct m_stream *on; /* where it hangs */
 	unsigned int held;   /* references of callers */
-	bool put;            /* the last one was put, at @put_at, and no other taken since */
-	bool revived;        /* one was taken since: limbo may hold one still */
-	uint64_t put_at;
+	bool put;            /* the last one was put, at @put_again, and no other taken since */
+	bool revived;        /* one was taken since: limbo may hold one still, */
+	uint64_t put_at;     /* put then, and go by that */
+	uint64_t put_again;
 };
 
 struct m_stream {

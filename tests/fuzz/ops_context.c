@@ -100,14 +100,27 @@ static void op_insert_many(struct actor *a)
 
 /* ------------------------------------------------------------ get or create */
 
-enum kind { MADE, NOTHING, OTHER_INSTANCE, LINKED, KINDS };
+enum kind { MADE, NOTHING, OTHER_INSTANCE, LINKED, BEATEN, KINDS };
 
 struct making {
 	struct actor *actor;
 	enum kind kind;
+	struct slot *slot;
 	struct item *item;
+	struct item *winner; /* hung up meanwhile, with the same owner and instance */
 	bool called;
 };
+
+static void beat(struct making *m, const void *owner, const void *instance)
+{
+	struct item *item = item_new(m->actor, owner, instance);
+	struct m_context *none;
+
+	if (!item || sctx_insert(m->slot->stream, &item->body->ctx))
+		return;
+	EXPECT(m_insert(&m->slot->m, &item->m, M_INSERT, &none), 0);
+	m->winner = item;
+}
 
 static struct sctx_context *make(const void *owner, const void *instance, void *arg)
 {
@@ -118,7 +131,9 @@ static struct sctx_context *make(const void *owner, const void *instance, void *
 		m->item = take_item(m->actor);
 	if (m->kind == LINKED && (!m->item || !m->item->m.on))
 		m->item = NULL;
-	if (m->kind == MADE)
+	if (m->kind == BEATEN)
+		beat(m, owner, instance);
+	if (m->kind == MADE || m->kind == BEATEN)
 		m->item = item_new(m->actor, owner, instance);
 	if (m->kind == OTHER_INSTANCE)
 		m->item = item_new(m->actor, owner, m);
@@ -137,6 +152,11 @@ static struct m_context *expect_made(struct slot *slot, const struct making *m, 
 	} else if (m->kind == OTHER_INSTANCE) {
 		EXPECT(error, -EINVAL);
 		m_put(&m->item->m);
+	} else if (m->winner) {
+		EXPECT(error, 0);
+		m_put(&m->item->m);
+		m_ref(&m->winner->m);
+		return &m->winner->m;
 	} else {
 		EXPECT(error, 0);
 		EXPECT(m_insert(&slot->m, &m->item->m, M_INSERT, &none), 0);
@@ -159,6 +179,7 @@ static void op_get_or_create(struct actor *a)
 		return;
 	if (making.kind >= KINDS)
 		making.kind = MADE;
+	making.slot = slot;
 	found = owner ? m_lookup(&slot->m, owner, instance) : NULL;
 	call_begin(a);
 	error = sctx_get_or_create(slot->stream, owner, instance, make, &making, &out);
@@ -278,8 +299,8 @@ static void op_ref(struct actor *a)
 }
 
 static const op_fn ops[] = {
-	op_new,	   op_insert,	  op_insert_unique, op_replace,	   op_insert_many,
-	op_lookup, op_get,	  op_get_or_create, op_remove,	   op_delete,
-	op_detach, op_put,	  op_ref,	    op_new,	   op_insert,
+	op_new,    op_insert, op_insert_unique, op_replace, op_insert_many,
+	op_lookup, op_get,    op_get_or_create, op_remove,  op_delete,
+	op_detach, op_put,    op_ref,           op_new,     op_insert,
 };
 const struct ops context_ops = { ops, COUNT(ops) };

@@ -14,11 +14,38 @@ static void op_list(struct actor *a)
 {
 	struct slot *slot = take_list(a);
 
-	if (!slot->blank || take(a, 4) == 0)
+	if (!slot || !slot->blank || take(a, 4) == 0)
 		return;
 	EXPECT(sctx_stream_init(slot->stream), 0);
 	m_stream_init(&slot->m);
 	slot->blank = false;
+}
+
+/* Behind a pointer, allocated by the library, in the place of a list. */
+static void op_create(struct actor *a)
+{
+	struct slot *slot = &world.slots[take(a, LISTS)];
+	struct sctx_stream *out = (void *)1;
+	int error;
+
+	if (slot->stream && !slot->pointer)
+		return;
+	CHECK(sctx_stream_load(&slot->pointer) == slot->stream);
+	call_begin(a);
+	error = sctx_stream_create(&slot->pointer, &out);
+	if (call_end(a, error, CREATES_NOT)) {
+		CHECK(!out && !slot->pointer && !slot->stream);
+		return;
+	}
+	EXPECT(error, 0);
+	CHECK(out == slot->pointer);
+	if (slot->stream)
+		return;
+	slot->stream = out;
+	slot->registry = NULL;
+	slot->blank = false;
+	slot->incarnation++;
+	m_stream_init(&slot->m);
 }
 
 static void op_teardown(struct actor *a)
@@ -47,7 +74,7 @@ static void teardown_sync(struct slot *slot)
 	check_settled(before);
 	/* A callback that acts may have retired it. */
 	if (slot->stream == stream && slot->incarnation == incarnation && !slot->registry)
-		slot->blank = true;
+		slot->blank = !slot->pointer;
 }
 
 /* The memory around a list may be freed afterwards. */
@@ -92,8 +119,13 @@ static void op_retire(struct actor *a)
 		EXPECT(sctx_stream_retire(slot->stream, list_free), -EPERM);
 		return;
 	}
-	EXPECT(sctx_stream_retire(slot->stream, list_free), m_retire(&slot->m));
-	world.retired_streams++;
+	if (slot->pointer) {
+		EXPECT(sctx_stream_drop(&slot->pointer), m_retire(&slot->m));
+		CHECK(!slot->pointer);
+	} else {
+		EXPECT(sctx_stream_retire(slot->stream, list_free), m_retire(&slot->m));
+		world.retired_streams++;
+	}
 	slot_gone(slot);
 }
 
@@ -112,7 +144,7 @@ static void op_look(struct actor *a)
 
 /* ------------------------------------------------------------- open, close */
 
-static void opened(struct slot *slot, struct sctx_stream *stream)
+void slot_opened(struct slot *slot, struct sctx_stream *stream)
 {
 	CHECK(stream);
 	for (struct slot *s = world.slots; s < world.slots + STREAMS; s++)
@@ -145,15 +177,21 @@ static void open_slot(struct actor *a, struct slot *slot, unsigned int flags)
 		CHECK(!out);
 	} else {
 		EXPECT(error, 0);
-		opened(slot, out);
+		slot_opened(slot, out);
 	}
 }
 
 static void op_open(struct actor *a)
 {
 	static const unsigned int flags[] = {
-		0, 0, 0, SCTX_OPEN_EXISTING, SCTX_OPEN_NOWAIT,
-		SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT, 4, ~0u,
+		0,
+		0,
+		0,
+		SCTX_OPEN_EXISTING,
+		SCTX_OPEN_NOWAIT,
+		SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT,
+		4,
+		~0u,
 	};
 	struct slot *slot = take_managed(a);
 
@@ -161,7 +199,7 @@ static void op_open(struct actor *a)
 		open_slot(a, slot, flags[take(a, COUNT(flags))]);
 }
 
-static void close_slot(struct actor *a, struct slot *slot)
+void slot_close(struct actor *a, struct slot *slot)
 {
 	struct sctx_stream *stream = slot->stream;
 
@@ -181,7 +219,7 @@ static void op_close(struct actor *a)
 	if (!slot)
 		return;
 	if (slot->registry)
-		close_slot(a, slot);
+		slot_close(a, slot);
 	else
 		EXPECT(sctx_close(slot->stream), -EPERM);
 }
@@ -205,7 +243,7 @@ static void op_open_many(struct actor *a)
 		if (!close)
 			open_slot(a, s, 0);
 		else if (s->stream)
-			close_slot(a, s);
+			slot_close(a, s);
 	}
 }
 
@@ -403,7 +441,8 @@ static void op_ghost(struct actor *a)
 }
 
 static const op_fn ops[] = {
-	op_list, op_teardown, op_teardown_sync, op_disable, op_retire,	op_look, op_open,
-	op_open, op_close,    op_open_many,	op_find,    op_registry, op_walk, op_ghost,
+	op_list,      op_create, op_teardown, op_teardown_sync, op_disable,
+	op_retire,    op_look,   op_open,     op_open,          op_close,
+	op_open_many, op_find,   op_registry, op_walk,          op_ghost,
 };
 const struct ops stream_ops = { ops, COUNT(ops) };

@@ -91,7 +91,8 @@ void call_begin(struct actor *a)
 bool call_end(const struct actor *a, int error, enum creates creates)
 {
 	bool refused = world.tight && creates != CREATES_NOT &&
-		       (world.nowait || creates == CREATES_NOWAIT || !may_wait(a));
+		       (world.nowait || world.mode == SCTX_RECLAIM_POLL ||
+			creates == CREATES_NOWAIT || !may_wait(a));
 
 	fail_in = 0;
 	return (error == -ENOMEM && failed) || (error == -EAGAIN && refused);
@@ -149,8 +150,10 @@ void check_settled(uint64_t before)
 
 		if (!item->body || item->m.put_at > before)
 			continue;
-		if (m_context_due(&item->m))
+		if (m_context_due(&item->m) && item->m.put_again <= before)
 			DIE("context %zu, put before, is not called back", i);
+		/* What limbo held since @put_at it has let go. */
+		item->m.put_at = item->m.put_again;
 		item->m.revived = false;
 	}
 }
@@ -178,14 +181,17 @@ void settle(void)
 
 bool step(struct actor *a)
 {
-	const struct ops *const all[] = { &context_ops, &stream_ops, &other_ops };
-	size_t total = context_ops.count + stream_ops.count + other_ops.count, op;
+	const struct ops *const all[] = { &context_ops, &stream_ops, &other_ops, &batch_ops,
+					  &memory_ops };
+	size_t total = 0, op;
 
 	if (a->in == a->end)
 		return false;
 	if (world.tight && !world.nowait && may_wait(a))
 		settle(); /* else it would wait for callbacks that wait for us */
 	m_now++;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		total += all[i]->count;
 	op = take(a, (unsigned int)total);
 	for (size_t i = 0;; op -= all[i++]->count)
 		if (op < all[i]->count) {
@@ -352,7 +358,7 @@ struct slot *take_list(struct actor *a)
 	struct slot *s = &world.slots[take(a, LISTS)];
 
 	if (s->stream)
-		return s;
+		return s->pointer ? NULL : s;
 	s->stream = calloc(1, sizeof(*s->stream));
 	CHECK(s->stream);
 	s->m = (struct m_stream){ .ready = false };
@@ -416,6 +422,9 @@ static void close_all(void)
 			for (; s->m.opens; s->m.opens--)
 				EXPECT(sctx_close(s->stream), 0);
 			s->stream = NULL;
+		} else if (s->pointer) {
+			s->stream = NULL;
+			EXPECT(sctx_stream_drop(&s->pointer), 0);
 		} else {
 			struct sctx_stream *stream = s->stream;
 
@@ -454,9 +463,29 @@ void limits_reset(void)
 		.size = sizeof(options),
 		.limit_bytes = SCTX_LIMIT_BYTES_DEFAULT,
 		.limit_callbacks = SCTX_LIMIT_CALLBACKS_DEFAULT,
+		.mode = world.mode,
 	};
 
 	EXPECT(sctx_reclaim_configure(&options), 0);
+	world.tight = false;
+}
+
+/* The thread that ends may be in a callback. */
+void mode_set(enum sctx_reclaim_mode mode)
+{
+	const struct sctx_reclaim_options options = {
+		.size = sizeof(options),
+		.limit_bytes = SCTX_LIMIT_BYTES_DEFAULT,
+		.limit_callbacks = SCTX_LIMIT_CALLBACKS_DEFAULT,
+		.mode = mode,
+	};
+	int error;
+
+	world_unlock();
+	error = sctx_reclaim_configure(&options);
+	world_lock();
+	EXPECT(error, 0);
+	world.mode = mode;
 	world.tight = false;
 }
 
@@ -467,7 +496,7 @@ void world_end(void)
 
 	while (a->depth)
 		section_end(a);
-	limits_reset();
+	mode_set(SCTX_RECLAIM_THREAD);
 	for (int i = 0; i < 3; i++) {
 		settle();
 		put_all();
@@ -475,6 +504,7 @@ void world_end(void)
 		settle();
 	}
 	destroy_all();
+	blocks_free();
 	limits_reset(); /* a callback may have changed them */
 	check_empty();
 	world_unlock();

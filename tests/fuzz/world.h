@@ -19,12 +19,13 @@
 
 #define OWNERS     4
 #define ITEMS      40
-#define LISTS      4  /* streams of our own */
+#define LISTS      4 /* streams of our own */
 #define REGISTRIES 2
 #define IDS        24 /* streams of each registry */
 #define STREAMS    (LISTS + REGISTRIES * IDS)
 #define GHOSTS     64
-#define SCRIPT     6  /* bytes of input that a callback acts on */
+#define BLOCKS     8 /* of sctx_alloc() */
+#define SCRIPT     6 /* bytes of input that a callback acts on */
 
 /* A context in memory of its own, so that ASan sees who comes too late. */
 struct body {
@@ -46,7 +47,8 @@ struct slot {
 	struct sctx_id id;
 	struct sctx_registry *registry; /* NULL: a list of our own */
 	unsigned int incarnation;
-	bool blank; /* a list that may be initialised */
+	bool blank;                  /* a list that may be initialised */
+	struct sctx_stream *pointer; /* or one behind this, which the library allocated */
 };
 
 /* A stream gone from its slot, still good in a section that began before. */
@@ -55,6 +57,12 @@ struct ghost {
 	struct sctx_id id;
 	bool managed;
 	uint64_t since;
+};
+
+struct block {
+	unsigned char *memory; /* NULL: none */
+	size_t size;
+	uint32_t tag;
 };
 
 struct actor {
@@ -74,9 +82,11 @@ struct world {
 	unsigned int next_ghost;
 	struct sctx_registry *registries[REGISTRIES];
 	struct sctx_registry *walked;
+	struct block blocks[BLOCKS];
 	unsigned int retired_streams; /* handed to limbo, not freed */
 	bool tight;                   /* limbo has a low limit */
 	bool nowait;
+	enum sctx_reclaim_mode mode;
 	struct actor main;
 };
 extern struct world world;
@@ -86,7 +96,7 @@ struct ops {
 	const op_fn *fn;
 	size_t count;
 };
-extern const struct ops context_ops, stream_ops, other_ops;
+extern const struct ops context_ops, stream_ops, batch_ops, memory_ops, other_ops;
 
 /* One operation, taken from the actor's input.  False at its end. */
 bool step(struct actor *a);
@@ -96,17 +106,17 @@ bool step(struct actor *a);
 #define DIE(...) world_die(__FILE__, __LINE__, __VA_ARGS__)
 __attribute__((noreturn, format(printf, 3, 4))) void world_die(const char *file, int line,
 							       const char *format, ...);
-#define CHECK(cond)                             \
-	do {                                    \
-		if (!(cond))                    \
+#define CHECK(cond)                               \
+	do {                                      \
+		if (!(cond))                      \
 			DIE("not so: %s", #cond); \
 	} while (0)
 /* @got is what the library said, @want what the model does. */
-#define EXPECT(got, want)                                                              \
-	do {                                                                           \
-		long got_ = (long)(got), want_ = (long)(want);                         \
-		if (got_ != want_)                                                     \
-			DIE("%s is %ld, %s is %ld", #got, got_, #want, want_);         \
+#define EXPECT(got, want)                                                      \
+	do {                                                                   \
+		long got_ = (long)(got), want_ = (long)(want);                 \
+		if (got_ != want_)                                             \
+			DIE("%s is %ld, %s is %ld", #got, got_, #want, want_); \
 	} while (0)
 
 /* ------------------------------------------------------------------- actors */
@@ -130,6 +140,8 @@ void barrier(void);
 void settle(void);
 void check_settled(uint64_t before); /* what was due then is called back by now */
 void limits_reset(void);
+/* Who reclaims: the actor may wait. */
+void mode_set(enum sctx_reclaim_mode mode);
 
 /* Around a call that may allocate: fails what was asked for. */
 void call_begin(struct actor *a);
@@ -152,11 +164,17 @@ void item_free_at_once(struct item *item);
 /* Any open stream or list, or NULL. */
 struct slot *take_slot(struct actor *a);
 struct slot *take_managed(struct actor *a); /* open or not; its registry exists */
+/* Put an open reference, the last of a stream's included. */
+void slot_close(struct actor *a, struct slot *s);
+/* Of a stream that was just created. */
+void slot_opened(struct slot *s, struct sctx_stream *stream);
 /* A list, if need be a new one: zeroed as the caller wants it. */
 struct slot *take_list(struct actor *a);
 void slot_gone(struct slot *s);
 void list_free(struct sctx_stream *stream); /* for sctx_stream_retire() */
 const struct ghost *take_ghost(struct actor *a);
+
+void blocks_free(void);
 
 void world_begin(const unsigned char *data, size_t size);
 /* Put, close, tear down and destroy everything; nothing may be left. */

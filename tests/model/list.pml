@@ -470,7 +470,7 @@ inline insert(p, c, mode)
 		was_torn = torn;
 #endif
 #if BROKEN == APPEND_TO_OLD
-		list_all();
+		d_step { list_all() };
 #endif
 		atomic { stream_lock(); section_begin(p); insert_decide(p, c, mode) };
 		if

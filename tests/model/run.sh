@@ -76,7 +76,9 @@ verdict() # exit status, log
 	steps=$(sed -n 's/.*(at depth \([0-9]*\)).*/\1/p' "$2" | head -1)
 	why=$(truncated "$2" | head -1)
 	case $1 in 137 | 152) why="timed out" ;; esac
-	if [ "$broken" != 0 ] && [ "${errors:-0}" != 0 ]; then
+	if grep -q 'invalid array index' "$2"; then
+		echo "FAIL the model itself is wrong ($2)"
+	elif [ "$broken" != 0 ] && [ "${errors:-0}" != 0 ]; then
 		echo "ok counterexample of $steps steps"
 	elif [ "$broken" != 0 ]; then
 		echo "FAIL no counterexample ($2)"

@@ -47,9 +47,9 @@ mutant-build-asan:
 mutant-run-asan:
 	@$(call run_asan,,$(or $(PROGRAMS),$(MUTANT_ASAN)))
 mutant-build-tsan:
-	@$(call mutant_sub,B=$(B)/tsan SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)",$(B)/tsan,$(TEST_TSAN))
+	@$(call mutant_sub,B=$(B)/tsan/c11 SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)",$(B)/tsan/c11,$(TEST_TSAN))
 mutant-run-tsan:
-	@$(call run_tsan,,$(or $(PROGRAMS),$(TEST_TSAN)))
+	@$(call tsan_run,,c11,$(or $(PROGRAMS),$(TEST_TSAN)))
 $(FLAVOURS:%=mutant-build-%): mutant-build-%:
 	@+$(sub_make) RCU=$* B=$(B)/$* test-programs-flavour
 $(FLAVOURS:%=mutant-run-%): mutant-run-%:

@@ -113,7 +113,7 @@ plant puts_not_atomic \
 plant called_back_for_holders \
 	's/sctx__sub_acq_rel(&ctx->refs, 1) == 1/sctx__sub_acq_rel(\&ctx->refs, 1) <= 2/'
 plant losers_lost \
-	"$(in_function 'static int insert_created' '{/sctx_put(created);/{N;s/\n.*//}}')"
+	"$(in_function 'static int insert_created' '{/^\tput(created);/{N;s/\n.*//}}')"
 
 # The list
 plant remove_without_lock \

@@ -2,8 +2,8 @@
 #
 # make torture             random operations by many threads, 2 times 6 s: the
 #                          default flavour, and with ASan and UBSan
-# make torture-long        all flavours in turn, the c11 one with
-#                          ThreadSanitizer, a minute each: MINUTES=10
+# make torture-long        all flavours in turn, memb and c11 with
+#                          ThreadSanitizer too, a minute each: MINUTES=10
 # make torture-planted     bugs planted in copies of the library are found
 #
 # build/tests/stress/torture --help says what a run by hand can be told.
@@ -24,7 +24,8 @@ check-build-torture: lib
 
 torture-build-long: check-build-torture
 	@+$(foreach f,$(FLAVOURS),$(sub_make) RCU=$(f) B=$(B)/$(f) lib &&) true
-	@+$(sub_make) B=$(B)/tsan SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" torture-program
+	@+$(foreach f,$(TSAN_FLAVOURS),$(sub_make) B=$(B)/tsan/$(f) SAN=1 RCU=$(f) \
+		CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" torture-program &&) true
 
 run_torture = $(call run_default,,stress/torture); $(call run_asan,,stress/torture)
 
@@ -35,7 +36,7 @@ torture-long: torture-build-long test-logs
 	while more; do \
 		$(call run_default,.$$n,stress/torture); \
 		more || break; $(call run_asan,.$$n,stress/torture); \
-		more || break; $(call run_tsan,.$$n,stress/torture); \
+		$(foreach f,$(TSAN_FLAVOURS),more || break; $(call tsan_run,.$$n,$(f),stress/torture);) \
 		$(foreach f,$(FLAVOURS),more || break; $(call run_flavour,.$$n,stress/torture,$(f));) \
 		n=$$((n + 1)); \
 	done

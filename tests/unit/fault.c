@@ -112,6 +112,33 @@ static void registry_create_without_getrandom(void *unused)
 }
 IN_CHILD(registry_create_without_getrandom)
 
+/* What no slot of the table can name is refused before it is touched. */
+static void addresses_too_wide(void *unused)
+{
+	const struct sctx_id id = { 1, { 2, 3 }, 4 }, other = { 1, { 2, 3 }, 5 };
+	struct sctx_registry *registry, *none = (void *)1;
+	struct sctx_stream *stream, *refused = (void *)1;
+	struct books before;
+
+	(void)unused;
+	CHECK_EQ(sctx_registry_create(&registry), 0);
+	CHECK_EQ(sctx_open(registry, &id, 0, &stream), 0);
+	before = books_now();
+	for (unsigned int bit = 48; bit < 64; bit++) {
+		address_bits = (uintptr_t)1 << bit;
+		CHECK_EQ(sctx_registry_create(&none), -EOVERFLOW);
+		CHECK_EQ(sctx_open(registry, &other, 0, &refused), -ENOMEM);
+		address_bits = 0;
+		CHECK(none == NULL && refused == NULL);
+		books_compare(before);
+	}
+	CHECK_EQ(sctx_open(registry, &other, 0, &refused), 0);
+	CHECK_EQ(sctx_close(refused), 0);
+	CHECK_EQ(sctx_close(stream), 0);
+	CHECK_EQ(sctx_registry_destroy(registry), 0);
+}
+IN_CHILD(addresses_too_wide)
+
 /* --------------------------------------------------------------------- open */
 
 /* All of one hash under a seed of zero: see registry.c. */
@@ -846,11 +873,38 @@ static void no_key_for_the_exit_hook(void *unused)
 }
 IN_CHILD(no_key_for_the_exit_hook)
 
+/* An id that occurs twice is found by its second open, which needs no memory. */
+static void one_node_for_an_id_that_occurs_twice(void **state)
+{
+	struct sctx_registry *registry;
+	struct sctx_stream *held[64], *both[2];
+	struct sctx_id twice[2] = { id_of(1000), id_of(1000) };
+
+	(void)state;
+	assert_rc(sctx_registry_create(&registry), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(held); i++) {
+		struct sctx_id id = id_of(i);
+
+		assert_rc(sctx_open(registry, &id, 0, &held[i]), 0);
+	}
+	arm(2, true);
+	assert_rc(sctx_open_many(registry, twice, 2, 0, both), 0);
+	assert_int_equal(disarm(), 0);
+	assert_ptr_equal(both[0], both[1]);
+	assert_rc(sctx_close(both[0]), 0);
+	assert_rc(sctx_close(both[1]), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(held); i++)
+		assert_rc(sctx_close(held[i]), 0);
+	assert_rc(sctx_registry_destroy(registry), 0);
+	assert_rc(sctx_barrier(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_child_registry_create_without_memory),
 		cmocka_unit_test(in_child_registry_create_without_getrandom),
+		cmocka_unit_test(in_child_addresses_too_wide),
 		cmocka_unit_test(in_child_open_without_memory),
 		cmocka_unit_test(in_child_ids_that_collide_with_the_seed),
 		cmocka_unit_test(in_child_chains_that_come_and_go_under_readers),
@@ -865,6 +919,7 @@ int main(void)
 		cmocka_unit_test(in_child_no_reclaimer_after_a_fork),
 		cmocka_unit_test(in_child_no_memory_for_the_exit_hook),
 		cmocka_unit_test(in_child_no_key_for_the_exit_hook),
+		cmocka_unit_test(one_node_for_an_id_that_occurs_twice),
 	};
 
 	return TEST_RUN(tests);

@@ -109,8 +109,8 @@ static void locked_memory_does_not_fault(void **state)
 	long before, paged;
 
 	(void)state;
-	if (TEST_ASAN || TEST_TSAN)
-		skip(); /* their shadow faults */
+	if (!TEST_ALONE)
+		skip(); /* sanitizers' shadows and emulated code fault */
 	/* The first test: after a fork, what was there before would be copied. */
 	p = sctx_alloc(SCTX_POOL_LOCKED, size, TAG('l'));
 	assert_non_null(p);

@@ -932,7 +932,7 @@ static void churn_takes_no_memory(void **state)
 		if (i == turns / 4)
 			before = resident_bytes();
 	}
-	if (!TEST_ASAN && !TEST_TSAN)
+	if (TEST_ALONE)
 		assert_u64(resident_bytes(), <, before + (8u << 20));
 	registry_end(registry);
 	set_limits(0, 0, 0);

@@ -544,8 +544,12 @@ static int attach_at_gate(struct sctx_owner *owner, const struct sctx_id *id,
 
 	gate_open(&in_attach);
 	gate_wait(&leave_attach);
-	/* It is leaving by now, and this open goes on without it. */
-	error = module_attach(owner, id, ctx);
+	/* It is leaving, soon or by now, and this open goes on without it. */
+	while ((error = module_attach(owner, id, ctx)) == 0) {
+		CHECK_EQ(sctx_put(*ctx), 0);
+		*ctx = NULL;
+		nap_ms(1);
+	}
 	CHECK_EQ(error, -ESHUTDOWN);
 	return error;
 }

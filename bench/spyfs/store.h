@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The seam between the filesystem and the registry of open streams: streamctx,
+ * or what a daemon would have without it.
+ */
+#ifndef SPYFS_STORE_H
+#define SPYFS_STORE_H
+
+#include <stdatomic.h>
+
+#include "module.h"
+
+#define MODULES_MAX 8
+
+struct spy_stream; /* the store's own */
+
+/* A module that is loaded. */
+struct loaded {
+	const struct spy_module *ops;
+	void *code;               /* dlopen()'s */
+	struct sctx_owner *owner; /* streamctx: as what it is registered */
+	atomic_ulong contexts;    /* mutex: not yet freed */
+	char arg[128];
+};
+
+/*
+ * Those that events go to.  Whoever is inside a section (streamctx), or holds a
+ * stream's lock (mutex), may use what he loads from here: unload clears the
+ * place first and then waits for them.
+ */
+extern _Atomic(struct loaded *) modules[MODULES_MAX];
+
+struct store {
+	const char *name;
+	int (*create)(void);
+	int (*open)(const struct spy_file *file, struct spy_stream **stream);
+	void (*close)(struct spy_stream *stream);
+	/* Tell each module.  The first error ends it and is returned. */
+	int (*event)(struct spy_stream *stream, const struct spy_event *event);
+
+	int (*load)(struct loaded *module);
+	/* No call into the module is made after it; an error, which it explains, if it failed. */
+	int (*unload)(struct loaded *module, FILE *file);
+
+	/* A row for each open stream, filled in by all modules. */
+	void (*for_each)(void (*fn)(const struct spy_row *row, void *arg), void *arg);
+	void (*summary)(FILE *file); /* for people */
+	void (*metrics)(FILE *file); /* for Prometheus */
+
+	/* All is closed and unloaded.  Says so, or what was leaked, and returns which. */
+	int (*destroy)(FILE *file);
+};
+
+extern const struct store store_streamctx, store_mutex;
+extern const struct store *store;
+
+/* Until audit, if it is loaded, puts a path there. */
+static inline void row_name(struct spy_row *row, const struct sctx_id *id)
+{
+	snprintf(row->name, sizeof(row->name), "device %llx inode %llu",
+		 (unsigned long long)id->volume, (unsigned long long)id->file[0]);
+}
+
+/* modules.c */
+
+/* NAME or NAME=ARG.  Errors are explained to @file. */
+int modules_load(const char *name, FILE *file);
+int modules_unload(const char *name, FILE *file);
+int modules_unload_all(FILE *file);
+void modules_list(FILE *file);
+void modules_metrics(FILE *file);
+
+#endif /* SPYFS_STORE_H */

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The store that streamctx is: a module is a registered owner, whose contexts
+ * the library makes at open, frees after a grace period, and takes off every
+ * stream when the module leaves.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "store.h"
+
+static struct sctx_registry *registry;
+
+/*
+ * Between requests a thread sleeps in the kernel, where the qsbr flavour would
+ * wait for it: so what threads do here ends with sctx_thread_offline(), which
+ * does nothing in the other flavours.
+ */
+
+/* What this thread is opening, for the attach that is called meanwhile. */
+static _Thread_local const struct spy_file *opening;
+
+static struct loaded *loaded_of(const struct sctx_context *ctx)
+{
+	return sctx_owner_arg((struct sctx_owner *)ctx->owner);
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* The last time that someone looked: rates are since then. */
+static struct sctx_stats before;
+static double then;
+
+static int streamctx_create(void)
+{
+	int error = sctx_registry_create(&registry);
+
+	then = seconds();
+	sctx_thread_offline();
+	return error;
+}
+
+static int streamctx_open(const struct spy_file *file, struct spy_stream **stream)
+{
+	struct sctx_stream *opened;
+	int error;
+
+	opening = file;
+	error = sctx_open(registry, &file->id, 0, &opened);
+	opening = NULL;
+	sctx_thread_offline();
+	*stream = (struct spy_stream *)opened;
+	return error;
+}
+
+static void streamctx_close(struct spy_stream *stream)
+{
+	sctx_close((struct sctx_stream *)stream);
+	sctx_thread_offline();
+}
+
+/* ---------------------------------------------------------------- events */
+
+static struct sctx_context *create_late(const void *owner, const void *instance, void *file)
+{
+	struct sctx_context *ctx;
+	struct loaded *module;
+
+	if (sctx_context_alloc((struct sctx_owner *)owner, instance, 0, &ctx))
+		return NULL;
+	module = loaded_of(ctx);
+	if (module->ops->attach)
+		module->ops->attach(sctx_context_data(ctx), file);
+	return ctx;
+}
+
+static int tell_module(struct sctx_stream *stream, struct loaded *module,
+		       const struct spy_event *event)
+{
+	struct sctx_context *ctx = sctx_lookup(stream, module->owner, NULL);
+	int error;
+
+	if (ctx)
+		return module->ops->event(sctx_context_data(ctx), event);
+	/* The module came after the stream was opened.  Without memory it misses this. */
+	if (sctx_get_or_create(stream, module->owner, NULL, create_late, (void *)event->file, &ctx))
+		return 0;
+	error = module->ops->event(sctx_context_data(ctx), event);
+	sctx_put(ctx);
+	return error;
+}
+
+static int streamctx_event(struct spy_stream *stream, const struct spy_event *event)
+{
+	int error = 0;
+
+	sctx_read_lock();
+	for (int i = 0; i < MODULES_MAX && !error; i++) {
+		struct loaded *module = atomic_load_explicit(&modules[i], memory_order_acquire);
+
+		if (module)
+			error = tell_module((struct sctx_stream *)stream, module, event);
+	}
+	sctx_read_unlock();
+	sctx_thread_offline();
+	return error;
+}
+
+/* --------------------------------------------------------------- modules */
+
+static int owner_attach(struct sctx_owner *owner, const struct sctx_id *id,
+			struct sctx_context **ctx)
+{
+	struct loaded *module = sctx_owner_arg(owner);
+	int error = sctx_context_alloc(owner, NULL, 0, ctx);
+
+	(void)id;
+	if (!error && module->ops->attach)
+		module->ops->attach(sctx_context_data(*ctx), opening);
+	return error;
+}
+
+static void owner_detached(struct sctx_context *ctx)
+{
+	loaded_of(ctx)->ops->detached(sctx_context_data(ctx));
+}
+
+static void owner_free(struct sctx_context *ctx)
+{
+	loaded_of(ctx)->ops->free(sctx_context_data(ctx));
+}
+
+static int streamctx_load(struct loaded *module)
+{
+	const struct sctx_owner_ops ops = {
+		.size = sizeof(ops),
+		.name = module->ops->name,
+		.tag = module->ops->tag,
+		.context_size = module->ops->context_size,
+		.attach = owner_attach,
+		.detached = module->ops->detached ? owner_detached : NULL,
+		.free = module->ops->free ? owner_free : NULL,
+		.arg = module,
+	};
+
+	int error = sctx_owner_register(registry, &ops, &module->owner);
+
+	sctx_thread_offline();
+	return error;
+}
+
+static int streamctx_unload(struct loaded *module, FILE *file)
+{
+	struct sctx_leaks leaks = { .size = sizeof(leaks) };
+	int error = sctx_synchronize(); /* events that found it in its place are over */
+
+	if (!error)
+		error = sctx_owner_unregister(module->owner, &leaks);
+	if (error == -EBUSY)
+		sctx_leaks_print(&leaks, file);
+	return error;
+}
+
+/* -------------------------------------------------------------- watching */
+
+struct walk {
+	void (*fn)(const struct spy_row *row, void *arg);
+	void *arg;
+};
+
+static int walk_one(struct sctx_stream *stream, void *arg)
+{
+	struct walk *walk = arg;
+	struct spy_row row = { 0 };
+
+	row_name(&row, sctx_stream_id(stream));
+	for (int i = 0; i < MODULES_MAX; i++) {
+		struct loaded *module = atomic_load_explicit(&modules[i], memory_order_acquire);
+		struct sctx_context *ctx = module ? sctx_lookup(stream, module->owner, NULL) : NULL;
+
+		if (ctx && module->ops->row)
+			module->ops->row(sctx_context_data(ctx), &row);
+	}
+	walk->fn(&row, walk->arg);
+	return 0;
+}
+
+static void streamctx_for_each(void (*fn)(const struct spy_row *row, void *arg), void *arg)
+{
+	struct walk walk = { fn, arg };
+
+	sctx_registry_for_each(registry, walk_one, &walk);
+}
+
+static int summary_owner(const struct sctx_owner_stats *stats, void *file)
+{
+	fprintf(file, "  %s %llu%s", stats->name, (unsigned long long)stats->contexts,
+		stats->leaving ? " (leaving)" : "");
+	return 0;
+}
+
+static void streamctx_summary(FILE *file)
+{
+	struct sctx_stats now = { .size = sizeof(now) };
+	struct sctx_registry_stats table = { .size = sizeof(table) };
+	double passed = seconds() - then;
+
+	sctx_stats_get(&now);
+	sctx_registry_stats_get(registry, &table);
+	fprintf(file, "%s\n", sctx_version());
+	fprintf(file, "streams %llu  buckets %llu  longest chain %llu  contexts:",
+		(unsigned long long)table.streams, (unsigned long long)table.buckets,
+		(unsigned long long)table.longest_chain);
+	sctx_registry_owners(registry, summary_owner, file);
+	fprintf(file, "\nlimbo %llu bytes, %llu callbacks, oldest %.1f ms",
+		(unsigned long long)now.limbo_bytes, (unsigned long long)now.limbo_callbacks,
+		(double)now.limbo_age_ns / 1e6);
+	if (now.grace_periods)
+		fprintf(file, "  grace period %.0f us",
+			(double)now.grace_period_ns / (double)now.grace_periods / 1e3);
+#define RATE(field) (double)(now.field - before.field) / passed
+	fprintf(file,
+		"\na second: opens %.0f  creates %.0f  closes %.0f  inserts %.0f"
+		"  callbacks %.0f  grace periods %.0f\n",
+		RATE(opens), RATE(creates), RATE(closes), RATE(inserts), RATE(callbacks_run),
+		RATE(grace_periods));
+#undef RATE
+	before = now;
+	then += passed;
+}
+
+static void streamctx_metrics(FILE *file)
+{
+	sctx_stats_print(registry, SCTX_PROMETHEUS, file);
+}
+
+static bool tags_leaked(FILE *file)
+{
+	struct sctx_tag_stats tags[SCTX_TAGS_MAX];
+	size_t n = sctx_tag_stats_get(tags, SCTX_TAGS_MAX);
+	bool leaked = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!tags[i].objects && !tags[i].bytes)
+			continue;
+		leaked = true;
+		fprintf(file, "spyfs: leaked under tag %.4s: %llu bytes in %llu objects\n",
+			(const char *)&tags[i].tag, (unsigned long long)tags[i].bytes,
+			(unsigned long long)tags[i].objects);
+	}
+	return leaked;
+}
+
+static int streamctx_destroy(FILE *file)
+{
+	struct sctx_stats stats = { .size = sizeof(stats) };
+	int error = sctx_registry_destroy(registry);
+	bool leaked;
+
+	if (error)
+		sctx_registry_print(registry, file);
+	sctx_barrier();
+	sctx_stats_get(&stats);
+	leaked = tags_leaked(file) || error || stats.limbo_bytes || stats.limbo_callbacks ||
+		 stats.opens != stats.closes || stats.creates != stats.last_closes ||
+		 stats.inserts != stats.removes;
+	fprintf(file,
+		"spyfs: %s: %llu opens, %llu closes; %llu streams, %llu closed for the last time;"
+		" %llu contexts hung up, %llu taken off; limbo %llu\n",
+		leaked ? "leaked" : "nothing left", (unsigned long long)stats.opens,
+		(unsigned long long)stats.closes, (unsigned long long)stats.creates,
+		(unsigned long long)stats.last_closes, (unsigned long long)stats.inserts,
+		(unsigned long long)stats.removes, (unsigned long long)stats.limbo_callbacks);
+	return leaked ? -EBUSY : 0;
+}
+
+const struct store store_streamctx = {
+	.name = "streamctx",
+	.create = streamctx_create,
+	.open = streamctx_open,
+	.close = streamctx_close,
+	.event = streamctx_event,
+	.load = streamctx_load,
+	.unload = streamctx_unload,
+	.for_each = streamctx_for_each,
+	.summary = streamctx_summary,
+	.metrics = streamctx_metrics,
+	.destroy = streamctx_destroy,
+};

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# make packaging      what is installed, as its users find it: uninstall, CMake,
+#                     manual pages, probes, gdb's commands
+
+CHECK_PARTS += packaging
+DEPS_CHECK  += cmake gdb man-db mandoc valgrind $(DEPS_DEB)
+
+PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake man probes gdb)
+
+$(T)/packaging/watched: $(T)/packaging/watched.o $(SO)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< -L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)) $(RCU_LIB)
+
+check-build-packaging: lib $(T)/stage/done $(T)/packaging/watched
+run_packaging = SCTX_TEST_B=$(B) SCTX_TEST_WATCHED=$(T)/packaging/watched $(call run_default,,) $(PACKAGING_TESTS)
+
+-include $(T)/packaging/watched.d
+
+# The pair is built, installed and used: make check-deb, a step of .ci/run's.
+# Without debhelper the test says that it is skipped.
+LONG_PARTS += deb
+check-build-deb:
+	@+! command -v dh >/dev/null || $(MAKE) --no-print-directory deb
+run_deb = SCTX_TEST_B=$(B) SCTX_TEST_CC=$(CC) tests/run.sh run packages $(LOGS) tests/packaging/deb.sh
+check-deb: check-build-deb test-logs
+	@$(run_deb)
+	@tests/run.sh summary $(LOGS)
+.PHONY: check-build-deb check-deb
+
+# The debugging aids under AddressSanitizer: a build of the library more.
+LONG_PARTS += debug-asan
+check-build-debug-asan:
+run_debug-asan = SCTX_TEST_DEBUG_ASAN=1 SCTX_TEST_CC=$(CC) tests/run.sh run asan $(LOGS) tests/debug.sh
+.PHONY: check-build-debug-asan

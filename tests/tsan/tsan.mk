@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# make tsan   ThreadSanitizer over the unit and conformance tests, twice: on c11
+#             without a suppression, and on liburcu memb, which it cannot see
+#             into, annotated in streamctx/inline.h and lib/rcu.h; then bugs
+#             planted in copies of the library, which both must report
+#
+# `make check` runs the four programs with the most threads, and the bugs.
+
+CHECK_PARTS += tsan
+
+TSAN_FLAVOURS := c11 memb
+TSAN_PROGRAMS := unit/races conformance/races unit/threads unit/inline
+tsan mutants check-long: TSAN_PROGRAMS := $(TEST_TSAN)
+
+check-build-tsan:
+	@+$(foreach f,$(TSAN_FLAVOURS),$(sub_make) B=$(B)/tsan/$(f) SAN=1 RCU=$(f) \
+		CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" $(TSAN_PROGRAMS:%=$(B)/tsan/$(f)/tests/%) &&) true
+
+# $(call tsan_run,LABEL'S END,FLAVOUR,PROGRAMS,SCRIPTS)
+tsan_run = SCTX_TEST_RCU=$(2) CC="$(CC)" CFLAGS="$(TSAN)" B=$(B)/tsan/$(2) \
+	TSAN_OPTIONS=second_deadlock_stack=1:$(SAN_HANDLERS)$(if \
+		$(filter memb,$(2)),:suppressions=$(abspath tests/tsan/liburcu.supp)) \
+	tests/run.sh run tsan-$(2)$(1) $(LOGS) $(4) $(3:%=$(B)/tsan/$(2)/tests/%)
+
+run_tsan = $(foreach f,$(TSAN_FLAVOURS),$(call tsan_run,,$(f),$(TSAN_PROGRAMS),tests/tsan/planted.sh);) true
