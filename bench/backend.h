@@ -34,6 +34,7 @@ struct backend_ops {
 	const char *name;
 	const char *lacks;	/* what its semantics leave out: printed in the report */
 	bool private_tables;	/* unsynchronised: each thread gets a table to itself */
+	bool sized;		/* a table is as large as table_create() was told, for good */
 	uint32_t only;		/* a bit, 1 << WORKLOAD_..., for each it can do; 0: all */
 
 	/* Each may be NULL. */
@@ -41,7 +42,7 @@ struct backend_ops {
 	void (*thread_exit)(void);
 	void (*thread_idle)(void);	/* about to wait, outside any section */
 	void (*drain)(void);		/* wait until all that was retired is freed */
-	uint64_t (*limbo_bytes)(void);
+	uint64_t (*limbo_bytes)(void);	/* retired and not yet freed, if it can tell */
 
 	/* @streams will be resident: a hint for tables that cannot be left to grow. */
 	struct bench_table *(*table_create)(uint64_t streams);
@@ -97,7 +98,8 @@ struct backend_ops {
  */
 static inline struct tally *bench_tally(const struct backend_ops *ops)
 {
-	if (__builtin_expect(!bench_tally_self, 0))
+	/* A library's own thread calls back for each backend that is built on it. */
+	if (__builtin_expect(!bench_tally_self || bench_tally_self->ops != ops, 0))
 		bench_tally_attach(ops);
 	return bench_tally_self;
 }

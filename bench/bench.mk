@@ -10,6 +10,7 @@
 # make bench-study-selftest       both with the packaged peers
 # make bench-study-check
 # make bench-programs             build/bench/sctx-bench and sctx-gbench
+# make bench-targets              each target of speed and memory: met or missed
 # make bench-study                everything, with the packaged peers: hours, not
 #                                 minutes; make deps-study first installs them
 
@@ -26,7 +27,8 @@ DEPS_STUDY     := libck-dev libcds-dev libcuckoo-dev libglib2.0-dev libglusterfs
 
 DEPS_BENCH     += valgrind	# bench-cost
 
-BENCH_HARNESS  := catalogue harness machine options plan runner samples site tally trace unload zipf
+BENCH_HARNESS  := catalogue growth harness machine options plan runner samples site stall tally trace unload \
+		  zipf
 BENCH_CORE     := $(filter-out $(BENCH_STUDY),$(patsubst bench/backends/%.c,%,$(wildcard bench/backends/*.c)))
 BENCH_OBJS     := $(patsubst %,$(BENCH_B)/%.o,$(BENCH_HARNESS) $(BENCH_CORE:%=backends/%))
 BENCH_STUDY_OBJS := $(BENCH_STUDY:%=$(BENCH_B)/backends/%.o)
@@ -42,6 +44,8 @@ BENCH_DEFINES = -DBENCH_RCU='"$(RCU)"' -DBENCH_FLAGS='"$(CFLAGS)"' \
 	-DBENCH_COMPILER='"$(shell $(CC) --version 2>/dev/null | head -n 1)"' \
 	-DBENCH_URCU_VERSION='"$(shell pkg-config --modversion liburcu 2>/dev/null)"' \
 	-DBENCH_BENCHMARK_VERSION='"$(shell pkg-config --modversion benchmark 2>/dev/null)"'
+
+include bench/cost.mk
 
 bench-programs: $(BENCH_PROGRAMS)
 
@@ -133,13 +137,20 @@ bench-check: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
 bench-study-selftest bench-study-check: bench-study-%: $(BENCH_STUDY_PROGRAMS) $(BENCH_SELFTEST)
 	@B='$(BENCH_B)' P='$(BENCH_B)/study' bench/run $*
 
-bench-study: $(BENCH_STUDY_PROGRAMS)
-	@B='$(BENCH_B)' P='$(BENCH_B)/study' BENCH_FILTER='$(BENCH_FILTER)' \
+bench-study: $(BENCH_STUDY_PROGRAMS) $(COST_PROGRAMS) qsbr-programs
+	@B='$(BENCH_B)' P='$(BENCH_B)/study' QSBR='$(B)/qsbr/bench' BENCH_FILTER='$(BENCH_FILTER)' \
 		BENCH_OUT='$(BENCH_OUT)' BENCH_QUICK='$(BENCH_QUICK)' bench/run study
 
-include bench/cost.mk
+# With the peers, and the qsbr flavour beside the main one: some ten minutes.
+bench-targets: $(BENCH_STUDY_PROGRAMS) $(COST_PROGRAMS) qsbr-programs
+	@B='$(BENCH_B)' P='$(BENCH_B)/study' QSBR='$(B)/qsbr/bench' \
+		BENCH_QUICK='$(BENCH_QUICK)' bench/run targets
+
+qsbr-programs:
+	@$(MAKE) --no-print-directory RCU=qsbr B=$(B)/qsbr bench-programs
+
 include bench/spyfs/spyfs.mk
 
 -include $(BENCH_ALL_OBJS:.o=.d)
 
-.PHONY: bench bench-process bench-programs bench-selftest bench-check bench-study bench-study-selftest bench-study-check deps-study
+.PHONY: bench bench-process bench-programs bench-selftest bench-check bench-study bench-targets qsbr-programs bench-study-selftest bench-study-check deps-study

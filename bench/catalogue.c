@@ -17,6 +17,16 @@ const struct workload_info bench_workload_list[WORKLOADS] = {
 		.what = "many streams; find one at random by id, look up",
 		.param = PARAM_STREAMS, .contexts = 1,
 	},
+	[WORKLOAD_lookup_first] = {
+		.name = "lookup_first",
+		.what = "as lookup_cold, eight owners on each stream; look up the newest context",
+		.param = PARAM_STREAMS, .contexts = SCAN_OWNERS, .large = true,
+	},
+	[WORKLOAD_lookup_last] = {
+		.name = "lookup_last",
+		.what = "the same, but the oldest",
+		.param = PARAM_STREAMS, .contexts = SCAN_OWNERS, .large = true,
+	},
 	[WORKLOAD_open_warm] = {
 		.name = "open_warm",
 		.what = "many resident streams; open one at random, look up, close",
@@ -62,6 +72,19 @@ const struct workload_info bench_workload_list[WORKLOADS] = {
 		.name = "replay",
 		.what = "recorded opens and closes; two modules count each open; drained",
 		.param = PARAM_TRACE, .retires = true,
+	},
+	[WORKLOAD_growth] = {
+		.name = "growth",
+		.what = "open new streams and keep them, from none to --streams; each open is timed, "
+			"and the clock by itself",
+		.param = PARAM_STREAMS, .grows = true, .plain = true, .opens = true,
+	},
+	[WORKLOAD_stall] = {
+		.name = "stall",
+		.what = "as open_cold; a reader stays in its section for the second of three times "
+			"--seconds; each close is timed",
+		.streams = 1, .contexts = 1, .creates = 1, .retires = true, .stalls = true,
+		.plain = true,
 	},
 	[WORKLOAD_known_cost] = {
 		.name = "known_cost",
@@ -133,6 +156,11 @@ bool bench_supports(const struct backend *backend, const struct workload_info *w
 		return strcmp(ops->name, "floor") == 0;
 	if (workload->unloads)
 		return ops->owner_register != NULL;
+	if (workload->grows && ops->sized)
+		return false;
+	/* Where nothing is shared, a reader stalls nobody. */
+	if (workload->stalls && ops->private_tables)
+		return false;
 	return !ops->only || (ops->only >> number & 1);
 }
 

@@ -29,7 +29,9 @@ $(COST_B)/have-valgrind: | $(COST_B)/sctx-bench
 	$(call need_program,valgrind,valgrind)
 	@touch $@
 
-bench-cost bench-cost-check bench-cost-baseline: bench-%: $(COST_B)/sctx-bench $(BENCH_PLAIN) $(COST_B)/have-valgrind
+COST_PROGRAMS := $(COST_B)/sctx-bench $(BENCH_PLAIN) $(COST_B)/have-valgrind
+
+bench-cost bench-cost-check bench-cost-baseline: bench-%: $(COST_PROGRAMS)
 	@B='$(B)' RCU='$(RCU)' CC='$(CC)' python3 bench/cost.py $*
 
 -include $(COST_OBJS:.o=.d)

@@ -120,6 +120,13 @@ def tools():
                      os.environ.get("RCU", "memb")])
 
 
+def write_json(found):
+    with open(f"{BUILD}/cost/cost.json", "w", encoding="utf-8") as f:
+        json.dump({name: {**counts, "reclaimer_rmw": others, "floor_rmw": rmw,
+                          "floor_fences": fences}
+                   for name, counts, others, rmw, fences in found}, f, indent=1)
+
+
 def write_baseline(found):
     with open(BASELINE, "w", encoding="utf-8") as f:
         f.write("# SPDX-License-Identifier: LGPL-2.1-or-later\n"
@@ -178,6 +185,7 @@ def main():
         sys.exit(__doc__)
     found = measure()
     show(found)
+    write_json(found)
     if what == "cost-baseline":
         write_baseline(found)
     elif what == "cost-check":

@@ -12,8 +12,9 @@
 //
 // Options beside Google Benchmark's own:
 //   --traces=DIR     recorded traces, DIR/*.trace  (bench/traces)
-//   --streams=N      where that is a parameter     (1000000)
+//   --streams=N,...  where that is a parameter     (1000000)
 //   --threads=T,...  numbers of threads            (1,2)
+//   --together       everything is one group
 
 #include <benchmark/benchmark.h>
 #include <unistd.h>
@@ -51,10 +52,11 @@ constexpr uint64_t kLeastIterations = 2000;
 struct Options {
 	std::string out;
 	std::string traces = "bench/traces";
-	uint64_t streams = 1000000;
+	std::vector<uint64_t> streams = {1000000};
 	std::vector<unsigned int> threads = {1, 2};
 	double min_time = 0.05;
 	bool list = false;
+	bool together = false;
 };
 
 struct Trace {
@@ -154,8 +156,9 @@ public:
 			if (ops.empty())
 				continue;
 			std::sort(ops.begin(), ops.end());
-			std::snprintf(text, sizeof(text), "  %s %.4g",
-				      bench_backend_name(c.backend), ops[ops.size() / 2] / 1e6);
+			std::snprintf(text, sizeof(text), " %.4g", ops[ops.size() / 2] / 1e6);
+			line += group.name.empty() ? "\n  " : "  ";
+			line += group.name.empty() ? case_name(c) : bench_backend_name(c.backend);
 			line += text;
 		}
 		return line;
@@ -183,21 +186,22 @@ bool take(const std::string &arg, const char *option, std::string *value)
 	std::exit(1);
 }
 
-std::vector<unsigned int> parse_threads(const std::string &value)
+template <typename T>
+std::vector<T> parse_list(const std::string &arg, const std::string &value, unsigned long most)
 {
-	std::vector<unsigned int> threads;
+	std::vector<T> numbers;
 	std::size_t at = 0, comma;
 
 	do {
 		std::uint64_t n;
 
 		comma = value.find(',', at);
-		if (!option_number(value.substr(at, comma - at).c_str(), 1024, &n))
-			usage("--threads=" + value);
-		threads.push_back(static_cast<unsigned int>(n));
+		if (!option_number(value.substr(at, comma - at).c_str(), most, &n))
+			usage(arg);
+		numbers.push_back(static_cast<T>(n));
 		at = comma + 1;
 	} while (comma != std::string::npos);
-	return threads;
+	return numbers;
 }
 
 // Takes our own options, and those of Google Benchmark's that concern files
@@ -216,10 +220,11 @@ Options parse_options(int *argc, char **argv)
 		if (arg == "--benchmark_list_tests" || arg == "--benchmark_list_tests=true") {
 			o.list = true;
 		} else if (take(arg, "--streams", &value)) {
-			if (!option_number(value.c_str(), 1ul << 30, &o.streams))
-				usage(arg);
+			o.streams = parse_list<uint64_t>(arg, value, 1ul << 30);
 		} else if (take(arg, "--threads", &value)) {
-			o.threads = parse_threads(value);
+			o.threads = parse_list<unsigned int>(arg, value, 1024);
+		} else if (arg == "--together") {
+			o.together = true;
 		} else {
 			if (take(arg, "--benchmark_min_time", &value) &&
 			    !option_positive(value.c_str(), 1e6, &o.min_time))
@@ -264,10 +269,9 @@ std::vector<bench_case> parameters(const workload_info &w, const Options &o,
 	bench_case c = {};
 
 	c.workload = &w;
-	c.streams = o.streams;
 	switch (w.param) {
 	case PARAM_CONTEXTS:
-		for (unsigned int contexts : {1, 4, 16, 17, 33, 64}) {
+		for (unsigned int contexts : {1, 4, 8, 16, 17, 32, 33, 64}) {
 			c.contexts = contexts;
 			cases.push_back(c);
 		}
@@ -279,8 +283,13 @@ std::vector<bench_case> parameters(const workload_info &w, const Options &o,
 			cases.push_back(c);
 		}
 		break;
-	case PARAM_NONE:
 	case PARAM_STREAMS:
+		for (uint64_t streams : o.streams) {
+			c.streams = streams;
+			cases.push_back(c);
+		}
+		break;
+	case PARAM_NONE:
 	case PARAM_NS:
 		cases.push_back(c);
 		break;
@@ -307,23 +316,35 @@ Group make_group(bench_case c, const std::regex &filter)
 }
 
 std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &traces,
-			       const std::regex &filter)
+			       const std::string &filter_text, const std::regex &filter)
 {
 	std::vector<Group> groups;
 	size_t count;
 	const workload_info *workloads = bench_workloads(&count);
 
 	for (size_t i = 0; i < count; i++) {
-		if (workloads[i].only_paced)
+		const workload_info &w = workloads[i];
+
+		if (w.only_paced || w.plain)
 			continue;
-		for (bench_case c : parameters(workloads[i], o, traces)) {
+		if (w.large && filter_text.find(w.name) == std::string::npos)
+			continue;
+		for (bench_case c : parameters(w, o, traces)) {
 			for (unsigned int threads : o.threads) {
 				c.threads = threads;
 				// An owner leaves among as many as there are, or not at all.
-				if (workloads[i].unloads && threads != o.threads.back())
+				if (w.unloads && threads != o.threads.back())
 					continue;
 				Group group = make_group(c, filter);
-				if (!group.cases.empty())
+				if (group.cases.empty())
+					continue;
+				if (o.together)
+					group.name.clear();
+				if (o.together && !groups.empty())
+					groups[0].cases.insert(groups[0].cases.end(),
+							       group.cases.begin(),
+							       group.cases.end());
+				else
 					groups.push_back(std::move(group));
 			}
 		}
@@ -381,12 +402,10 @@ void add_context()
 			bench_backend_lacks(backends[i]));
 }
 
-std::regex parse_filter()
+std::regex parse_filter(const std::string &filter)
 {
-	const std::string filter = benchmark::GetBenchmarkFilter();
-
 	try {
-		return std::regex(filter.empty() || filter == "all" ? "." : filter);
+		return std::regex(filter);
 	} catch (const std::regex_error &e) {
 		std::cerr << "sctx-gbench: bad filter: " << e.what() << "\n";
 		std::exit(1);
@@ -403,7 +422,11 @@ int main(int argc, char **argv)
 	if (benchmark::ReportUnrecognizedArguments(argc, argv))
 		return 1;
 	const std::vector<Trace> traces = load_traces(o.traces);
-	const std::vector<Group> groups = make_groups(o, traces, parse_filter());
+	std::string filter = benchmark::GetBenchmarkFilter();
+
+	if (filter.empty() || filter == "all")
+		filter = ".";
+	const std::vector<Group> groups = make_groups(o, traces, filter, parse_filter(filter));
 
 	if (o.list) {
 		for (const Group &group : groups)

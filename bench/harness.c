@@ -66,6 +66,14 @@ static void worker_init(struct run *run, const struct bench_case *c,
 		t->worker.replay = plan_get(c->trace, c->threads, index);
 		t->ops_each = t->worker.replay->events;
 	}
+	if (probe->bare)
+		t->worker.bare = bench_alloc_lines(sizeof(struct histogram));
+	if (probe->stall) {
+		t->worker.phase = &run->phase;
+		t->worker.closes = bench_alloc(PHASES * sizeof(*t->worker.closes));
+		for (int p = 0; p < PHASES; p++)
+			t->worker.closes[p] = bench_alloc_lines(sizeof(struct histogram));
+	}
 	if (run->info->zipf) {
 		t->worker.zipf = zipf_streams(run->site->streams);
 		t->worker.zipf_at = bench_random(&t->worker.random, ZIPF_DRAWS);
@@ -83,6 +91,10 @@ static void worker_free(struct run_thread *t)
 {
 	free(t->worker.latency);
 	free(t->worker.samples);
+	free(t->worker.bare);
+	for (int p = 0; t->worker.closes && p < PHASES; p++)
+		free(t->worker.closes[p]);
+	free(t->worker.closes);
 	free(t->paced);
 }
 
@@ -114,6 +126,10 @@ static void collect(struct run *run, const struct bench_probe *probe, struct ben
 			histogram_merge(probe->opens, t->worker.latency);
 		if (probe->paced)
 			histogram_merge(probe->paced, t->paced);
+		if (probe->bare)
+			histogram_merge(probe->bare, t->worker.bare);
+		for (int p = 0; probe->stall && p < PHASES; p++)
+			histogram_merge(probe->stall->closes[p], t->worker.closes[p]);
 		worker_free(t);
 	}
 	if (!run->info->unloads)
@@ -181,6 +197,8 @@ static struct site *case_site(const struct bench_case *c)
 {
 	const struct workload_info *info = c->workload;
 
+	if (info->grows)
+		return growth_site(c->backend->ops, c->threads);
 	return bench_site(c->backend->ops,
 			  info->param == PARAM_STREAMS ? c->streams : info->streams,
 			  info->param == PARAM_CONTEXTS ? c->contexts : info->contexts, c->threads);
@@ -219,8 +237,13 @@ static struct run run_make(const struct bench_case *c, const struct bench_limit 
 		.pool = limit->iterations * c->threads,
 		.threads = c->threads,
 		.running = c->threads,
+		.crowded = c->threads > bench_cpus(),
 	};
 
+	if (c->workload->grows) {
+		run.iterations = (c->streams + c->threads - 1) / c->threads;
+		run.pool = c->streams;
+	}
 	if (limit->iterations) {
 		run.chunk = limit->iterations / CHUNKS_EACH;
 		run.chunk = run.chunk < CHUNK_MAX ? run.chunk + 1 : CHUNK_MAX;
@@ -254,8 +277,11 @@ void bench_run(const struct bench_case *c, const struct bench_limit *limit,
 		worker_init(&run, c, probe, i);
 	all = bench_counts_all();
 	set_run_now(&run);
+	result->before_kb = bench_resident_kb();
 	if (run.info->unloads)
 		run_unload(&run, limit, result);
+	else if (run.info->stalls)
+		run_stall(&run, limit, probe->stall);
 	else
 		run_plain(&run, limit);
 	set_run_now(NULL);
@@ -264,6 +290,8 @@ void bench_run(const struct bench_case *c, const struct bench_limit *limit,
 
 	collect(&run, probe, result);
 	check(&run, &before, result);
+	if (run.info->grows)
+		growth_end(&run);
 	free(run.thread);
 }
 

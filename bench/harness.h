@@ -42,6 +42,10 @@ struct workload_info {
 	bool unloads;		/* an owner leaves: needs a backend that has owners */
 	bool no_backend;	/* exercises the machine: run on floor alone */
 	bool only_paced;	/* nothing to measure but how late it is */
+	bool grows;		/* fills a table of its own, from nothing: see growth.c */
+	bool stalls;		/* a reader stays in its section: see stall.c */
+	bool plain;		/* for sctx-bench alone: there is no rate to compare */
+	bool large;		/* too much memory for all backends at once: if asked for by name */
 };
 
 struct bench_case {
@@ -64,11 +68,22 @@ struct bench_limit {
 	double rate;		/* operations a second, of all threads: see bench_probe */
 };
 
+/* stall: the time of each close, and what was retired and not yet freed at most. */
+enum bench_phase { PHASE_BEFORE, PHASE_STALLED, PHASE_AFTER, PHASES };
+
+struct bench_stall {
+	struct histogram *closes[PHASES];
+	uint64_t limbo_contexts;
+	uint64_t limbo_bytes; /* 0 where the backend cannot tell */
+};
+
 /* What to measure beside the throughput: histograms to add to, or NULL; in ticks. */
 struct bench_probe {
 	struct histogram *opens;	/* each open, by itself, back to back */
 	struct histogram *paced;	/* at bench_limit.rate: each operation, from when due */
 	struct histogram *frees;	/* from the close of a stream to its context's free */
+	struct histogram *bare;		/* growth, beside the opens: the machine's own jitter */
+	struct bench_stall *stall;	/* stall: all of it */
 };
 
 struct bench_result {
@@ -79,6 +94,7 @@ struct bench_result {
 	uint64_t meanwhile;	/* unload: opens while the owner left */
 	uint64_t longest_ns;	/* and the longest that one took */
 	uint64_t site_kb;	/* what making the residents added to resident memory */
+	uint64_t before_kb;	/* resident memory, when the threads started */
 	struct bench_counts counts;	/* the counted library's, of the threads */
 	struct bench_counts counts_all;	/* the same with the reclaimer's, and its drain's */
 };

@@ -62,5 +62,7 @@ void bench_catalogue_init(void);
 /* -------------------------------------------------------------- machine.c */
 
 void bench_check_allocator(void);
+/* That this process may run on. */
+unsigned int bench_cpus(void);
 
 #endif /* BENCH_INTERNAL_H */

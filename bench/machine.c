@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The machine's part: clocks, the allocator, memory in use. */
 #include <jemalloc/jemalloc.h>
+#include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -90,4 +91,12 @@ uint64_t bench_resident_kb(void)
 		fclose(f);
 	}
 	return resident * ((unsigned long)sysconf(_SC_PAGESIZE) / 1024);
+}
+
+unsigned int bench_cpus(void)
+{
+	cpu_set_t allowed;
+
+	return sched_getaffinity(0, sizeof(allowed), &allowed) ? 1
+							       : (unsigned int)CPU_COUNT(&allowed);
 }

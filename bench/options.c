@@ -128,6 +128,10 @@ static error_t check(struct argp_state *state, const struct options *o)
 		argp_error(state, "%s frees nothing to time", w->name);
 	else if (w->only_paced && o->limit.rate == 0)
 		argp_error(state, "%s needs --rate", w->name);
+	else if (w->grows && (o->limit.iterations || o->limit.rate > 0))
+		argp_error(state, "%s goes with --streams", w->name);
+	else if (w->stalls && (o->limit.iterations || o->limit.rate > 0))
+		argp_error(state, "%s goes with --seconds", w->name);
 	else if (o->limit.rate > 0 && (o->limit.iterations || w->unloads))
 		argp_error(state, "--rate goes with --seconds");
 	else

@@ -5,15 +5,19 @@ to one self-contained page.  Python's standard library and gnuplot, no more.
 """
 import argparse
 import json
+import os
 import statistics
 import sys
 import textwrap
 
 sys.dont_write_bytecode = True
+from cost import read_baseline  # noqa: E402
 from page import write_page  # noqa: E402
 from results import (BASELINE, BUSY, FLOOR, MEANWHILE, SUBJECT, behind,  # noqa: E402
-                     backend_order, free_latencies, known_cost, lacks_of, load_groups, load_paced, load_series, microseconds,
-                     number, rate, rate_spread, short, stream_bytes)
+                     backend_order, free_latencies, known_cost, lacks_of, load_groups, load_json,
+                     load_paced, load_series, microseconds, number, rate, rate_spread, short,
+                     stream_bytes)
+from targets import Store, judge, rows, summary  # noqa: E402
 
 WIDTH = 100
 
@@ -113,6 +117,12 @@ def print_backends(context, paced):
             print(" " * 34 + line)
 
 
+def print_targets(verdicts):
+    print(f"\nTargets, {summary(verdicts)}:\n")
+    print_columns(["", "", "measured", "target", ""], rows(verdicts), {0, 1, 4})
+    print("\n×: the median of the ratios of one run's interleaved repetitions.")
+
+
 def print_rate(groups, what):
     """For sctx-bench --rate: half the median of the slower of the two to be compared."""
     workload, threads = what.split("/")
@@ -167,6 +177,9 @@ def check_paced(slow_path, fast_path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", help="Google Benchmark's results")
+    parser.add_argument("--targets", help="folder of what bench/targets.sh measured")
+    parser.add_argument("--costs", help="what cost.py counted")
+    parser.add_argument("--only-targets", action="store_true", help="print no more than these")
     parser.add_argument("--paced", help="folder of sctx-bench --rate --json results")
     parser.add_argument("--series", help="folder of sctx-bench --series files")
     parser.add_argument("--rate", metavar="WORKLOAD/T", help="print the rate to pace it at")
@@ -178,9 +191,17 @@ def main():
         check_paced(*args.check_paced)
     if args.check_known:
         check_known(args.check_known)
-    with open(args.json) as f:
-        results = json.load(f)
+    store = Store([args.json] if args.json else [], args.targets, args.costs)
+    if args.only_targets:
+        print_targets(judge(store))
+        return
+    results = load_json(args.json)
     groups = load_groups(results)
+    crowded = os.path.join(args.targets or "", "oversubscribed.json")
+    if args.targets and os.path.exists(crowded):
+        groups += load_groups(load_json(crowded))
+        workloads = [g.workload for g in groups]
+        groups.sort(key=lambda g: workloads.index(g.workload))
     if args.rate:
         print_rate(groups, args.rate)
         return
@@ -191,10 +212,13 @@ def main():
     if paced:
         print_paced(paced)
         print_backends(results["context"], paced)
+    if args.targets:
+        print_targets(judge(store))
     print()
     if args.html:
         write_page(args.html, args.json, results, groups, table_rows(groups), paced,
-                   load_series(args.series) if args.series else {})
+                   load_series(args.series) if args.series else {}, store,
+                   store.costs or read_baseline()[0])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import re
 import statistics
 
 SUBJECT, BASELINE, FLOOR, CLOCK = "streamctx", "mutex", "floor", "clock"
+ASIDE = ("streamctx_so", "atomic")  # measures, not ways to do the same
 MEANWHILE = "unload: opens"  # a row of its own
 BUSY = 3  # percent by which a known cost may be missed
 
@@ -33,7 +34,7 @@ class Group:
         return statistics.median(a / b for a, b in zip(self.ops[one], self.ops[other]))
 
     def peers(self):
-        return [b for b in self.ops if b not in (SUBJECT, FLOOR)]
+        return [b for b in self.ops if b not in (SUBJECT, FLOOR, *ASIDE)]
 
     def best_other(self):
         return max(self.peers(), key=self.median, default=None)

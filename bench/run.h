@@ -19,6 +19,8 @@ struct run {
 	unsigned int arrived; /* at the start */
 	unsigned int running;
 	bool stop;
+	bool crowded; /* more threads than CPUs */
+	unsigned int phase; /* of a stall */
 	struct run_thread *thread;
 };
 
@@ -38,6 +40,13 @@ void run_start(struct run *run);
 void run_join(struct run *run);
 /* Those that run until stopped. */
 void run_stop(struct run *run);
+
+/* growth.c: a site without streams, for the run to fill; its end. */
+struct site *growth_site(const struct backend_ops *ops, unsigned int threads);
+void growth_end(struct run *run);
+
+/* stall.c: in the place of a plain run, where a reader stalls. */
+void run_stall(struct run *run, const struct bench_limit *limit, struct bench_stall *stall);
 
 /* unload.c: in the place of a plain run, where an owner is to leave. */
 void run_unload(struct run *run, const struct bench_limit *limit, struct bench_result *result);

@@ -25,13 +25,12 @@ static void wait_for_all(struct run *run)
  * Thread @index to a CPU of its own, where there are enough: the scheduler
  * takes milliseconds to move one of two new threads away from the other.
  */
-static void bind_to_cpu(unsigned int index, unsigned int threads)
+static void bind_to_cpu(unsigned int index)
 {
 	cpu_set_t allowed, one;
 	int cpu = -1;
 
-	if (sched_getaffinity(0, sizeof(allowed), &allowed) ||
-	    threads > (unsigned int)CPU_COUNT(&allowed))
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
 		return;
 	for (unsigned int seen = 0; seen <= index; seen += CPU_ISSET(cpu, &allowed) != 0)
 		cpu++;
@@ -73,6 +72,7 @@ static void work(struct run *run, struct run_thread *t)
  * An operation a period, each timed from when it was due to its end: one that
  * comes late because those before it took long has waited all that time, as a
  * client's request would have.  Those still due at the end are left undone.
+ * Where there are more threads than CPUs, who waits lets others run.
  */
 static void work_paced(struct run *run, struct run_thread *t)
 {
@@ -86,8 +86,11 @@ static void work_paced(struct run *run, struct run_thread *t)
 
 		if (now > end)
 			break;
-		while (now < due)
+		while (now < due) {
+			if (run->crowded)
+				sched_yield();
 			now = bench_ticks();
+		}
 		run->work(&t->worker, 1);
 		histogram_add(t->paced, bench_ticks() - due);
 		__atomic_store_n(&t->done, i + 1, __ATOMIC_RELAXED);
@@ -122,7 +125,8 @@ static void *run_main(void *arg)
 	struct run_thread *t = arg;
 	struct run *run = t->run;
 
-	bind_to_cpu(t->worker.index, run->threads);
+	if (!run->crowded)
+		bind_to_cpu(t->worker.index);
 	bench_thread_begin(run->ops);
 	thread_idle(run->ops);
 	wait_for_all(run);

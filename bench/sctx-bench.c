@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <streamctx.h>	/* the default limits */
+
 #include "harness.h"
 #include "histogram.h"
 #include "options.h"
@@ -157,16 +159,21 @@ static void print_counts_json(const char *name, const struct bench_counts *c)
 }
 
 static void print_json(const char *name, const struct bench_limit *limit,
-		       const struct bench_result *r, const struct measured *m)
+		       const struct bench_result *r, const struct bench_stall *stall,
+		       const struct measured *m)
 {
 	printf("{\"name\":\"%s\",\"ops\":%.1f,\"count\":%lu,\"seconds\":%.6f,\"contexts\":%lu,"
-	       "\"peak_rss_kb\":%ld,\"site_kb\":%lu,\"checks\":\"passed\"",
+	       "\"peak_rss_kb\":%ld,\"site_kb\":%lu,\"before_kb\":%lu,\"checks\":\"passed\"",
 	       name, (double)r->ops / r->seconds, r->ops, r->seconds, r->created, peak_rss_kb(),
-	       r->site_kb);
+	       r->site_kb, r->before_kb);
 	if (limit->rate > 0)
 		printf(",\"rate\":%.1f,\"due\":%lu", limit->rate, r->due);
 	if (r->meanwhile)
 		printf(",\"meanwhile\":%lu,\"longest_ns\":%lu", r->meanwhile, r->longest_ns);
+	if (stall)
+		printf(",\"limbo_contexts\":%lu,\"limbo_bytes\":%lu,\"limit_callbacks\":%zu,"
+		       "\"limit_bytes\":%zu", stall->limbo_contexts, stall->limbo_bytes,
+		       SCTX_LIMIT_CALLBACKS_DEFAULT, SCTX_LIMIT_BYTES_DEFAULT);
 	for (; m->name; m++)
 		if (m->h)
 			print_histogram_json(m);
@@ -185,7 +192,8 @@ static void print_histogram_text(const struct measured *m)
 }
 
 static void print_text(const char *name, const struct bench_limit *limit,
-		       const struct bench_result *r, const struct measured *m)
+		       const struct bench_result *r, const struct bench_stall *stall,
+		       const struct measured *m)
 {
 	bool timed = false;
 
@@ -199,6 +207,9 @@ static void print_text(const char *name, const struct bench_limit *limit,
 		       (double)r->meanwhile / r->seconds, (double)r->longest_ns / 1e6);
 	printf("  checks   passed: %lu contexts created, each freed once; lookups as expected; "
 	       "nothing left open\n", r->created);
+	if (stall)
+		printf("  limbo    at most %lu contexts, %lu bytes\n", stall->limbo_contexts,
+		       stall->limbo_bytes);
 	for (; m->name; m++) {
 		if (!m->h)
 			continue;
@@ -225,13 +236,46 @@ static void load_trace(struct options *o, struct trace *trace)
 	o->c.trace_name = name;
 }
 
-int main(int argc, char **argv)
+static void run(const struct options *o)
 {
-	static struct histogram opens, paced, frees;
-	static struct trace trace;
-	struct options o;
+	static struct histogram opens, paced, frees, bare, closes[PHASES];
+	struct bench_stall stall = {
+		.closes = { &closes[PHASE_BEFORE], &closes[PHASE_STALLED], &closes[PHASE_AFTER] },
+	};
+	const bool grows = o->c.workload->grows, stalls = o->c.workload->stalls;
+	const struct bench_probe probe = {
+		.opens = o->latency || grows ? &opens : NULL,
+		.paced = o->limit.rate > 0 ? &paced : NULL,
+		.frees = o->frees ? &frees : NULL,
+		.bare = grows ? &bare : NULL,
+		.stall = stalls ? &stall : NULL,
+	};
+	const struct measured measured[] = {
+		{ "open", "each open by itself", probe.opens },
+		{ "paced", "each operation, from when it was due", probe.paced },
+		{ "free", "from the close of a stream to its context's free", probe.frees },
+		{ "bare", "waits for the clock alone: by how much each was late", probe.bare },
+		{ "before", "each close before the stall", stalls ? closes : NULL },
+		{ "stalled", "each during the stall", stalls ? closes + PHASE_STALLED : NULL },
+		{ "after", "each after it", stalls ? closes + PHASE_AFTER : NULL },
+		{ 0 },
+	};
 	struct bench_result result;
 	char name[256];
+
+	run_sampled(o, &probe, &result);
+	bench_case_name(&o->c, name, sizeof(name));
+	bench_finish();
+	if (o->json)
+		print_json(name, &o->limit, &result, probe.stall, measured);
+	else
+		print_text(name, &o->limit, &result, probe.stall, measured);
+}
+
+int main(int argc, char **argv)
+{
+	static struct trace trace;
+	struct options o;
 
 	bench_init();
 	if (options_parse(argc, argv, 0, &o))
@@ -242,24 +286,7 @@ int main(int argc, char **argv)
 	}
 	if (o.trace && o.c.workload->param == PARAM_TRACE)
 		load_trace(&o, &trace);
-	struct bench_probe probe = {
-		.opens = o.latency ? &opens : NULL,
-		.paced = o.limit.rate > 0 ? &paced : NULL,
-		.frees = o.frees ? &frees : NULL,
-	};
-	const struct measured measured[] = {
-		{ "open", "each open by itself", probe.opens },
-		{ "paced", "each operation, from when it was due", probe.paced },
-		{ "free", "from the close of a stream to its context's free", probe.frees },
-		{ 0 },
-	};
-	run_sampled(&o, &probe, &result);
-	bench_case_name(&o.c, name, sizeof(name));
-	bench_finish();
+	run(&o);
 	trace_free(&trace);
-	if (o.json)
-		print_json(name, &o.limit, &result, measured);
-	else
-		print_text(name, &o.limit, &result, measured);
 	return fflush(stdout) ? 1 : 0;
 }

@@ -56,6 +56,8 @@ for workload in $(workloads); do
 	known_cost | bare_clock) continue ;;
 	replay) options="--ops 1 --trace $trace" ;;
 	unload) options="--ops 1000" ;;
+	growth) options= ;;
+	stall) options="--seconds 0.02" ;;
 	*) options="--ops 20000" ;;
 	esac
 	for backend in $(backends); do
@@ -77,7 +79,13 @@ done
 say "planted bugs"
 # planted FAULT WORKLOAD: the harness stops with its own message.
 planted() {
-	if BENCH_FAULT=$1 "$B/sctx-broken" "$2" broken --ops 20000 --streams 3000 --threads 2 \
+	case $2 in
+	growth) options= ;;
+	stall) options="--seconds 0.02" ;;
+	replay) options="--ops 1" ;;
+	*) options="--ops 20000" ;;
+	esac
+	if BENCH_FAULT=$1 "$B/sctx-broken" "$2" broken $options --streams 3000 --threads 2 \
 		--trace "$trace" >>"$log" 2>"$B/planted.txt"; then
 		echo "BAD not found: $2 that $1"
 		failed=$((failed + 1))
@@ -99,10 +107,10 @@ for workload in open_warm open_many open_zipf open_hot open_cold mixed update_co
 	planted "finds nothing" $workload
 	planted "finds another" $workload
 done
-for workload in open_warm open_many open_zipf open_cold mixed unload; do
+for workload in open_warm open_many open_zipf open_cold mixed unload growth stall; do
 	planted "opens twice" $workload
 done
-for workload in open_cold mixed; do
+for workload in open_cold mixed stall; do
 	planted "loses an insert" $workload
 	planted "inserts twice" $workload
 	planted leaks $workload

@@ -37,7 +37,7 @@ struct tally {
 	struct tally *next;
 } __attribute__((aligned(64)));
 
-/* A thread works for one backend only, so one tally a thread will do. */
+/* A thread works for one backend at a time; the one that it worked for last. */
 extern __thread struct tally *bench_tally_self;
 void bench_tally_attach(const struct backend_ops *ops);
 
@@ -78,6 +78,9 @@ struct worker {
 	const void *leaver;		/* the owner that is about to leave */
 	struct histogram *latency;
 	struct samples *samples;
+	struct histogram *bare;		/* growth: the same clock with nothing to time */
+	struct histogram **closes;	/* stall: one for each value of *phase */
+	const unsigned int *phase;
 
 	/* What lookups found and what they should have: compared at the end. */
 	uint64_t seen;
@@ -119,6 +122,7 @@ static inline struct sctx_id bench_fresh_id(struct worker *w)
 #define BENCH_OWNERS 64
 #define MIXED_OWNERS 4
 #define REPLAY_OWNERS 2
+#define SCAN_OWNERS 8
 #define KNOWN_COST_NS 1000
 extern const char bench_owner[BENCH_OWNERS];
 

@@ -15,6 +15,8 @@
 #define BENCH_WORKLOADS(X, ...)           \
 	X(lookup_hot, __VA_ARGS__)        \
 	X(lookup_cold, __VA_ARGS__)       \
+	X(lookup_first, __VA_ARGS__)      \
+	X(lookup_last, __VA_ARGS__)       \
 	X(open_warm, __VA_ARGS__)         \
 	X(open_many, __VA_ARGS__)         \
 	X(open_zipf, __VA_ARGS__)         \
@@ -24,6 +26,8 @@
 	X(update_contended, __VA_ARGS__)  \
 	X(unload, __VA_ARGS__)            \
 	X(replay, __VA_ARGS__)            \
+	X(growth, __VA_ARGS__)            \
+	X(stall, __VA_ARGS__)             \
 	X(known_cost, __VA_ARGS__)        \
 	X(bare_clock, __VA_ARGS__)
 
@@ -52,6 +56,8 @@ struct backend {
 #include "workloads/update.h"
 #include "workloads/unload.h"
 #include "workloads/replay.h"
+#include "workloads/growth.h"
+#include "workloads/stall.h"
 #include "workloads/known.h"
 #endif
 

@@ -2,8 +2,10 @@
 #
 # make check        everything: four flavours, ASan and UBSan, with jemalloc
 # make check-unit   the default flavour, quick
-# make check-long   the races again and again, longer: MINUTES=10; and once what is
-#                   too long for check, LONG_PARTS
+# make check-rounds once what is too long for check (LONG_PARTS), then the races
+#                   again and again, longer: MINUTES=10
+# make check-long   that, and all that is long by itself (LONG_TARGETS), each for
+#                   MINUTES or as long as it takes: hours
 #
 # One program per file; SCTX_TEST_FILTER='name*' runs a part of one.  A line
 # for each program, its output in $(B)/tests/log/SUITE/.  tests/run.sh has the
@@ -178,7 +180,7 @@ $(CHECK_PARTS): %: check-build-% test-logs
 	@tests/run.sh summary $(LOGS)
 
 # Round after round of the suites in turn, each longer than check's.
-check-long: check-build-default check-build-flavours check-build-asan check-build-tsan $(LONG_PARTS:%=check-build-%) test-logs
+check-rounds: check-build-default check-build-flavours check-build-asan check-build-tsan $(LONG_PARTS:%=check-build-%) test-logs
 	@$(foreach p,$(LONG_PARTS),$(run_$(p));)
 	@end=$$(($$(date +%s) + 60 * $(MINUTES))); n=1; \
 	more() { [ $$(date +%s) -lt $$end ]; }; \
@@ -193,7 +195,16 @@ check-long: check-build-default check-build-flavours check-build-asan check-buil
 	done
 	@tests/run.sh summary $(LOGS)
 
-.PHONY: $(CHECK_PARTS) $(CHECK_PARTS:%=check-build-%) check check-unit check-long test-logs check-build-default check-build-flavours \
+LONG_TARGETS := tsan model-long fuzz-planted fuzz-long linear-long torture-planted torture-long spyfs-long
+
+check-long:
+	@failed=; for target in check-rounds $(LONG_TARGETS); do \
+		echo "== make $$target"; \
+		$(MAKE) --no-print-directory $$target MINUTES=$(MINUTES) || failed="$$failed $$target"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+.PHONY: check-rounds $(CHECK_PARTS) $(CHECK_PARTS:%=check-build-%) check check-unit check-long test-logs check-build-default check-build-flavours \
 	check-build-asan test-programs-default test-programs-flavour \
 	test-programs-asan
 

@@ -577,6 +577,7 @@ const struct backend_ops ops = {
 	.name = "cds",
 	.lacks = "the table does not grow; a section guards the one context looked up last; "
 		 "no counted references",
+	.sized = true,
 	.thread_enter = thread_enter,
 	.thread_exit = thread_exit,
 	.thread_idle = thread_idle,

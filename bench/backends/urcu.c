@@ -309,6 +309,7 @@ static inline void context_bump(struct bench_stream *stream, const void *owner)
 static const struct backend_ops ops = {
 	.name = "urcu",
 	.lacks = "limbo is unbounded; no counted references to contexts",
+	.sized = true,
 	.thread_enter = rcu_register_thread,
 	.thread_exit = rcu_unregister_thread,
 	.drain = rcu_barrier,

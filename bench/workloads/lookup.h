@@ -45,26 +45,45 @@ WORKLOAD lookup_hot(const struct backend_ops *b, struct worker *w, uint64_t n, b
 	w->expected += n * bench_word(0, 0);
 }
 
-/* A stream at random among the residents, by id. */
-WORKLOAD lookup_cold(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
+/* A stream at random among the residents, by id; @owner's context on it. */
+static inline __attribute__((always_inline)) void
+find_and_lookup(const struct backend_ops *b, struct worker *w, uint64_t n, unsigned int owner)
 {
 	uint64_t random = w->random;
 	uint64_t seen = 0;
 	uint64_t expected = 0;
 
-	(void)timed;
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t which = bench_random(&random, w->streams);
 		struct sctx_id id = bench_id(which);
 		struct bench_stream *stream = b->find(w->table, &id);
 
-		expected += bench_word(which, 0);
+		expected += bench_word(which, owner);
 		if (!stream)
 			continue;
-		seen += bench_touch(b->lookup(stream, &bench_owner[0], NULL));
+		seen += bench_touch(b->lookup(stream, &bench_owner[owner], NULL));
 		b->leave(stream);
 	}
 	w->random = random;
 	w->seen += seen;
 	w->expected += expected;
+}
+
+WORKLOAD lookup_cold(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
+{
+	(void)timed;
+	find_and_lookup(b, w, n, 0);
+}
+
+/* The context that a scan from the newest finds first of several, and last. */
+WORKLOAD lookup_first(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
+{
+	(void)timed;
+	find_and_lookup(b, w, n, SCAN_OWNERS - 1);
+}
+
+WORKLOAD lookup_last(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
+{
+	(void)timed;
+	find_and_lookup(b, w, n, 0);
 }

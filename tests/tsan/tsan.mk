@@ -11,7 +11,7 @@ CHECK_PARTS += tsan
 
 TSAN_FLAVOURS := c11 memb
 TSAN_PROGRAMS := unit/races conformance/races unit/threads unit/inline
-tsan mutants check-long: TSAN_PROGRAMS := $(TEST_TSAN)
+tsan mutants check-rounds: TSAN_PROGRAMS := $(TEST_TSAN)
 
 check-build-tsan:
 	@+$(foreach f,$(TSAN_FLAVOURS),$(sub_make) B=$(B)/tsan/$(f) SAN=1 RCU=$(f) \
