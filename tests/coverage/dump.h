@@ -16,7 +16,7 @@ void __gcov_dump(void);
 /* Not the compiler's own, which forgets what the child did within fork(). */
 pid_t plain_fork(void) __asm__("fork");
 
-#define fork()        plain_fork()
+#define fork() plain_fork()
 
 #define _exit(status) (__gcov_dump(), _exit(status))
 #define abort()       (__gcov_dump(), abort())
