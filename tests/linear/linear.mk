@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # make linear                 concurrent histories against a specification
-# make linear-long MINUTES=n  the same for longer, c11 too, and planted bugs
+# make linear-long MINUTES=n  the same for longer, and on c11; bugs: see make mutants
 #
 # Twice: on the library as it is, and on one that pauses before its atomics
 # (tests/linear/jitter.h), where a short run meets far more overlaps.
@@ -35,5 +35,17 @@ linear_run = SCTX_TEST_RCU=$(2) SCTX_LINEAR_SAVE=$(LINEAR) LD_LIBRARY_PATH=$(abs
 run_linear = $(call linear_run,linear,$(RCU),$(B),checker scan linear); \
 	$(call linear_run,linear.jitter,$(RCU),$(LINEAR_JITTER)/$(RCU),linear); \
 	tail -qn 4 $(LOGS)/linear*/linear/linear.log | grep -v 'exit status'
+
+linear-long: check-build-linear test-logs
+	@+$(sub_make) RCU=c11 B=$(B)/c11 lib
+	@+$(call linear_jitter,c11)
+	@export SCTX_LINEAR_SECONDS=$$((15 * $(MINUTES))) SCTX_TEST_TIMEOUT=$$((90 * $(MINUTES) + 60)); \
+	$(call linear_run,linear,$(RCU),$(B),checker scan linear); \
+	$(call linear_run,linear.jitter,$(RCU),$(LINEAR_JITTER)/$(RCU),linear); \
+	$(call linear_run,linear-c11,c11,$(B)/c11,linear); \
+	$(call linear_run,linear-c11.jitter,c11,$(LINEAR_JITTER)/c11,linear)
+	@tests/run.sh summary $(LOGS)
+
+.PHONY: linear-long
 
 -include $(patsubst %,$(LINEAR)/%.d,linear program worker checker scan $(LINEAR_CHECKER))
