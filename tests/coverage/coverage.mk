@@ -12,7 +12,7 @@ DEPS_EXTRA += $(if $(filter coverage,$(MAKECMDGOALS)),gcovr)
 
 COVERAGE := $(B)/coverage
 COVERAGE_FLAGS := -O0 -g --coverage -fprofile-update=atomic -include $(abspath tests/coverage/dump.h)
-COVERAGE_ALL := $(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR) $(TEST_POOL) $(FAULTS)
+COVERAGE_ALL = $(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR) $(TEST_POOL) $(FAULTS)
 COVERAGE_FEW := unit/context unit/reclaim unit/threads unit/fork unit/pool unit/mode_changes unit/inline unit/by_host
 coverage_make = $(sub_make) RCU=$(1) B=$(COVERAGE)/$(1) SAN=1 CFLAGS="$(COVERAGE_FLAGS)" CXXFLAGS="$(COVERAGE_FLAGS)"
 coverage_run = $(2) SCTX_TEST_RCU=$(1) tests/run.sh run coverage.$(1)$(3) $(LOGS) $(4:%=$(COVERAGE)/$(1)/tests/%);
@@ -29,7 +29,8 @@ run_coverage = export SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600}; \
 	$(call coverage_run,$(RCU),SCTX_TEST_MODE=inline,.inline,$(TEST_INLINE)) \
 	$(call coverage_run,$(RCU),LD_PRELOAD=$(abspath $(B)/libstreamctx-jemalloc.so),.jemalloc,$(TEST_JEMALLOC)) \
 	$(foreach f,$(FLAVOURS),$(call coverage_run,$(f),,,$(COVERAGE_FEW))) \
-	SCTX_TEST_CC="$(CC) $(COVERAGE_FLAGS)" tests/run.sh run coverage $(LOGS) tests/debug.sh; \
+	SCTX_TEST_SO=$(abspath $(COVERAGE)/$(RCU)/libstreamctx.so) tests/run.sh run coverage $(LOGS) tests/stats.sh; \
+	CFLAGS="-O0 -g" SCTX_TEST_CC="$(CC) $(COVERAGE_FLAGS)" tests/run.sh run coverage $(LOGS) tests/debug.sh; \
 	SCTX_COVERAGE="$(COVERAGE)/$(RCU) $(FLAVOURS:%=$(COVERAGE)/%) build/debug" \
 	tests/run.sh run coverage $(LOGS) tests/coverage/report.py; \
 	rm -rf build/debug; cat $(LOGS)/coverage/coverage/report.py.log

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
 What gcovr found below the folders of SCTX_COVERAGE: lines and branches of the library by
-file, and the lines that no test reaches.  Each of these must be explained in
-tests/coverage.txt, and each explanation there must be of such a line.
+file, and the lines that no test reaches (but for the first of a function that is
+always inlined, which is not code).  Each of these must be explained in
+tests/coverage.txt, and each explanation there must be of such a line, or begin
+with "chance: ", if a run may reach it or not.
 """
 import json
 import os
@@ -11,6 +13,9 @@ import subprocess
 import sys
 
 EXPLAINED = "tests/coverage.txt"
+# What is not the same in each build.  Of the other files, the first build's lines count.
+SEAMS = ["lib/rcu.c", "lib/rcu.h", "include/streamctx/inline.h", "lib/debug.c", "lib/debug.h",
+         "lib/quarantine.c", "lib/quarantine.h"]
 
 
 def gcovr(folders):
@@ -19,13 +24,16 @@ def gcovr(folders):
     A build at a time: what the preprocessor leaves of a file is not the same in each."""
     files = {}
     for folder in folders:
-        out = subprocess.run(["gcovr", "--root=.", "--filter=lib/", "--filter=include/streamctx/inline.h",
-                              "--json", folder], stdout=subprocess.PIPE, check=True).stdout
+        out = subprocess.run(["gcovr", folder, "--root=.", "--filter=lib/",
+                              "--filter=include/streamctx/inline.h", "--gcov-ignore-parse-errors",
+                              "--json"], stdout=subprocess.PIPE, check=True).stdout
         for file in json.loads(out)["files"]:
             lines = files.setdefault(file["file"], {})
             for line in file["lines"]:
-                if not line.get("gcovr/noncode"):
-                    add(lines.setdefault(line["line_number"], [0, []]), line)
+                number = line["line_number"]
+                counts = folder == folders[0] or file["file"] in SEAMS or number in lines
+                if counts and not line.get("gcovr/noncode"):
+                    add(lines.setdefault(number, [0, []]), line)
     return files
 
 
@@ -67,7 +75,8 @@ def main():
         total = [a + b for a, b in zip(total, counts)]
         row(file, counts)
         missed += [(file, number, text[number - 1].strip())
-                   for number, (count, _) in sorted(lines.items()) if count == 0]
+                   for number, (count, _) in sorted(lines.items())
+                   if count == 0 and not text[number - 1].startswith("SCTX__INLINE")]
     row("all", total)
     for file, number, text in missed:
         why = [e for e in explained if e["file"] == file and e["text"] in text]
@@ -77,7 +86,7 @@ def main():
             wrong += 1
             print("not reached, not explained: %s:%d: %s" % (file, number, text))
     for explanation in explained:
-        if not explanation["of"]:
+        if not explanation["of"] and not explanation["reason"].startswith("chance: "):
             wrong += 1
             print("%s:%d: no line of %s that is not reached has: %s" %
                   (EXPLAINED, explanation["line"], explanation["file"], explanation["text"]))

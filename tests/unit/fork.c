@@ -232,6 +232,26 @@ static void limbo_of_other_threads_is_taken_over(void **state)
 		item_free(p.others[i]);
 }
 
+/* Its child may exec, and no more. */
+static void exec_true(void *unused)
+{
+	(void)unused;
+	execlp("true", "true", (char *)NULL);
+	_exit(1);
+}
+
+static void a_fork_in_a_section_of_its_own(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	sctx_read_lock();
+	pid = child_start(exec_true, NULL);
+	sctx_read_unlock();
+	assert_child_ok(pid);
+	assert_rc(sctx_barrier(), 0);
+}
+
 /* A fork waits for the callback that runs, so that the child has no half of one. */
 static atomic_bool in_the_middle;
 
@@ -643,6 +663,7 @@ int main(void)
 		cmocka_unit_test(a_child_may_change_the_mode),
 		cmocka_unit_test(limbo_is_called_back_in_both),
 		cmocka_unit_test(limbo_of_other_threads_is_taken_over),
+		cmocka_unit_test(a_fork_in_a_section_of_its_own),
 		cmocka_unit_test(a_callback_ends_before_the_fork),
 		cmocka_unit_test(a_reader_elsewhere_at_fork),
 		cmocka_unit_test(a_callback_that_waits_for_the_forking_thread),

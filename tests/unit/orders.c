@@ -205,41 +205,6 @@ static void a_find_sees_the_whole_stream(void **state)
 	assert_rc(sctx_registry_destroy(registry), 0);
 }
 
-/* ---------------------------------------------------------- what is refused */
-
-/* Nobody asked for what exists: its remover may do with it what he likes. */
-static void *insert_another(void *stream)
-{
-	struct item *another = item_churn(OWNER(1), NULL);
-
-	CHECK_EQ(sctx_insert_unique(stream, &another->ctx, NULL), -EEXIST);
-	say(1);
-	await(2);
-	item_churn_free(another);
-	return NULL;
-}
-
-static void a_refused_insert_leaves_what_is_there_alone(void **state)
-{
-	struct sctx_stream stream;
-	struct sctx_context *ctx;
-	pthread_t inserter;
-
-	(void)state;
-	items_reset();
-	say(0);
-	sctx_stream_init(&stream);
-	assert_rc(sctx_insert(&stream, &item_churn(OWNER(1), NULL)->ctx), 0);
-	inserter = thread_start(insert_another, &stream);
-	await(1);
-	ctx = sctx_remove(&stream, OWNER(1), NULL);
-	assert_non_null(ctx);
-	item_churn_free(item_of(ctx));
-	say(2);
-	thread_join(inserter);
-	assert_rc(sctx_teardown_sync(&stream), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,7 +213,6 @@ int main(void)
 		cmocka_unit_test(a_close_ends_the_use),
 		cmocka_unit_test(an_open_sees_what_earlier_ones_did),
 		cmocka_unit_test(a_find_sees_the_whole_stream),
-		cmocka_unit_test(a_refused_insert_leaves_what_is_there_alone),
 	};
 
 	return TEST_RUN(tests);
