@@ -9,7 +9,7 @@ CHECK_PARTS += mutants-few
 LONG_PARTS += mutants
 
 MUTANTS ?=
-MUTANTS_FEW := get-unreferenced barrier-short two-unregister
+MUTANTS_FEW := get-unreferenced existing-made retired-twice
 
 check-build-mutants: check-build-default check-build-flavours check-build-asan check-build-tsan \
 	check-build-faults check-build-linear check-build-explore check-build-model
