@@ -96,10 +96,10 @@ def times_best(workload, peers, params, threads):
 
 
 def counted(name, what):
-    """To a tenth: the shares of what a batch of hundreds costs once are left out."""
+    """As bench/cost.py prints it: a batch's share of a hundredth counts."""
     def figure(store):
         cost = store.costs.get(name)
-        return None if cost is None else round(cost[what], 1)
+        return None if cost is None else round(cost[what], 2)
     return figure
 
 

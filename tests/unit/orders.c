@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Orderings that the library promises, each by itself: threads that share
- * nothing else but relaxed flags, so that ThreadSanitizer (make check-tsan)
+ * nothing else but relaxed flags, so that ThreadSanitizer (make tsan)
  * reports a race where the library's own acquire or release is missing.
  * Without it little can fail here.
  */
