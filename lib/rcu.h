@@ -204,9 +204,14 @@ static inline void *sctx__rcu_register(void)
 	return &URCU_TLS(urcu_memb_reader);
 }
 
-/* The counter must not say SCTX__MEMB_READY any more. */
+/*
+ * A thread that exits inside its section leaves it first: a grace period may be
+ * asleep until it is told so.  The counter must not say SCTX__MEMB_READY any more.
+ */
 static inline void sctx__rcu_unregister(void)
 {
+	while (urcu_memb_read_ongoing())
+		urcu_memb_read_unlock();
 	urcu_memb_unregister_thread();
 	CMM_STORE_SHARED(URCU_TLS(urcu_memb_reader).ctr, 0);
 }
