@@ -47,12 +47,14 @@ static struct runner *runners;
 static int count; /* CPUs + 1 */
 static bool stop;
 static uint64_t callbacks_run;
+static uint64_t dropped_again;
 
 /* ----------------------------------------------------------- calling back */
 
 /* Limbo keeps its reference for one more grace period. */
 static void context_drop_again(struct sctx_context *ctx, uint8_t links)
 {
+	sctx__add(&dropped_again, 1);
 	sctx__rcu_read_lock(); /* no update: a fork waits for this thread to park */
 	sctx__store(&ctx->in_limbo, sctx__in_limbo(links));
 	sctx__retire_context(ctx);
@@ -333,6 +335,11 @@ uint64_t sctx__callbacks_since(void)
 			oldest = since;
 	}
 	return oldest;
+}
+
+uint64_t sctx__callbacks_dropped_again(void)
+{
+	return sctx__load(&dropped_again);
 }
 
 uint64_t sctx__callbacks_count(void)

@@ -37,6 +37,9 @@ void sctx__callbacks_after_fork(bool child);
 
 uint64_t sctx__callbacks_count(void);
 
+/* How often a context was ripe and went to limbo once more instead. */
+uint64_t sctx__callbacks_dropped_again(void);
+
 /*
  * Call back at most @max of what is ripe, on the calling thread alone.  Returns
  * how many.

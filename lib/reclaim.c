@@ -509,8 +509,8 @@ int sctx__admit_slow(bool nowait)
 }
 
 /*
- * With the lock held.  What is in limbo now is collected at the latest by the
- * next cycle to start, and called back by the one after.
+ * With the lock held: two cycles.  What is in limbo now is collected at the latest
+ * by the next one to start, and called back, or dropped again, by the one after.
  */
 static bool barrier_by_thread(void)
 {
@@ -531,6 +531,18 @@ static bool barrier_here(void)
 	return cycle_unlocked(SIZE_MAX, &ran) && cycle_unlocked(SIZE_MAX, &ran);
 }
 
+/*
+ * With the lock held.  What is dropped again meanwhile may have been retired before:
+ * then it is not done.  What had been so before is in limbo like all else.
+ */
+static bool barrier(void)
+{
+	uint64_t again = sctx__callbacks_dropped_again();
+	bool done = reclaimer.mode == SCTX_RECLAIM_THREAD ? barrier_by_thread() : barrier_here();
+
+	return done && sctx__callbacks_dropped_again() == again;
+}
+
 int sctx_barrier(void)
 {
 	bool done = false;
@@ -543,8 +555,7 @@ int sctx_barrier(void)
 	while (!error && !done) {
 		error = start_thread();
 		if (!error)
-			done = reclaimer.mode == SCTX_RECLAIM_THREAD ? barrier_by_thread()
-								     : barrier_here();
+			done = barrier();
 	}
 	pthread_mutex_unlock(&reclaimer.lock);
 	return error;

@@ -83,6 +83,7 @@ static void hold_the_reclaimer(struct item *item)
 
 static void set_up(void)
 {
+	memset(&s, 0, sizeof(s));
 	s.pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(s.pages != MAP_FAILED);
 	s.ctx = (struct sctx_context *)(s.pages + PAGE - offsetof(struct sctx_context, next));
@@ -96,11 +97,26 @@ static void set_up(void)
 	s.blocker->hook = hold_the_reclaimer;
 }
 
+static void tear_down(void)
+{
+	assert_rc(sctx_teardown_sync(&s.stream), 0);
+	item_free(s.blocker);
+	item_free(s.first);
+	munmap(s.pages, 2 * PAGE);
+}
+
+static void *put_the_last(void *unused)
+{
+	catch_stops();
+	CHECK_EQ(sctx_put(s.ctx), 0);
+	return unused;
+}
+
 /*
  * The blocker is called back before, if both go to limbo in one phase: so the
  * reclaimer is woken first, and turns it no more until this section ends.
  */
-static void *put_the_last(void *unused)
+static void *put_behind_the_blocker(void *unused)
 {
 	catch_stops();
 	sctx_read_lock();
@@ -120,7 +136,7 @@ static void *insert_again(void *unused)
 }
 
 /* One puts what he takes for the last reference; another borrowed it, and inserts it. */
-static void put_and_insert(void)
+static void put_and_insert(void *(*putter)(void *))
 {
 	pthread_t put, insert;
 
@@ -128,7 +144,7 @@ static void put_and_insert(void)
 	assert_ptr_equal(sctx_lookup(&s.stream, OWNER(1), NULL), s.ctx);
 	assert_ptr_equal(sctx_remove(&s.stream, OWNER(1), NULL), s.ctx);
 	stop_writers(SECOND);
-	put = thread_start(put_the_last, NULL);
+	put = thread_start(putter, NULL);
 	WAIT_FOR(atomic_load(&s.stopped[SECOND])); /* about to set in_limbo */
 	let_us_write(SECOND);
 	assert_ptr_equal(sctx_ref(s.ctx), s.ctx);
@@ -150,7 +166,7 @@ static void not_called_back_under_a_later_reader(void **state)
 	if (TEST_ASAN || TEST_TSAN)
 		skip(); /* which have SIGSEGV to themselves */
 	set_up();
-	put_and_insert();
+	put_and_insert(put_behind_the_blocker);
 	gate_wait(&s.entered); /* the grace period is over */
 	if (s.inserted == 0) {
 		sctx_read_lock();
@@ -165,18 +181,36 @@ static void not_called_back_under_a_later_reader(void **state)
 		assert_rc(sctx_put(s.ctx), 0);
 	}
 	assert_rc(sctx_barrier(), 0);
-	assert_rc(sctx_barrier(), 0); /* it may have gone round once more */
 	assert_int_equal(atomic_load(&s.called), 1);
-	assert_rc(sctx_teardown_sync(&s.stream), 0);
-	item_free(s.blocker);
-	item_free(s.first);
-	munmap(s.pages, 2 * PAGE);
+	tear_down();
+}
+
+/* Though it goes through limbo twice: the reclaimer is held until all is ready. */
+static void a_barrier_waits_for_it(void **state)
+{
+	(void)state;
+	if (TEST_ASAN || TEST_TSAN)
+		skip();
+	set_up();
+	assert_rc(sctx_delete(&s.stream, OWNER(2), NULL), 0);
+	gate_wait(&s.entered);
+	put_and_insert(put_the_last);
+	assert_rc(sctx_delete(&s.stream, OWNER(3), NULL), 0);
+	if (s.inserted == 0)
+		assert_rc(sctx_delete(&s.stream, OWNER(1), NULL), 0);
+	else
+		assert_rc(sctx_put(s.ctx), 0);
+	gate_open(&s.leave);
+	assert_rc(sctx_barrier(), 0);
+	assert_int_equal(atomic_load(&s.called), 1);
+	tear_down();
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(not_called_back_under_a_later_reader),
+		cmocka_unit_test(a_barrier_waits_for_it),
 	};
 
 	return TEST_RUN(tests);
