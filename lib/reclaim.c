@@ -33,9 +33,8 @@
 /* Between two grace periods when nothing presses: collects a batch worth one. */
 #define PAUSE_NS 2000000
 
-/* How often, and how long at a time, to wait for a moment without readers. */
+/* How often to look for a moment without readers. */
 #define LULL_TRIES 32
-#define LULL_NS    50000
 
 /* How long fork, exit and dlclose wait for a callback that does not return. */
 #define PATIENCE_S 5
@@ -151,14 +150,23 @@ static int64_t limit_of(size_t limit)
  * Ask for a grace period at a moment when nobody is inside.  Woken on a busy
  * CPU we have as likely as not interrupted a section; liburcu would wait for
  * it by sleeping and being woken at the end of every section elsewhere, with
- * two membarriers each time, on the very CPU that the section needs.
+ * two membarriers each time, on the very CPU that the section needs.  So leave
+ * the CPU to who was interrupted; the next to create something there, in no
+ * section, gives it back (give_way()), or its time slice ends.
  */
 static void wait_for_lull(void)
 {
-	const struct timespec nap = { .tv_nsec = LULL_NS };
+	for (int i = 0; i < LULL_TRIES && sctx__readers_inside(); i++) {
+		sctx__store(&sctx__shared.lull, (uint32_t)sched_getcpu() + 1);
+		sched_yield();
+	}
+	sctx__store(&sctx__shared.lull, 0);
+}
 
-	for (int i = 0; i < LULL_TRIES && sctx__readers_inside(); i++)
-		nanosleep(&nap, NULL);
+static void give_way(void)
+{
+	if (sctx__load(&sctx__shared.lull) == (uint32_t)sched_getcpu() + 1)
+		sched_yield();
 }
 
 static uint64_t now_ns(void)
@@ -496,6 +504,10 @@ int sctx__admit_slow(bool nowait)
 
 	if (sctx__must_not_wait() || sctx__load(&reclaimer.flags) & SCTX_RECLAIM_NOWAIT)
 		nowait = true;
+	if (!nowait)
+		give_way();
+	if (sctx__load(&sctx__shared.worker) && !sctx__load(&sctx__shared.full))
+		return 0;
 	sctx_thread_offline();
 	pthread_mutex_lock(&reclaimer.lock);
 	error = start_thread();
@@ -740,6 +752,7 @@ static void after_fork_child(void)
 	pthread_cond_init(&reclaimer.done, NULL);
 	reclaimer.changing = false;
 	reclaimer.parked = false;
+	sctx__store(&sctx__shared.lull, 0);
 	if (reclaimer.cycling && !pthread_equal(reclaimer.cycler, pthread_self()))
 		reclaimer.cycling = false;
 	if (!is_reclaimer) {

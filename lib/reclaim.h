@@ -16,7 +16,7 @@
 /*
  * 0 if the caller may create something; else waits until limbo is below its
  * limit, or returns -EAGAIN.  Also starts the reclaimer's thread, so that
- * what releases later finds it running.
+ * what releases later finds it running, and gives way to it.
  */
 int sctx__admit_slow(bool nowait);
 
@@ -25,7 +25,8 @@ void sctx__wake_reclaimer_slow(void);
 
 static inline int sctx__admit(bool nowait)
 {
-	if (sctx__likely(sctx__load(&sctx__shared.worker) && !sctx__load(&sctx__shared.full)))
+	if (sctx__likely(sctx__load(&sctx__shared.worker) &&
+			 !(sctx__load(&sctx__shared.full) | sctx__load(&sctx__shared.lull))))
 		return 0;
 	return sctx__admit_slow(nowait);
 }
@@ -69,9 +70,11 @@ static inline struct sctx__limbo *sctx__limbo_of(struct sctx__thread *self)
  */
 static inline bool sctx__put_if_others_hold(struct sctx_context *ctx)
 {
-	uint32_t refs = sctx__load_acquire(&ctx->refs);
+	uint32_t refs;
 
-	while (refs > 1)
+	sctx__prefetch_write(&ctx->refs);
+	refs = sctx__load_acquire(&ctx->refs);
+	for (unsigned int round = 0; refs > 1; sctx__back_off(round++))
 		if (sctx__cas_acq_rel(&ctx->refs, &refs, refs - 1))
 			return true;
 	return false;

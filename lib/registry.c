@@ -245,6 +245,7 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
 	      struct sctx_stream **stream)
 {
+	struct sctx__table *table;
 	struct sctx__node *node;
 	uint64_t hash;
 	int error = -ESTALE;
@@ -257,9 +258,12 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 
 	hash = hash_id(registry, id);
 	sctx__rcu_read_lock();
-	node = sctx__table_find(sctx__load_acquire(&registry->table), hash, id);
+	table = sctx__load_acquire(&registry->table);
+	node = sctx__table_find(table, hash, id);
 	if (node)
 		error = node_open(node);
+	else
+		sctx__table_fetch(table, hash); /* to be changed, most likely */
 	sctx__rcu_read_unlock();
 
 	if (sctx__likely(!error)) {
@@ -407,10 +411,11 @@ int sctx_close(struct sctx_stream *stream)
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
+	sctx__prefetch_write(&stream->opens);
 	if (!(sctx__load(&stream->state) & SCTX__MANAGED))
 		return -EPERM;
 	opens = sctx__load(&stream->opens);
-	for (;;) {
+	for (unsigned int round = 0;; sctx__back_off(round++)) {
 		if (opens == 0 || opens & DEAD)
 			return sctx__misuse_stream(-EBADF, "stream closed too often", stream);
 		if (opens == 1) {

@@ -59,9 +59,9 @@ static inline void sctx__pause(void)
 }
 
 /*
- * Fetch a line for writing: one transfer between cores instead of two, for a
- * line that another one has.  The compiler's own would fetch it for reading
- * on x86-64.
+ * Fetch a line for writing, where what is written depends on what is read: one
+ * transfer between cores instead of two, for a line that another one has.  The
+ * compiler's own would fetch it for reading on x86-64.
  */
 static inline void sctx__prefetch_write(const void *line)
 {
@@ -70,6 +70,20 @@ static inline void sctx__prefetch_write(const void *line)
 #else
 	__builtin_prefetch(line, 1);
 #endif
+}
+
+/*
+ * Before trying again for what another thread was faster to get.  Two cores that
+ * take a line from one another for each operation pay for a transfer each time;
+ * when one stays away for a microsecond or two, the other goes on at its full
+ * speed, and then it is the other way round.
+ */
+#define SCTX__BACK_OFF_PAUSES 128 /* at first; then twice as many each time, thrice */
+
+static inline void sctx__back_off(unsigned int round)
+{
+	for (unsigned int i = SCTX__BACK_OFF_PAUSES << (round < 3 ? round : 3); i > 0; i--)
+		sctx__pause();
 }
 
 #ifdef SCTX_COUNT
@@ -87,26 +101,28 @@ static inline void sctx__prefetch_write(const void *line)
 #define SCTX__LOCKED 1u
 
 /* Tries before giving up the processor, to a holder that may have lost its own. */
-#define SCTX__SPINS 128
+#define SCTX__LOCK_ROUNDS 4
 
 #define SCTX__DEFINE_SPINLOCK(name, type)                                        \
-	static inline type sctx__lock_##name(type *word)                         \
-	{                                                                        \
-		for (unsigned int spins = 0;; spins++) {                         \
-			type seen = sctx__load(word) & ~(type)SCTX__LOCKED;      \
-                                                                                 \
-			if (sctx__cas_acquire(word, &seen, seen | SCTX__LOCKED)) \
-				return seen;                                     \
-			if (spins < SCTX__SPINS)                                 \
-				sctx__pause();                                   \
-			else                                                     \
-				sched_yield();                                   \
-		}                                                                \
-	}                                                                        \
-                                                                                 \
-	static inline void sctx__unlock_##name(type *word, type leave)           \
-	{                                                                        \
-		sctx__store_release(word, leave & ~(type)SCTX__LOCKED);          \
+	static inline type sctx__lock_##name(type *word)                             \
+	{                                                                            \
+		sctx__prefetch_write(word);                                          \
+		for (unsigned int round = 0;; round++) {                             \
+			type seen = sctx__load(word);                                \
+                                                                                     \
+			if (!(seen & SCTX__LOCKED) &&                                \
+			    sctx__cas_acquire(word, &seen, seen | SCTX__LOCKED))     \
+				return seen;                                         \
+			if (round < SCTX__LOCK_ROUNDS)                               \
+				sctx__back_off(round);                               \
+			else                                                         \
+				sched_yield();                                       \
+		}                                                                    \
+	}                                                                            \
+                                                                                     \
+	static inline void sctx__unlock_##name(type *word, type leave)               \
+	{                                                                            \
+		sctx__store_release(word, leave & ~(type)SCTX__LOCKED);              \
 	}
 
 SCTX__DEFINE_SPINLOCK(u32, uint32_t)

@@ -113,7 +113,7 @@ struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash)
 	for (;;) {
 		uintptr_t seen;
 
-		place.bucket = &place.table->bucket[hash & place.table->mask];
+		place.bucket = sctx__table_fetch(place.table, hash);
 		/* Pairs with the unlock in move_bucket(): the slots are cleared. */
 		seen = sctx__load_acquire(&place.bucket->chain);
 		if ((seen & (SCTX__MOVED | SCTX__LOCKED)) != SCTX__MOVED) {

@@ -148,6 +148,15 @@ static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bu
 	return NULL;
 }
 
+/* @hash's bucket, which is about to be changed. */
+static inline struct sctx__bucket *sctx__table_fetch(struct sctx__table *table, uint64_t hash)
+{
+	struct sctx__bucket *bucket = &table->bucket[hash & table->mask];
+
+	sctx__prefetch_write(bucket);
+	return bucket;
+}
+
 /* Fetch the node that sctx__bucket_find() will look at first. */
 static inline void sctx__bucket_prefetch(const struct sctx__bucket *bucket, uint64_t hash)
 {

@@ -77,6 +77,11 @@ static inline void sctx__pause(void)
 {
 }
 
+static inline void sctx__back_off(unsigned int round)
+{
+	(void)round;
+}
+
 static inline void sctx__prefetch_write(const void *line)
 {
 	(void)line;
