@@ -33,8 +33,9 @@
 /* Between two grace periods when nothing presses: collects a batch worth one. */
 #define PAUSE_NS 2000000
 
-/* How often to look for a moment without readers. */
+/* How often to look for a moment without readers, and for how long. */
 #define LULL_TRIES 32
+#define LULL_NS    5000000
 
 /* How long fork, exit and dlclose wait for a callback that does not return. */
 #define PATIENCE_S 5
@@ -146,6 +147,14 @@ static int64_t limit_of(size_t limit)
 
 /* ------------------------------------------------------------------ cycles */
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 /*
  * Ask for a grace period at a moment when nobody is inside.  Woken on a busy
  * CPU we have as likely as not interrupted a section; liburcu would wait for
@@ -156,7 +165,9 @@ static int64_t limit_of(size_t limit)
  */
 static void wait_for_lull(void)
 {
-	for (int i = 0; i < LULL_TRIES && sctx__readers_inside(); i++) {
+	const uint64_t end = now_ns() + LULL_NS;
+
+	for (int i = 0; i < LULL_TRIES && sctx__readers_inside() && now_ns() < end; i++) {
 		sctx__store(&sctx__shared.lull, (uint32_t)sched_getcpu() + 1);
 		sched_yield();
 	}
@@ -167,14 +178,6 @@ static void give_way(void)
 {
 	if (sctx__load(&sctx__shared.lull) == (uint32_t)sched_getcpu() + 1)
 		sched_yield();
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 /* Bucket i: less than 1 us << i.  The last takes the rest. */

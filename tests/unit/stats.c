@@ -124,7 +124,7 @@ static void grace_periods_have_a_histogram(void **state)
 
 	(void)state;
 	assert_rc(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
-	nap_ms(100);
+	nap_ms(200);
 	reader_leave(reader);
 	assert_rc(sctx_barrier(), 0);
 	after = stats_now();
