@@ -85,7 +85,7 @@ static void thread_reset(struct thread *t)
 	t->waits_for = NULL;
 	t->exit_arg = NULL;
 	t->nesting = 0;
-	t->section = t->steps = 0;
+	t->section = t->steps = t->others = 0;
 }
 
 struct thread *engine_spawn(const char *name, int first, void *(*body)(void *), void *arg)
@@ -224,7 +224,10 @@ void engine_pause(void)
 		switch_among(runnable() | BIT(current->id), LEAVE_FREE);
 }
 
-/* Who yields waits for what others do: for one step of theirs, at least. */
+/*
+ * Who yields waits for what others do: for one step of theirs, at least, since it
+ * began to look, which was when it had yielded before.
+ */
 static bool others_went_on(struct thread *self)
 {
 	return step - self->steps != self->others;
@@ -232,8 +235,8 @@ static bool others_went_on(struct thread *self)
 
 void engine_yield(void)
 {
-	current->others = step - current->steps;
 	engine_wait(others_went_on, "somebody, by turns");
+	current->others = step - current->steps;
 }
 
 static void stuck(const char *why)

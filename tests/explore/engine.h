@@ -60,7 +60,7 @@ struct thread {
 	void *record;    /* the library's struct sctx__thread */
 	void *exit_arg;  /* of the library's exit hook, if it asked for it */
 	uint32_t steps;  /* of its own */
-	uint32_t others; /* of all others, when it yielded */
+	uint32_t others; /* of all others, when it had yielded last */
 	/* Waiting: for this to become true. */
 	bool (*ready)(struct thread *self);
 	const volatile void *waits_for;

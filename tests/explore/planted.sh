@@ -170,7 +170,7 @@ mistakes()
 			pairs-owner ;;
 	pin-outside) # an open is going to attach, counted without the section that unregister waits for
 		plant owner.c '/^void sctx__attachers_pin/,/^}/{/sctx__update_/d}' \
-			pairs-owner ;;
+			--bound=1 'owner/closed: open_only | unregister | reclaimer' ;;
 	pins-ignored) # unregister does not wait for attach
 		plant unload.c '/^static int leave/,/^}/{/wait_for_pins/d}' \
 			pairs-owner ;;
