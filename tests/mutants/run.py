@@ -121,7 +121,8 @@ class Tree:
 
     def copy(self, part):
         if os.path.isdir(B + "/" + part):
-            shutil.copytree(B + "/" + part, self.at + "/build/" + part, symlinks=True, ignore=LEFT_OUT)
+            shutil.copytree(B + "/" + part, self.at + "/build/" + part, symlinks=True, ignore=LEFT_OUT,
+                            dirs_exist_ok=True) # two ways may share one
 
     def want(self, way):
         if way not in self.ways:
