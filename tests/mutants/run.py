@@ -120,9 +120,9 @@ class Tree:
             self.copy(part)
 
     def copy(self, part):
-        if os.path.isdir(B + "/" + part):
-            shutil.copytree(B + "/" + part, self.at + "/build/" + part, symlinks=True, ignore=LEFT_OUT,
-                            dirs_exist_ok=True) # two ways may share one
+        to = self.at + "/build/" + part
+        if os.path.isdir(B + "/" + part) and not os.path.isdir(to): # two ways may share one
+            shutil.copytree(B + "/" + part, to, symlinks=True, ignore=LEFT_OUT)
 
     def want(self, way):
         if way not in self.ways:
