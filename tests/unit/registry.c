@@ -5,6 +5,8 @@
  */
 #include "test.h"
 
+#include <malloc.h>
+
 static struct sctx_registry *registry_new(void)
 {
 	struct sctx_registry *registry = (void *)1;
@@ -940,6 +942,35 @@ static void churn_takes_no_memory(void **state)
 	assert_u64(stats_now().limbo_callbacks, ==, 0);
 }
 
+/* What it closed is its own to open again, but not without end: 8 MiB of nodes. */
+static void a_thread_keeps_so_many_nodes(void **state)
+{
+	enum { STREAMS = 250000 };
+	struct sctx_registry *registry;
+	struct sctx_stream **stream;
+	size_t before;
+
+	(void)state;
+	if (TEST_ASAN || TEST_TSAN || strstr(sctx_version(), "jemalloc"))
+		skip(); /* whose memory mallinfo2() does not know */
+	registry = registry_new();
+	stream = calloc(STREAMS, sizeof(*stream));
+	assert_non_null(stream);
+	before = mallinfo2().uordblks;
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		struct sctx_id id = id_of(i);
+
+		assert_rc(sctx_open(registry, &id, 0, &stream[i]), 0);
+	}
+	assert_u64(mallinfo2().uordblks, >, before + (size_t)STREAMS * 128);
+	for (unsigned int i = 0; i < STREAMS; i++)
+		assert_rc(sctx_close(stream[i]), 0);
+	assert_rc(sctx_barrier(), 0);
+	assert_u64(mallinfo2().uordblks, <, before + (12u << 20));
+	free(stream);
+	registry_end(registry);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -965,6 +996,7 @@ int main(void)
 		cmocka_unit_test(for_each_that_makes_the_table_grow),
 		cmocka_unit_test(ids_that_collide_without_the_seed_do_not_with_it),
 		cmocka_unit_test(churn_takes_no_memory),
+		cmocka_unit_test(a_thread_keeps_so_many_nodes),
 	};
 
 	return TEST_RUN(tests);
