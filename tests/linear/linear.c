@@ -158,7 +158,7 @@ static void print_totals(const struct totals *t)
  * run goes on, on a machine that has little time for it, to six times its own;
  * then it has failed.
  */
-#define MEETING_MIN 200
+#define MEETING_MIN 100
 
 static int conclude(const struct totals *t)
 {

@@ -962,7 +962,7 @@ static void a_thread_keeps_so_many_nodes(void **state)
 
 		assert_rc(sctx_open(registry, &id, 0, &stream[i]), 0);
 	}
-	assert_u64(mallinfo2().uordblks, >, before + (size_t)STREAMS * 128);
+	assert_u64(mallinfo2().uordblks, >, before + (STREAMS - 65536) * 128u); /* it may have some */
 	for (unsigned int i = 0; i < STREAMS; i++)
 		assert_rc(sctx_close(stream[i]), 0);
 	assert_rc(sctx_barrier(), 0);
