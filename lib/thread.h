@@ -84,7 +84,6 @@ struct sctx__thread {
 	size_t pending_callbacks; /* in limbo, not yet in the account */
 	size_t pending_bytes;
 	int64_t event[SCTX__EVENTS];
-	bool opens_new; /* a guess: the last open was of a new stream */
 	int64_t *counter;
 	uint32_t counters;
 	uint32_t locked_cache; /* see lib/pool.h */
@@ -112,7 +111,7 @@ struct sctx__shared {
 	uint32_t gate;     /* those that have come further: no update may begin */
 	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
 	uint32_t full;     /* limbo is at its limit */
-	uint32_t lull;     /* CPU, + 1, where a cycle waits for nobody to be in a section */
+	uint32_t lull;     /* a hint: CPU, + 1, where a cycle waits for nobody to be inside */
 	uint32_t paused;   /* the reclaimer is, between two grace periods */
 	uint32_t worker;   /* the reclaimer's thread exists, or the mode has none */
 	uint32_t batch_callbacks;
