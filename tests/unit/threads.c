@@ -324,6 +324,44 @@ static void the_library_has_few_threads(void **state)
 }
 
 /* Too late to say that the host registers its threads: one has been by us. */
+struct exiting {
+	struct gate inside, leave;
+};
+
+static void *exits_inside(void *arg)
+{
+	struct exiting *e = arg;
+
+	sctx_read_lock();
+	gate_open(&e->inside);
+	gate_wait(&e->leave);
+	return NULL;
+}
+
+static void *synchronize(void *unused)
+{
+	CHECK_EQ(sctx_synchronize(), 0);
+	return unused;
+}
+
+/* The grace period sleeps by then, until somebody tells it. */
+static void an_exit_inside_a_section_ends_it(void **state)
+{
+	struct exiting e;
+	pthread_t reader, waiter;
+
+	(void)state;
+	gate_init(&e.inside);
+	gate_init(&e.leave);
+	reader = thread_start(exits_inside, &e);
+	gate_wait(&e.inside);
+	waiter = thread_start(synchronize, NULL);
+	nap_ms(200);
+	gate_open(&e.leave);
+	thread_join(reader);
+	thread_join(waiter);
+}
+
 static void the_host_must_say_so_first(void **state)
 {
 	(void)state;
@@ -344,6 +382,7 @@ int main(void)
 		cmocka_unit_test(many_short_lived_threads),
 		cmocka_unit_test(threads_exit_while_others_wait),
 		cmocka_unit_test(the_library_has_few_threads),
+		cmocka_unit_test(an_exit_inside_a_section_ends_it),
 		cmocka_unit_test(the_host_must_say_so_first),
 	};
 
