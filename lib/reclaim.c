@@ -15,10 +15,10 @@
  * Who creates starts the thread, so that who releases need not.  In the inline
  * and the poll mode there is none, and cycles are run by the threads that
  * retire, or by sctx_reclaim_poll(), one at a time (@cycling).  The lock
- * covers the fields of `reclaimer`.  No lock is held during a grace period or
+ * covers the fields of `reclaimer` (reclaimer.h).  No lock is held during a grace period or
  * a callback.  Order: reclaimer.lock, then those of callbacks.c and thread.c.
  */
-#include "reclaim.h"
+#include "reclaimer.h"
 
 #include "callbacks.h"
 #include "stats.h"
@@ -37,32 +37,7 @@
 #define LULL_TRIES 32
 #define LULL_NS    5000000
 
-/* How long fork, exit and dlclose wait for a callback that does not return. */
-#define PATIENCE_S 5
-
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t work; /* the thread waits */
-	pthread_cond_t done; /* others wait for the thread */
-	pthread_t thread;
-	uint64_t started; /* cycles */
-	uint64_t finished;
-	uint64_t wanted; /* cycles that someone waits for: no pause before */
-	bool parked;     /* for a fork */
-	bool running;    /* the thread is */
-	bool stop;       /* when nothing is left */
-	bool stop_now;
-	bool changing;    /* the mode is, by a thread that waits */
-	bool cycling;     /* a thread of the host's runs a cycle: */
-	pthread_t cycler; /* this one */
-	enum sctx_reclaim_mode mode;
-	unsigned int flags;
-	int64_t limit_callbacks;
-	int64_t limit_bytes;
-	uint64_t grace_periods;
-	uint64_t grace_period_ns;
-	uint64_t latency[SCTX_LATENCY_BUCKETS];
-} reclaimer = {
+struct sctx__reclaimer reclaimer = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.work = PTHREAD_COND_INITIALIZER,
 	.done = PTHREAD_COND_INITIALIZER,
@@ -71,8 +46,6 @@ static struct {
 };
 
 /* ------------------------------------------------------------------ limits */
-
-#define LIMIT_MAX (INT64_MAX / 8)
 
 /* Whether limbo holds at least @eighths of what it may. */
 static bool limbo_reaches(int eighths)
@@ -83,7 +56,7 @@ static bool limbo_reaches(int eighths)
 }
 
 /* With the lock held.  Full ends an eighth below where it begins. */
-static void update_full(void)
+void sctx__limits_update_full(void)
 {
 	uint32_t full = sctx__load(&sctx__shared.full);
 
@@ -108,7 +81,7 @@ void sctx__account_flush_slow(struct sctx__thread *self)
 		self->at_end |= SCTX__RECLAIM_DUE;
 	if (limbo_reaches(8) || (sctx__load(&sctx__shared.paused) && limbo_reaches(1))) {
 		pthread_mutex_lock(&reclaimer.lock);
-		update_full();
+		sctx__limits_update_full();
 		pthread_cond_signal(&reclaimer.work);
 		pthread_mutex_unlock(&reclaimer.lock);
 	}
@@ -120,7 +93,7 @@ void sctx__account_freed(size_t callbacks, size_t bytes)
 	sctx__sub(&sctx__account.bytes, (int64_t)bytes);
 	if (sctx__load(&sctx__shared.full)) {
 		pthread_mutex_lock(&reclaimer.lock);
-		update_full();
+		sctx__limits_update_full();
 		pthread_mutex_unlock(&reclaimer.lock);
 	}
 }
@@ -133,16 +106,11 @@ static size_t batch_of(size_t limit, size_t most)
 	return batch == 0 ? 1 : batch > most ? most : batch;
 }
 
-static void set_batches(void)
+void sctx__limits_set_batches(void)
 {
 	sctx__store(&sctx__shared.batch_callbacks,
 		    (uint32_t)batch_of((size_t)reclaimer.limit_callbacks, 256));
 	sctx__store(&sctx__shared.batch_bytes, batch_of((size_t)reclaimer.limit_bytes, 65536));
-}
-
-static int64_t limit_of(size_t limit)
-{
-	return limit > LIMIT_MAX ? LIMIT_MAX : (int64_t)limit;
 }
 
 /* ------------------------------------------------------------------ cycles */
@@ -233,7 +201,7 @@ static void park_for_fork(void)
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
-static struct timespec after(time_t seconds, long ns)
+struct timespec sctx__after(time_t seconds, long ns)
 {
 	struct timespec at;
 
@@ -252,7 +220,7 @@ static bool may_rest(void)
 
 static void pause_between_cycles(void)
 {
-	struct timespec until = after(0, PAUSE_NS);
+	struct timespec until = sctx__after(0, PAUSE_NS);
 
 	if (!may_rest() || limbo_reaches(1))
 		return;
@@ -295,7 +263,7 @@ static void *reclaimer_main(void *unused)
 		pthread_mutex_lock(&reclaimer.lock);
 
 		reclaimer.finished++;
-		update_full();
+		sctx__limits_update_full();
 		pthread_cond_broadcast(&reclaimer.done);
 		busy = busy || !sctx__limbo_is_empty();
 		if (busy) {
@@ -314,7 +282,7 @@ static void *reclaimer_main(void *unused)
 }
 
 /* With the lock held: see to it that there is who reclaims. */
-static int start_thread(void)
+int sctx__reclaimer_start(void)
 {
 	sigset_t all, before;
 	int error;
@@ -324,7 +292,7 @@ static int start_thread(void)
 	error = sctx__callbacks_init();
 	if (error)
 		return error;
-	set_batches();
+	sctx__limits_set_batches();
 	if (reclaimer.mode != SCTX_RECLAIM_THREAD) {
 		sctx__store(&sctx__shared.sleeping, 0);
 		sctx__store(&sctx__shared.worker, 1);
@@ -344,7 +312,7 @@ static int start_thread(void)
 void sctx__wake_reclaimer_slow(void)
 {
 	pthread_mutex_lock(&reclaimer.lock);
-	if (start_thread() == 0) {
+	if (sctx__reclaimer_start() == 0) {
 		sctx__store(&sctx__shared.sleeping, 0);
 		pthread_cond_signal(&reclaimer.work);
 	}
@@ -382,7 +350,7 @@ static void cycle_release(void)
 		reclaimer.started--;
 	else
 		reclaimer.finished++;
-	update_full();
+	sctx__limits_update_full();
 	pthread_cond_broadcast(&reclaimer.done);
 }
 
@@ -451,7 +419,8 @@ void sctx__reclaim_due_slow(void)
 	sctx__self.at_end &= ~SCTX__RECLAIM_DUE;
 	pthread_mutex_lock(&reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE && !reclaimer.cycling && !reclaimer.running &&
-	    !reclaimer.changing && !sctx__load(&sctx__shared.forking) && start_thread() == 0)
+	    !reclaimer.changing && !sctx__load(&sctx__shared.forking) &&
+	    sctx__reclaimer_start() == 0)
 		cycle_unlocked(SIZE_MAX, &ran);
 	pthread_mutex_unlock(&reclaimer.lock);
 }
@@ -475,7 +444,7 @@ int sctx_reclaim_poll(unsigned int max)
 		return -EDEADLK;
 	sctx__rcu_offline();
 	pthread_mutex_lock(&reclaimer.lock);
-	error = reclaimer.mode == SCTX_RECLAIM_POLL ? start_thread() : -EOPNOTSUPP;
+	error = reclaimer.mode == SCTX_RECLAIM_POLL ? sctx__reclaimer_start() : -EOPNOTSUPP;
 	if (!error && anything_to_do() && !cycle_unlocked(max ? max : INT_MAX, &ran))
 		error = -EOPNOTSUPP;
 	pthread_mutex_unlock(&reclaimer.lock);
@@ -513,11 +482,11 @@ int sctx__admit_slow(bool nowait)
 		return 0;
 	sctx_thread_offline();
 	pthread_mutex_lock(&reclaimer.lock);
-	error = start_thread();
+	error = sctx__reclaimer_start();
 	while (!error && sctx__load(&sctx__shared.full)) {
 		error = wait_for_room(nowait);
 		if (!error)
-			error = start_thread(); /* the mode may be another one now */
+			error = sctx__reclaimer_start(); /* the mode may be another one now */
 	}
 	pthread_mutex_unlock(&reclaimer.lock);
 	return error;
@@ -568,7 +537,7 @@ int sctx_barrier(void)
 	sctx__rcu_offline();
 	pthread_mutex_lock(&reclaimer.lock);
 	while (!error && !done) {
-		error = start_thread();
+		error = sctx__reclaimer_start();
 		if (!error)
 			done = barrier();
 	}
@@ -584,85 +553,10 @@ int sctx_synchronize(void)
 	return 0;
 }
 
-/* --------------------------------------------------------------- configuring */
-
-/*
- * With the lock held, which is let go meanwhile.  The thread ends after the cycle that it is in;
- * who waits for one sees that it does, and goes by the new mode.
- */
-static void set_mode(enum sctx_reclaim_mode mode)
-{
-	reclaimer.changing = true;
-	while (reclaimer.cycling)
-		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
-	sctx__store(&reclaimer.mode, mode);
-	if (reclaimer.running) {
-		reclaimer.stop_now = true;
-		pthread_cond_signal(&reclaimer.work);
-		pthread_mutex_unlock(&reclaimer.lock);
-		pthread_join(reclaimer.thread, NULL);
-		pthread_mutex_lock(&reclaimer.lock);
-		reclaimer.stop_now = false;
-		reclaimer.running = false;
-	}
-	/* Who creates, waits or retires next starts what the mode needs; now, what limbo does. */
-	sctx__store(&sctx__shared.worker, 0);
-	sctx__store(&sctx__shared.sleeping, 1);
-	sctx__store(&sctx__shared.paused, 0);
-	if (mode == SCTX_RECLAIM_THREAD)
-		start_thread();
-	reclaimer.changing = false;
-	pthread_cond_broadcast(&reclaimer.done);
-}
-
-static bool options_are_good(const struct sctx_reclaim_options *options)
-{
-	return options && options->size == sizeof(*options) && options->limit_bytes > 0 &&
-	       options->limit_callbacks > 0 && !(options->flags & ~SCTX_RECLAIM_NOWAIT) &&
-	       (options->mode == SCTX_RECLAIM_THREAD || options->mode == SCTX_RECLAIM_INLINE ||
-		options->mode == SCTX_RECLAIM_POLL);
-}
-
-/*
- * With the lock held.  Who must not wait may be what another thread waits for,
- * to change the mode.
- */
-static int configure(const struct sctx_reclaim_options *options)
-{
-	if (sctx__must_not_wait()) {
-		if (options->mode != reclaimer.mode)
-			return -EDEADLK;
-	} else {
-		while (reclaimer.changing)
-			pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
-		if (options->mode != reclaimer.mode)
-			set_mode(options->mode);
-	}
-	sctx__store(&reclaimer.limit_bytes, limit_of(options->limit_bytes));
-	sctx__store(&reclaimer.limit_callbacks, limit_of(options->limit_callbacks));
-	sctx__store(&reclaimer.flags, options->flags);
-	set_batches();
-	update_full();
-	return 0;
-}
-
-int sctx_reclaim_configure(const struct sctx_reclaim_options *options)
-{
-	int error;
-
-	if (!options_are_good(options))
-		return -EINVAL;
-	sctx_thread_offline(); /* a cycle that ends may need us */
-	pthread_mutex_lock(&reclaimer.lock);
-	error = configure(options);
-	pthread_mutex_unlock(&reclaimer.lock);
-	return error;
-}
-
 /* ------------------------------------------------------------------- stats */
 
 /* What is in limbo; with @since, since when something is in the threads' sets. */
-static struct sctx__account limbo_sum(uint64_t *since)
+struct sctx__account sctx__limbo_sum(uint64_t *since)
 {
 	struct sctx__account sum = { 0, 0 };
 	uint64_t oldest = sctx__limbo_pending(&sum);
@@ -677,7 +571,7 @@ static struct sctx__account limbo_sum(uint64_t *since)
 void sctx__reclaim_stats(struct sctx_stats *stats)
 {
 	uint64_t since = sctx__callbacks_since(), threads;
-	struct sctx__account sum = limbo_sum(&threads);
+	struct sctx__account sum = sctx__limbo_sum(&threads);
 	uint64_t now = sctx__now_coarse();
 
 	if (threads && (!since || threads < since))
@@ -695,134 +589,4 @@ void sctx__reclaim_stats(struct sctx_stats *stats)
 void sctx_no_free(struct sctx_context *ctx)
 {
 	(void)ctx;
-}
-
-/* --------------------------------------------------- fork, exit, dlclose */
-
-/*
- * Park who runs a cycle, unless it is the thread that forks.  Its grace period
- * may be waiting for our own read section, or its callback for a lock that we
- * hold: then the child does without that callback.  A callback may update until
- * it is parked, and so may a thread that it waits for: only then is the gate
- * closed.
- */
-static void before_fork(void)
-{
-	struct timespec until;
-	bool quiet;
-
-	sctx_thread_offline(); /* the grace period of the moment may need us */
-	pthread_mutex_lock(&reclaimer.lock);
-	until = after(PATIENCE_S, 0); /* from now: other forks may have come first */
-	sctx__add(&sctx__shared.forking, 1);
-	pthread_cond_signal(&reclaimer.work);
-	while ((reclaimer.running || reclaimer.cycling) && !reclaimer.parked &&
-	       !sctx__must_not_wait())
-		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
-			break;
-	sctx__add(&sctx__shared.gate, 1);
-	pthread_mutex_unlock(&reclaimer.lock);
-	quiet = sctx__threads_quiesce();
-	pthread_mutex_lock(&reclaimer.lock);
-	sctx__callbacks_before_fork();
-	sctx__threads_before_fork(quiet);
-}
-
-static void open_gate(uint32_t forking, uint32_t gate)
-{
-	sctx__store(&sctx__shared.gate, gate);
-	sctx__store(&sctx__shared.forking, forking);
-	pthread_cond_broadcast(&reclaimer.work);
-	pthread_cond_broadcast(&reclaimer.done);
-	pthread_mutex_unlock(&reclaimer.lock);
-}
-
-static void after_fork_parent(void)
-{
-	sctx__threads_after_fork_parent();
-	sctx__callbacks_after_fork(false);
-	/* Other threads may be forking, too. */
-	open_gate(sctx__shared.forking - 1, sctx__shared.gate - 1);
-}
-
-static void after_fork_child(void)
-{
-	bool is_reclaimer = reclaimer.running && pthread_equal(reclaimer.thread, pthread_self());
-
-	sctx__threads_after_fork_child();
-	sctx__callbacks_after_fork(true);
-	pthread_cond_init(&reclaimer.work, NULL);
-	pthread_cond_init(&reclaimer.done, NULL);
-	reclaimer.changing = false;
-	reclaimer.parked = false;
-	sctx__store(&sctx__shared.lull, 0);
-	if (reclaimer.cycling && !pthread_equal(reclaimer.cycler, pthread_self()))
-		reclaimer.cycling = false;
-	if (!is_reclaimer) {
-		reclaimer.running = false;
-		reclaimer.stop_now = false;
-		/* A cycle of the forking thread's own goes on. */
-		reclaimer.finished = reclaimer.started - reclaimer.cycling;
-		sctx__store(&sctx__shared.worker, 0);
-		sctx__store(&sctx__shared.sleeping, 1);
-		sctx__store(&sctx__shared.paused, 0);
-	}
-	open_gate(0, 0);
-}
-
-__attribute__((constructor)) static void reclaim_init(void)
-{
-	sctx__rcu_init();
-	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-}
-
-/*
- * With the lock held.  In the other modes there is nobody at the end but a
- * thread made for it: it can be waited for no longer than we are patient.
- */
-static void leave_it_to_the_thread(const struct timespec *until)
-{
-	if (reclaimer.mode == SCTX_RECLAIM_THREAD || limbo_sum(NULL).callbacks <= 0)
-		return;
-	while (reclaimer.cycling)
-		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, until))
-			return;
-	sctx__store(&reclaimer.mode, SCTX_RECLAIM_THREAD);
-	sctx__store(&sctx__shared.worker, 0);
-	pthread_cond_broadcast(&reclaimer.done);
-	start_thread();
-}
-
-/* With the lock held: nobody runs a cycle any more. */
-static void forget_runners(void)
-{
-	sctx__store(&sctx__shared.sleeping, 1);
-	sctx__store(&sctx__shared.worker, 0);
-	reclaimer.stop = false;
-	reclaimer.running = false;
-	sctx__callbacks_fini();
-}
-
-/* At dlclose or exit: free what can be freed, and leave no thread behind. */
-__attribute__((destructor)) static void reclaim_fini(void)
-{
-	struct timespec until = after(PATIENCE_S, 0);
-	bool running;
-
-	if (sctx__self.in_callback)
-		return;
-	sctx_thread_offline(); /* the last grace periods may need us */
-	pthread_mutex_lock(&reclaimer.lock);
-	leave_it_to_the_thread(&until);
-	running = reclaimer.running;
-	reclaimer.stop = running;
-	pthread_cond_signal(&reclaimer.work);
-	pthread_mutex_unlock(&reclaimer.lock);
-	if (!running || pthread_timedjoin_np(reclaimer.thread, NULL, &until) == 0) {
-		pthread_mutex_lock(&reclaimer.lock);
-		if (!reclaimer.cycling)
-			forget_runners();
-		pthread_mutex_unlock(&reclaimer.lock);
-	}
-	sctx__threads_fini();
 }

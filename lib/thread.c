@@ -37,10 +37,11 @@ static pthread_key_t exit_key;
 static bool key_made;
 
 /*
- * Whoever links the archive and uses threads has lib/reclaim.c linked as well:
+ * Whoever links the archive and uses threads has lib/lifecycle.c linked as well:
  * its handlers of the start, of forks and of the end are for us, too.
  */
-__attribute__((used)) static void (*const with_handlers)(void) = sctx__wake_reclaimer_slow;
+__attribute__((used)) static int (*const with_handlers)(const struct sctx_reclaim_options *) =
+	sctx_reclaim_configure;
 
 /* ------------------------------------------------------------------- limbo */
 

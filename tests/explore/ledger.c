@@ -166,6 +166,17 @@ void ledger_put(struct sctx_context *ctx)
 	explore_check(!error, "put of context %d: %d", number_of(record_of(ctx)), error);
 }
 
+void ledger_free_handed(struct sctx_context *ctx)
+{
+	struct record *r = record_of(ctx);
+
+	engine_judge(&ctx->refs, true); /* it meets what should not touch it any more */
+	explore_check(!r->called_back && !r->held, "context %d is handed back, and not free",
+		      number_of(r));
+	r->called_back = true;
+	memory_free(r->item, sizeof(*r->item));
+}
+
 void ledger_use(struct sctx_context *ctx)
 {
 	for (int i = 0; i < 2; i++) {

@@ -35,6 +35,9 @@ int ledger_live(const void *owner);
 void ledger_gets(struct sctx_context *ctx);
 void ledger_gives(struct sctx_context *ctx);
 
+/* What was handed back is freed at once: nobody else can have borrowed it. */
+void ledger_free_handed(struct sctx_context *ctx);
+
 /* sctx_put() of a reference that the caller holds. */
 void ledger_put(struct sctx_context *ctx);
 

@@ -130,6 +130,26 @@ static void op_insert_unique(void)
 	leave();
 }
 
+/* It takes no reference on what exists, not even for a moment. */
+static void op_unique_blind(void)
+{
+	struct sctx_stream *stream = enter();
+	bool was_closed = closed();
+	struct sctx_context *ctx;
+	int error;
+
+	if (stream) {
+		ctx = offered();
+		error = sctx_insert_unique(stream, ctx, NULL);
+		if (error != -EEXIST)
+			check_insert_error(error, was_closed);
+		explore_check(error || !w->hung || program.flags & OP_UNLINKS,
+			      "inserted beside a context that hangs at every instant");
+		inserted(ctx, error);
+	}
+	leave();
+}
+
 static void op_replace(void)
 {
 	struct sctx_stream *stream = enter();
@@ -311,6 +331,16 @@ static void op_remove(void)
 	leave();
 	if (ctx)
 		use_and_put(ctx);
+}
+
+/* Where nobody else has it: freed at once. */
+static void op_remove_free(void)
+{
+	struct sctx_context *ctx = sctx_remove(enter(), &owner_a, NULL);
+
+	leave();
+	if (ctx)
+		ledger_free_handed(ctx);
 }
 
 static void op_delete(void)
@@ -551,6 +581,7 @@ static void op_thread_detach(void)
 const struct op stream_ops[] = {
 	{ "insert", op_insert, OP_ADDS },
 	{ "insert_unique", op_insert_unique, OP_REFERS },
+	{ "unique_blind", op_unique_blind, 0 },
 	{ "replace", op_replace, OP_REPLACES | OP_REFERS },
 	{ "get_or_create", op_get_or_create, OP_REFERS },
 	{ "lookup", op_lookup, 0 },
@@ -559,6 +590,7 @@ const struct op stream_ops[] = {
 	{ "stay", op_stay, 0 },
 	{ "get_hold", op_get_hold, OP_REFERS },
 	{ "remove", op_remove, OP_UNLINKS | OP_REFERS },
+	{ "remove_free", op_remove_free, OP_UNLINKS | OP_OTHER },
 	{ "delete", op_delete, OP_UNLINKS },
 	{ "delete_barrier", op_delete_barrier, OP_UNLINKS },
 	{ "detach", op_detach, OP_REFERS | OP_UNLINKS | OP_HOLDS },

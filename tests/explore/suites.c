@@ -95,6 +95,7 @@ static const char *const triples[] = {
 	"stream/one: detach | remove | teardown",
 	"stream/empty: insert | lookup | teardown",
 	"stream/empty: insert_unique | get_or_create | delete",
+	"stream/one: unique_blind | remove_free | insert",
 	"stream/one: replace | lookup | delete",
 	"stream/full: insert | lookup | remove",
 	"stream/one: replace | replace | get",

@@ -143,7 +143,7 @@ plant losers_lost context.c \
 plant existing_created registry.c 's/if (flags \& SCTX_OPEN_EXISTING)/if (flags \& SCTX_OPEN_EXISTING \&\& flags \& SCTX_OPEN_NOWAIT)/'
 plant detached_in_place stream.c 's/sctx__store_release(&ctx->stream, NULL);/;/'
 plant wrong_tag_taken tag.c 's/(tag \&\& block->tag != tag) || !account/!account/'
-plant limit_of_0 reclaim.c 's/options->limit_bytes > 0/true/'
+plant limit_of_0 lifecycle.c 's/options->limit_bytes > 0/true/'
 
 echo "$found found, $missed missed"
 [ $missed = 0 ]

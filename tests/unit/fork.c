@@ -376,6 +376,77 @@ static void a_reader_elsewhere_at_fork(void **state)
 	thread_join(thread);
 }
 
+struct held_fork {
+	struct sctx_stream stream;
+	struct gate inside, leave;
+	atomic_ulong updates;
+	atomic_bool stop;
+};
+
+static void *reader_until_told(void *arg)
+{
+	struct held_fork *h = arg;
+
+	sctx_read_lock();
+	gate_open(&h->inside);
+	gate_wait(&h->leave);
+	sctx_read_unlock();
+	return NULL;
+}
+
+static void *updates_main(void *arg)
+{
+	struct held_fork *h = arg;
+
+	while (!atomic_load(&h->stop)) {
+		CHECK_EQ(sctx_delete(&h->stream, OWNER(1), NULL), -ENOENT);
+		atomic_fetch_add(&h->updates, 1);
+		nap_ms(1);
+	}
+	return NULL;
+}
+
+static void *fork_main(void *arg)
+{
+	(void)arg;
+	CHECK_EQ(child_wait(child_start(child_barrier, NULL)), 0);
+	return NULL;
+}
+
+static bool updates_stand_still(struct held_fork *h)
+{
+	unsigned long before = atomic_load(&h->updates);
+
+	nap_ms(300);
+	return atomic_load(&h->updates) == before;
+}
+
+/* While the fork waits for a section, no update begins: it would be cut in two. */
+static void updates_wait_for_a_fork_that_waits(void **state)
+{
+	struct held_fork h = { .stop = false };
+	pthread_t reader, updater, forker;
+	bool still = false;
+
+	(void)state;
+	assert_rc(sctx_stream_init(&h.stream), 0);
+	gate_init(&h.inside);
+	gate_init(&h.leave);
+	reader = thread_start(reader_until_told, &h);
+	gate_wait(&h.inside);
+	updater = thread_start(updates_main, &h);
+	forker = thread_start(fork_main, NULL);
+	for (unsigned int i = 0; i < 30 && !still; i++)
+		still = updates_stand_still(&h);
+	gate_open(&h.leave);
+	thread_join(reader);
+	thread_join(forker);
+	atomic_store(&h.stop, true);
+	thread_join(updater);
+	assert_true(still);
+	assert_rc(sctx_teardown(&h.stream), 0);
+}
+
 static pthread_mutex_t owner_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gate in_callback;
 
@@ -666,6 +737,7 @@ int main(void)
 		cmocka_unit_test(a_fork_in_a_section_of_its_own),
 		cmocka_unit_test(a_callback_ends_before_the_fork),
 		cmocka_unit_test(a_reader_elsewhere_at_fork),
+		cmocka_unit_test(updates_wait_for_a_fork_that_waits),
 		cmocka_unit_test(a_callback_that_waits_for_the_forking_thread),
 		cmocka_unit_test(forks_while_other_threads_open_and_close),
 		cmocka_unit_test(forks_while_others_update_in_sections),
