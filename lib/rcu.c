@@ -35,6 +35,29 @@ void sctx__memb_read_unlock_slow(void)
 		urcu_memb_read_unlock();
 }
 
+/*
+ * Wake the grace period, if it may be for us that it sleeps: it does so for
+ * sections that began before it turned the phase.  liburcu's own sections all
+ * wake it, to look at the readers, with two membarriers, and sleep again; while
+ * one reader is preempted inside, the others then do little else.
+ *
+ *   section                         grace period
+ *   E1 store ctr = READY            G1 turn the phase
+ *   E2 load futex: -1               G2 store futex = -1
+ *   E3 load the phase               G3 membarrier(2)
+ *                                   G4 load ctr; old: sleep while futex is -1
+ *
+ * G3 falls before E1, or behind it in our program.  Behind it: G4 sees that we
+ * are outside.  Before it: E2 and E3 see G2 and G1, so that we wake whom our
+ * old phase keeps waiting; nobody turns it again meanwhile.  Shown by
+ * tests/model/wake.pml.
+ */
+void sctx__memb_section_ended(unsigned long section)
+{
+	if ((section ^ CMM_LOAD_SHARED(urcu_memb_gp.ctr)) & URCU_GP_CTR_PHASE)
+		urcu_common_wake_up_gp(&urcu_memb_gp);
+}
+
 #elif defined(SCTX_RCU_QSBR)
 
 /* Of a thread that was never online. */

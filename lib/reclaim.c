@@ -125,11 +125,10 @@ static uint64_t now_ns(void)
 
 /*
  * Ask for a grace period at a moment when nobody is inside.  Woken on a busy
- * CPU we have as likely as not interrupted a section; liburcu would wait for
- * it by sleeping and being woken at the end of every section elsewhere, with
- * two membarriers each time, on the very CPU that the section needs.  So leave
- * the CPU to who was interrupted; the next to create something there, in no
- * section, gives it back (give_way()), or its time slice ends.
+ * CPU we have as likely as not interrupted a section, and would sleep until its
+ * end, and again as long until we are let in.  So leave the CPU to who was
+ * interrupted; the next to create something there, in no section, gives it back
+ * (give_way()), or its time slice ends.
  */
 static void wait_for_lull(void)
 {

@@ -164,6 +164,8 @@ SCTX_API bool sctx__rcu_read_ongoing(void);
 
 SCTX_API void sctx__memb_read_lock_slow(void);
 SCTX_API void sctx__memb_read_unlock_slow(void);
+/* A grace period sleeps; @section: the counter as it was in the section that has just ended. */
+SCTX_API void sctx__memb_section_ended(unsigned long section);
 /* The thread's counter in liburcu, once it has taken the slow path. */
 SCTX_API extern SCTX__TLS unsigned long *sctx__memb_ctr;
 
@@ -187,9 +189,9 @@ SCTX__INLINE void sctx__rcu_read_lock(void)
 
 SCTX__INLINE void sctx__rcu_read_unlock(void)
 {
-	unsigned long *ctr = sctx__memb_counter();
+	unsigned long *ctr = sctx__memb_counter(), section = *ctr;
 
-	if (sctx__unlikely((*ctr & URCU_GP_CTR_NEST_MASK) != URCU_GP_COUNT)) {
+	if (sctx__unlikely((section & URCU_GP_CTR_NEST_MASK) != URCU_GP_COUNT)) {
 		sctx__memb_read_unlock_slow();
 		return;
 	}
@@ -197,7 +199,8 @@ SCTX__INLINE void sctx__rcu_read_unlock(void)
 	cmm_barrier();
 	CMM_STORE_SHARED(*ctr, SCTX__MEMB_READY);
 	cmm_barrier();
-	urcu_common_wake_up_gp(&urcu_memb_gp);
+	if (sctx__unlikely(CMM_LOAD_SHARED(urcu_memb_gp.futex) == -1))
+		sctx__memb_section_ended(section);
 }
 
 SCTX__INLINE bool sctx__rcu_read_ongoing(void)

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 /* ----------------------------------------------------------- attach, detach */
 
@@ -328,6 +329,17 @@ struct exiting {
 	struct gate inside, leave;
 };
 
+static void *leaves(void *arg)
+{
+	struct exiting *e = arg;
+
+	sctx_read_lock();
+	gate_open(&e->inside);
+	gate_wait(&e->leave);
+	sctx_read_unlock();
+	return NULL;
+}
+
 static void *exits_inside(void *arg)
 {
 	struct exiting *e = arg;
@@ -338,28 +350,64 @@ static void *exits_inside(void *arg)
 	return NULL;
 }
 
-static void *synchronize(void *unused)
+/* How often it slept, and was woken. */
+static void *synchronize(void *sleeps)
 {
+	struct rusage before, after;
+
+	getrusage(RUSAGE_THREAD, &before);
 	CHECK_EQ(sctx_synchronize(), 0);
-	return unused;
+	getrusage(RUSAGE_THREAD, &after);
+	*(long *)sleeps = after.ru_nvcsw - before.ru_nvcsw;
+	return NULL;
 }
 
-/* The grace period sleeps by then, until somebody tells it. */
-static void an_exit_inside_a_section_ends_it(void **state)
+/* A grace period sleeps, for @reader, until somebody tells it; others have sections meanwhile. */
+static long sleeps_with(void *(*reader)(void *arg), unsigned int sections)
 {
 	struct exiting e;
-	pthread_t reader, waiter;
+	pthread_t inside, waiter;
+	long sleeps;
 
-	(void)state;
 	gate_init(&e.inside);
 	gate_init(&e.leave);
-	reader = thread_start(exits_inside, &e);
+	inside = thread_start(reader, &e);
 	gate_wait(&e.inside);
-	waiter = thread_start(synchronize, NULL);
+	waiter = thread_start(synchronize, &sleeps);
 	nap_ms(200);
+	for (unsigned int i = 0; i < sections; i++) {
+		sctx_read_lock();
+		sctx_read_unlock();
+		usleep(100);
+	}
 	gate_open(&e.leave);
-	thread_join(reader);
+	thread_join(inside);
 	thread_join(waiter);
+	return sleeps;
+}
+
+static void an_exit_inside_a_section_ends_it(void **state)
+{
+	(void)state;
+	sleeps_with(exits_inside, 0);
+}
+
+static void a_sections_end_wakes_who_waits_for_it(void **state)
+{
+	(void)state;
+	sleeps_with(leaves, 0);
+}
+
+/* bp and c11 do not sleep, but nap and yield. */
+static void other_sections_wake_nobody(void **state)
+{
+	long sleeps;
+
+	(void)state;
+	if (!strstr(sctx_version(), ", memb,"))
+		skip();
+	sleeps = sleeps_with(leaves, 2000);
+	assert_true(sleeps < 200);
 }
 
 static void the_host_must_say_so_first(void **state)
@@ -383,6 +431,8 @@ int main(void)
 		cmocka_unit_test(threads_exit_while_others_wait),
 		cmocka_unit_test(the_library_has_few_threads),
 		cmocka_unit_test(an_exit_inside_a_section_ends_it),
+		cmocka_unit_test(a_sections_end_wakes_who_waits_for_it),
+		cmocka_unit_test(other_sections_wake_nobody),
 		cmocka_unit_test(the_host_must_say_so_first),
 	};
 
