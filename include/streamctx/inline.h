@@ -52,6 +52,10 @@
 #define sctx__tsan_acquire(p) ((void)(p))
 #endif
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -225,7 +229,7 @@ struct sctx__block {
  *   | block | count | capacity | tag, a byte each   | entry {owner, ...} ...
  *   +-------+-------+----------+--------------------+--------------------------
  *
- * Tags are read eight at a time: an entry that cannot match is not looked at.
+ * Tags are read 8 or 16 at a time: an entry that cannot match is not looked at.
  */
 struct sctx__array {
 	struct sctx__block block;
@@ -308,23 +312,56 @@ SCTX__INLINE uint64_t sctx__tag(const void *owner)
 #define SCTX__TAG_HIGHS 0x8080808080808080
 
 /*
- * sctx__view_match() of an array.  A byte of @x is 0 where the tag is
- * @owner's, and its high bit in @found is set then; also, rarely, above such a
- * byte where it is 1: entries are compared anyway.
+ * Which of the SCTX__TAG_STEP bytes at @tag are that of @tags: the bits from
+ * SCTX__TAG_BITS * n up for the nth.  Behind 8 tags that are all there is, those of
+ * entries are looked at, to no harm: the bits beyond the count say nothing.
+ *
+ * A vector is loaded at once, though only each of its words need be whole;
+ * ThreadSanitizer is shown loads of words instead.
  */
+#if defined(__SSE2__) && !defined(SCTX__TSAN)
+#define SCTX__TAG_STEP 16
+#define SCTX__TAG_BITS 1
+
+SCTX__INLINE uint64_t sctx__tags_found(const uint64_t *tag, uint64_t tags)
+{
+	__m128i x;
+
+	__asm__("movdqu %1, %0" : "=x"(x) : "m"(*(const uint64_t(*)[2])tag));
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi64x((long long)tags)));
+}
+#else
+/*
+ * A byte of @x is 0 where the tag is the owner's, and its high bit is set then; also,
+ * rarely, above such a byte where it is 1: entries are compared anyway.
+ */
+#define SCTX__TAG_STEP 8
+#define SCTX__TAG_BITS 8
+
+SCTX__INLINE uint64_t sctx__tags_found(const uint64_t *tag, uint64_t tags)
+{
+	uint64_t x = sctx__load(tag) ^ tags;
+
+	return (x - SCTX__TAG_ONES) & ~x & SCTX__TAG_HIGHS;
+}
+#endif
+
+/* sctx__view_match() of an array. */
 SCTX__INLINE const struct sctx_entry *sctx__array_match(struct sctx__view view, const void *owner,
 							const void *instance,
 							struct sctx_context **ctx, bool *gone)
 {
 	const uint64_t tags = sctx__tag(owner) * SCTX__TAG_ONES;
+	uintptr_t first = (view.count + SCTX__TAG_STEP - 1) & ~(uintptr_t)(SCTX__TAG_STEP - 1);
 
-	for (uintptr_t word = (view.count + 7) / 8; word-- > 0;) {
-		uint64_t x = sctx__load(&view.tag[word]) ^ tags;
-		uint64_t found = (x - SCTX__TAG_ONES) & ~x & SCTX__TAG_HIGHS;
+	while (first > 0) {
+		uint64_t found;
 
+		first -= SCTX__TAG_STEP;
+		found = sctx__tags_found(&view.tag[first / 8], tags);
 		while (found) {
 			unsigned int bit = 63 - (unsigned int)__builtin_clzll(found);
-			uintptr_t i = 8 * word + bit / 8;
+			uintptr_t i = first + bit / SCTX__TAG_BITS;
 
 			if (sctx__likely(i < view.count &&
 					 sctx__entry_is(&view.entry[i], owner, instance))) {
@@ -347,8 +384,8 @@ SCTX__INLINE const struct sctx_entry *sctx__view_match(struct sctx__view view, c
 						       const void *instance,
 						       struct sctx_context **ctx, bool *gone)
 {
-	/* Of a few, comparing them all is quicker: no address depends on what was read. */
-	if (view.tag && view.count > 8)
+	/* Of four, comparing them all is quicker: no address depends on what was read. */
+	if (view.tag && view.count > 4)
 		return sctx__array_match(view, owner, instance, ctx, gone);
 	while (view.count-- > 0) {
 		if (!sctx__entry_is(&view.entry[view.count], owner, instance))
