@@ -346,7 +346,7 @@ SCTX__INLINE uint64_t sctx__tags_found(const uint64_t *tag, uint64_t tags)
 }
 #endif
 
-/* sctx__view_match() of an array. */
+/* sctx__view_match() of an array, which has entries. */
 SCTX__INLINE const struct sctx_entry *sctx__array_match(struct sctx__view view, const void *owner,
 							const void *instance,
 							struct sctx_context **ctx, bool *gone)
@@ -354,7 +354,7 @@ SCTX__INLINE const struct sctx_entry *sctx__array_match(struct sctx__view view, 
 	const uint64_t tags = sctx__tag(owner) * SCTX__TAG_ONES;
 	uintptr_t first = (view.count + SCTX__TAG_STEP - 1) & ~(uintptr_t)(SCTX__TAG_STEP - 1);
 
-	while (first > 0) {
+	do {
 		uint64_t found;
 
 		first -= SCTX__TAG_STEP;
@@ -372,7 +372,7 @@ SCTX__INLINE const struct sctx_entry *sctx__array_match(struct sctx__view view, 
 			}
 			found ^= (uint64_t)1 << bit;
 		}
-	}
+	} while (first > 0);
 	return NULL;
 }
 
