@@ -4,14 +4,14 @@
  * (sctx__rcu_read_unlock of memb) and lib/rcu.c (sctx__memb_section_ended),
  * against liburcu's urcu_memb_synchronize_rcu().
  *
- * Modelled: readers with two sections each, and two grace periods.  A reader's
+ * Modelled: readers with their sections, and two grace periods.  A reader's
  * stores wait in a buffer, in order, and its load of the phase may come before
  * that of the futex; membarrier(2) empties the buffers, and a load that came
  * too early is made again behind it.  A grace period may look at the readers
  * without announcing that it will sleep, as liburcu does a hundred times.
  *
- *   scene 0 check  two readers
- *   scene 1 long   three readers
+ *   scene 0 check  two readers, with two sections each
+ *   scene 1 long   three readers, with one
  *
  * Abstraction: registration, nesting, and the value of futex beyond "-1 or
  * not".  That a grace period is long enough is liburcu's, and not looked at.
@@ -34,7 +34,7 @@
 #define STORE_ALONE 5 /* scene 0: futex is stored to, and nobody woken */
 
 #define READERS	 (2 + SCENE)
-#define SECTIONS 2
+#define SECTIONS (2 - SCENE)
 #define OUTSIDE	 2
 
 bool phase;	     /* of urcu_memb_gp.ctr */
