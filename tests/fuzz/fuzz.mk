@@ -22,7 +22,7 @@ FUZZ_TARGETS := api trace options
 , := ,
 
 # A first table of one bucket, so that a dozen streams make it grow.
-FUZZ_api_SRCS  := $(LIB_SRCS) $(addprefix tests/fuzz/,api.c model.c ops_batch.c ops_context.c ops_memory.c ops_stream.c world.c)
+FUZZ_api_SRCS  := $(LIB_SRCS) $(addprefix tests/fuzz/,api.c model.c ops_batch.c ops_context.c ops_memory.c ops_module.c ops_stream.c world.c)
 FUZZ_api_FLAGS := -DFIRST_BUCKETS=1 $(addprefix -Wl$(,)--wrap=,malloc aligned_alloc mmap getrandom)
 FUZZ_trace_SRCS   := tests/fuzz/trace.c tests/fuzz/trace_valid.c bench/trace.c bench/plan.c
 FUZZ_options_SRCS := tests/fuzz/options.c bench/options.c

@@ -64,6 +64,7 @@ static void unlink_at(struct m_stream *s, size_t i)
 	memmove(&s->list[i], &s->list[i + 1], (s->count - i) * sizeof(s->list[0]));
 	c->on = NULL;
 	c->held++;
+	c->unlinked++;
 }
 
 static size_t place_of(const struct m_stream *s, const struct m_context *c)
@@ -99,6 +100,7 @@ void m_teardown(struct m_stream *s)
 {
 	s->ready = false;
 	s->torn = true;
+	s->tracked = NULL;
 	while (s->count) {
 		struct m_context *c = s->list[0];
 
@@ -114,6 +116,17 @@ int m_retire(struct m_stream *s)
 		return -EALREADY;
 	s->retired = true;
 	return 0;
+}
+
+int m_track(struct m_stream *s, const void *registry)
+{
+	int error = m_stream_error(s);
+
+	if (s->tracked)
+		return -EALREADY;
+	if (!error)
+		s->tracked = registry;
+	return error;
 }
 
 static bool matches(const struct m_context *c, const void *owner, const void *instance)
@@ -169,6 +182,7 @@ int m_insert(struct m_stream *s, struct m_context *c, enum m_mode mode, struct m
 		at = place_of(s, match);
 		match->on = NULL;
 		match->held++;
+		match->unlinked++;
 		*found = match;
 	} else {
 		s->count++;

@@ -28,6 +28,7 @@ struct m_context {
 	bool revived;        /* one was taken since: limbo may hold one still, */
 	uint64_t put_at;     /* put then, and go by that */
 	uint64_t put_again;
+	unsigned int unlinked; /* how often */
 };
 
 struct m_stream {
@@ -37,6 +38,7 @@ struct m_stream {
 	bool torn;
 	bool retired;
 	unsigned int opens;
+	const void *tracked; /* by this registry */
 };
 
 enum m_mode { M_INSERT, M_INSERT_UNIQUE, M_REPLACE };
@@ -58,6 +60,7 @@ void m_stream_init(struct m_stream *s);
 void m_disable(struct m_stream *s);
 void m_teardown(struct m_stream *s);
 int m_retire(struct m_stream *s);
+int m_track(struct m_stream *s, const void *registry);
 
 struct m_context *m_lookup(const struct m_stream *s, const void *owner, const void *instance);
 /* *@found: what is in the way (-EEXIST, referenced), or was replaced (now the caller's). */

@@ -38,6 +38,15 @@ static int insert_really(const struct call *c, struct sctx_context **out)
 	}
 }
 
+/* Who leaves is refused before anything else. */
+static int insert_expected(const struct call *c, struct m_context **found)
+{
+	*found = NULL;
+	if (c->item->module && world.module.leaving)
+		return -ESHUTDOWN;
+	return m_insert(&c->slot->m, &c->item->m, c->mode, found);
+}
+
 static void insert(struct actor *a, const struct call *c)
 {
 	struct sctx_context *out = (void *)1;
@@ -51,7 +60,7 @@ static void insert(struct actor *a, const struct call *c)
 		CHECK(!written || !out);
 		return;
 	}
-	EXPECT(error, m_insert(&c->slot->m, &c->item->m, c->mode, &found));
+	EXPECT(error, insert_expected(c, &found));
 	if (written)
 		CHECK(out == real(found));
 	else if (found)
@@ -249,7 +258,7 @@ static void op_remove(struct actor *a)
 		return;
 	if (then == 0)
 		EXPECT(sctx_put(ctx), m_put(want));
-	else if (then == 1 && want->held == 1)
+	else if (then == 1 && want->held == 1 && !((struct item *)want)->module)
 		item_free_at_once((struct item *)want);
 }
 
@@ -301,6 +310,6 @@ static void op_ref(struct actor *a)
 static const op_fn ops[] = {
 	op_new,    op_insert, op_insert_unique, op_replace, op_insert_many,
 	op_lookup, op_get,    op_get_or_create, op_remove,  op_delete,
-	op_detach, op_put,    op_ref,           op_new,     op_insert,
+	op_detach, op_put,    op_ref,           op_module,  op_insert,
 };
 const struct ops context_ops = { ops, COUNT(ops) };

@@ -268,6 +268,14 @@ static bool any_open(unsigned int r)
 	return false;
 }
 
+static bool in_use(unsigned int r)
+{
+	for (struct slot *s = world.slots; s < world.slots + STREAMS; s++)
+		if (s->m.tracked && s->m.tracked == world.registries[r])
+			return true;
+	return any_open(r) || (world.module.owner && world.module.registry == world.registries[r]);
+}
+
 static void registry_create(struct actor *a, unsigned int r)
 {
 	struct sctx_registry *registry = (void *)1;
@@ -292,8 +300,8 @@ static void op_registry(struct actor *a)
 	if (!registry) {
 		registry_create(a, r);
 	} else if (registry != world.walked && take(a, 2)) {
-		EXPECT(sctx_registry_destroy(registry), any_open(r) ? -EBUSY : 0);
-		if (!any_open(r))
+		EXPECT(sctx_registry_destroy(registry), in_use(r) ? -EBUSY : 0);
+		if (!in_use(r))
 			world.registries[r] = NULL;
 	}
 }

@@ -143,6 +143,9 @@ plant losers_lost context.c \
 plant existing_created registry.c 's/if (flags \& SCTX_OPEN_EXISTING)/if (flags \& SCTX_OPEN_EXISTING \&\& flags \& SCTX_OPEN_NOWAIT)/'
 plant detached_in_place stream.c 's/sctx__store_release(&ctx->stream, NULL);/;/'
 plant wrong_tag_taken tag.c 's/(tag \&\& block->tag != tag) || !account/!account/'
+plant owner_not_told owned.c 's/owner->ops.detached(ctx);/;/'
+plant leaver_taken context.c 's/sctx__owned_refused(ctx) ? -ESHUTDOWN : //'
+plant leaver_let_go unload.c 's/left == 0)/left <= 1)/'
 plant limit_of_0 lifecycle.c 's/options->limit_bytes > 0/true/'
 
 echo "$found found, $missed missed"

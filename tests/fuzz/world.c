@@ -109,6 +109,8 @@ const void *take_owner(struct actor *a)
 {
 	unsigned int n = take(a, OWNERS);
 
+	if (n == OWNERS - 1 && world.module.owner)
+		return world.module.owner;
 	return n ? &names[n] : NULL;
 }
 
@@ -170,11 +172,11 @@ void barrier(void)
 	check_settled(before);
 }
 
-/* Callbacks that act may put more, but what they make does not act. */
+/* Callbacks that act may each put one more that acts, but what they make does not act. */
 void settle(void)
 {
 	for (int i = 0; m_due || world.retired_streams; i++) {
-		CHECK(i < 8);
+		CHECK(i < ITEMS + 2);
 		barrier();
 	}
 }
@@ -196,6 +198,7 @@ bool step(struct actor *a)
 	for (size_t i = 0;; op -= all[i++]->count)
 		if (op < all[i]->count) {
 			all[i]->fn[op](a);
+			module_check();
 			return true;
 		}
 }
@@ -216,7 +219,7 @@ static void act(struct item *item)
 		section_end(&a);
 }
 
-static void called_back(struct sctx_context *ctx)
+void item_called_back(struct sctx_context *ctx)
 {
 	struct item *item, gone;
 
@@ -275,6 +278,21 @@ struct sctx_context *real(struct m_context *c)
 	return c ? &((struct item *)c)->body->ctx : NULL;
 }
 
+/* False if the module takes no new ones. */
+static bool context_init(struct item *item, const void *owner, const void *instance)
+{
+	struct sctx_context *ctx = &item->body->ctx;
+
+	item->module = owner == world.module.owner;
+	if (!item->module) {
+		EXPECT(sctx_context_init(ctx, owner, instance, item_called_back), 0);
+		return true;
+	}
+	EXPECT(sctx_owner_context_init(world.module.owner, ctx, instance),
+	       world.module.leaving ? -ESHUTDOWN : 0);
+	return !world.module.leaving;
+}
+
 struct item *item_new(struct actor *a, const void *owner, const void *instance)
 {
 	struct item *item = world.items;
@@ -286,7 +304,10 @@ struct item *item_new(struct actor *a, const void *owner, const void *instance)
 	CHECK(item->body);
 	item->body->item = item;
 	m_context_init(&item->m, owner, instance);
-	EXPECT(sctx_context_init(&item->body->ctx, owner, instance, called_back), 0);
+	if (!context_init(item, owner, instance)) {
+		item_free_at_once(item);
+		return NULL;
+	}
 	if (!a->in_callback)
 		item->script_length = take(a, 4) ? 0 : take(a, SCRIPT + 1);
 	for (size_t i = 0; i < item->script_length; i++)
@@ -503,6 +524,9 @@ void world_end(void)
 		close_all();
 		settle();
 	}
+	if (world.module.owner)
+		module_unregister(true);
+	CHECK(!world.module.owner);
 	destroy_all();
 	blocks_free();
 	limits_reset(); /* a callback may have changed them */

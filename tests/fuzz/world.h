@@ -34,8 +34,10 @@ struct body {
 };
 
 struct item {
-	struct m_context m; /* first: the model's is ours */
-	struct body *body;  /* NULL: no such item */
+	struct m_context m;    /* first: the model's is ours */
+	struct body *body;     /* NULL: no such item */
+	bool module;           /* the registered owner's: */
+	unsigned int detached; /* how often he was told */
 	uint64_t borrowed_at;
 	unsigned char script[SCRIPT];
 	size_t script_length;
@@ -65,6 +67,14 @@ struct block {
 	uint32_t tag;
 };
 
+/* The registered owner. */
+struct module {
+	struct sctx_owner *owner; /* NULL: there is none */
+	struct sctx_registry *registry;
+	bool leaving;
+	bool unregistering; /* just now */
+};
+
 struct actor {
 	const unsigned char *in, *end;
 	bool in_callback;
@@ -83,6 +93,7 @@ struct world {
 	struct sctx_registry *registries[REGISTRIES];
 	struct sctx_registry *walked;
 	struct block blocks[BLOCKS];
+	struct module module;
 	unsigned int retired_streams; /* handed to limbo, not freed */
 	bool tight;                   /* limbo has a low limit */
 	bool nowait;
@@ -174,7 +185,16 @@ void slot_gone(struct slot *s);
 void list_free(struct sctx_stream *stream); /* for sctx_stream_retire() */
 const struct ghost *take_ghost(struct actor *a);
 
+/* The callback of all. */
+void item_called_back(struct sctx_context *ctx);
+
 void blocks_free(void);
+
+void op_module(struct actor *a);
+/* He leaves, or cannot; the actor may wait. */
+void module_unregister(bool report);
+/* He was told of each unlinking. */
+void module_check(void);
 
 void world_begin(const unsigned char *data, size_t size);
 /* Put, close, tear down and destroy everything; nothing may be left. */

@@ -608,13 +608,13 @@ static void forks_while_others_are_busy(unsigned int forks, void *(*others)(void
 static void forks_while_other_threads_open_and_close(void **state)
 {
 	(void)state;
-	forks_while_others_are_busy(16 * test_scale(), busy_main);
+	forks_while_others_are_busy(8 * test_scale(), busy_main);
 }
 
 static void forks_while_others_update_in_sections(void **state)
 {
 	(void)state;
-	forks_while_others_are_busy(12 * test_scale(), section_main);
+	forks_while_others_are_busy(8 * test_scale(), section_main);
 }
 
 /* Several threads fork; system(3) and popen(3) in a daemon's modules do. */
