@@ -8,7 +8,7 @@
 #
 # A program passes with exit status 0 and is skipped with 77.  One that runs
 # longer than SCTX_TEST_TIMEOUT seconds is killed and has failed.  JOBS run at
-# a time; one more than there are processors by default, as some only wait.
+# a time; two more than there are processors by default, as some only wait.
 
 set -u
 verb=$1
@@ -42,7 +42,7 @@ run)
 	label=$1 logs=$2
 	shift 2
 	mkdir -p "$logs"
-	printf '%s\n' "$@" | xargs -P "${JOBS:-$(($(nproc) + 1))}" -I PROGRAM "$0" one "$label" "$logs" PROGRAM
+	printf '%s\n' "$@" | xargs -P "${JOBS:-$(($(nproc) + 2))}" -I PROGRAM "$0" one "$label" "$logs" PROGRAM
 	;;
 one)
 	run_one "$@"
