@@ -71,7 +71,8 @@ void sctx__limits_update_full(void)
 	}
 }
 
-void sctx__account_flush_slow(struct sctx__thread *self)
+/* What the thread has retired since it told of it last. */
+static void account_flush(struct sctx__thread *self)
 {
 	sctx__add(&sctx__account.callbacks, (int64_t)self->pending_callbacks);
 	sctx__add(&sctx__account.bytes, (int64_t)self->pending_bytes);
@@ -308,7 +309,7 @@ int sctx__reclaimer_start(void)
 }
 
 /* Something was retired.  If the thread cannot be started now, later will do. */
-void sctx__wake_reclaimer_slow(void)
+static void wake_reclaimer(void)
 {
 	pthread_mutex_lock(&reclaimer.lock);
 	if (sctx__reclaimer_start() == 0) {
@@ -316,6 +317,21 @@ void sctx__wake_reclaimer_slow(void)
 		pthread_cond_signal(&reclaimer.work);
 	}
 	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+void sctx__limbo_added_slow(struct sctx__limbo *limbo)
+{
+	struct sctx__thread *self = &sctx__self;
+
+	if (limbo->callbacks == 1) {
+		limbo->cpu = sched_getcpu();
+		sctx__store(&limbo->since, sctx__now_coarse());
+	}
+	if (sctx__load(&sctx__shared.sleeping))
+		wake_reclaimer();
+	if (self->pending_callbacks >= sctx__load(&sctx__shared.batch_callbacks) ||
+	    self->pending_bytes >= sctx__load(&sctx__shared.batch_bytes))
+		account_flush(self);
 }
 
 /* ------------------------------------------- cycles on threads of the host's */

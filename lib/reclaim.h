@@ -20,8 +20,8 @@
  */
 int sctx__admit_slow(bool nowait);
 
-void sctx__account_flush_slow(struct sctx__thread *self);
-void sctx__wake_reclaimer_slow(void);
+/* The first addition to a set, or one that somebody is to be told of. */
+void sctx__limbo_added_slow(struct sctx__limbo *limbo);
 
 static inline int sctx__admit(bool nowait)
 {
@@ -41,25 +41,24 @@ static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t bytes)
 	struct sctx__thread *self = &sctx__self;
 	size_t callbacks = self->pending_callbacks + 1;
 
-	if (limbo->callbacks++ == 0) {
-		limbo->cpu = sched_getcpu();
-		sctx__store(&limbo->since, sctx__now_coarse());
-	}
+	limbo->callbacks++;
 	limbo->bytes += bytes;
 	bytes += self->pending_bytes;
 	sctx__store(&self->pending_callbacks, callbacks);
 	sctx__store(&self->pending_bytes, bytes);
-	if (sctx__unlikely(sctx__load(&sctx__shared.sleeping)))
-		sctx__wake_reclaimer_slow();
-	if (sctx__unlikely(callbacks >= sctx__load(&sctx__shared.batch_callbacks) ||
+	if (sctx__unlikely(limbo->callbacks == 1 || sctx__load(&sctx__shared.sleeping) ||
+			   callbacks >= sctx__load(&sctx__shared.batch_callbacks) ||
 			   bytes >= sctx__load(&sctx__shared.batch_bytes)))
-		sctx__account_flush_slow(self);
+		sctx__limbo_added_slow(limbo);
 }
 
 /* Pairs with the release in sctx__limbo_turn_phase(): the set was emptied. */
 static inline struct sctx__limbo *sctx__limbo_of(struct sctx__thread *self)
 {
-	return &self->limbo[sctx__load_acquire(&sctx__shared.phase)];
+	struct sctx__limbo *limbo = &self->limbo[sctx__load_acquire(&sctx__shared.phase)];
+
+	__asm__("" : "+r"(limbo)); /* computed once: gcc would at each use */
+	return limbo;
 }
 
 /*

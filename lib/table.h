@@ -55,6 +55,7 @@ struct sctx__bucket {
 #define SCTX__MOVED       ((uintptr_t)2)
 #define SCTX__CHAIN_FLAGS ((uintptr_t)63)
 #define SCTX__TAG_SHIFT   48
+#define SCTX__ADDRESS_MAX (((uintptr_t)1 << SCTX__TAG_SHIFT) - 1)
 
 _Static_assert(UINTPTR_MAX == UINT64_MAX, "a slot is 16 bits and 48 of an address");
 
@@ -111,7 +112,31 @@ void sctx__table_stats(struct sctx__table *table, size_t index, struct sctx_regi
 
 static inline struct sctx__node *sctx__slot_node(uintptr_t slot)
 {
-	return (struct sctx__node *)(slot & (((uintptr_t)1 << SCTX__TAG_SHIFT) - 1));
+	return (struct sctx__node *)(slot & SCTX__ADDRESS_MAX);
+}
+
+/*
+ * The acquire pairs with the release in table.c's slot_store(): whoever sees the
+ * slot sees the node behind it, or, where a move cleared it, sees MOVED.
+ */
+static inline uintptr_t sctx__slot_load(const uintptr_t *slot)
+{
+	return sctx__load_acquire(slot);
+}
+
+/*
+ * Whether the tag in @slot is @hash's.  Loaded by itself, that is a load and a
+ * comparison; ThreadSanitizer is shown the load of the whole.  Acquire, as above.
+ */
+static inline bool sctx__slot_has_tag(const uintptr_t *slot, uint64_t hash)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(SCTX__TSAN)
+	typedef uint16_t __attribute__((may_alias)) tag_t;
+
+	return sctx__load_acquire((const tag_t *)slot + 3) == (tag_t)(hash >> SCTX__TAG_SHIFT);
+#else
+	return sctx__slot_load(slot) >> SCTX__TAG_SHIFT == hash >> SCTX__TAG_SHIFT;
+#endif
 }
 
 static inline struct sctx__bucket *sctx__bucket_chain(uintptr_t chain)
@@ -125,17 +150,21 @@ static inline bool sctx__id_equal(const struct sctx_id *a, const struct sctx_id 
 		(a->stream ^ b->stream)) == 0;
 }
 
-/*
- * The acquire of a slot pairs with the release in table.c's slot_store():
- * whoever sees the slot sees the node behind it.
- */
+/* The slot is loaded again as a whole: it may be another one's by now, of the same tag too. */
 static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bucket, uint64_t hash,
 						   const struct sctx_id *id)
 {
+#ifndef __clang__ /* which does so by itself */
+#pragma GCC unroll 7
+#endif
 	for (int i = 0; i < SCTX__SLOTS; i++) {
-		uintptr_t slot = sctx__load_acquire(&bucket->slot[i]);
-		struct sctx__node *node = sctx__slot_node(slot);
+		struct sctx__node *node;
+		uintptr_t slot;
 
+		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], hash)))
+			continue;
+		slot = sctx__slot_load(&bucket->slot[i]);
+		node = sctx__slot_node(slot);
 		if (slot >> SCTX__TAG_SHIFT != hash >> SCTX__TAG_SHIFT || !node)
 			continue;
 		sctx__prefetch_write(&node->stream.opens);
@@ -161,10 +190,9 @@ static inline struct sctx__bucket *sctx__table_fetch(struct sctx__table *table, 
 static inline void sctx__bucket_prefetch(const struct sctx__bucket *bucket, uint64_t hash)
 {
 	for (int i = 0; i < SCTX__SLOTS; i++) {
-		uintptr_t slot = sctx__load(&bucket->slot[i]);
-		struct sctx__node *node = sctx__slot_node(slot);
+		struct sctx__node *node = sctx__slot_node(sctx__load(&bucket->slot[i]));
 
-		if (slot >> SCTX__TAG_SHIFT != hash >> SCTX__TAG_SHIFT || !node)
+		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], hash)) || !node)
 			continue;
 		sctx__prefetch_write(&node->id);
 		sctx__prefetch_write(&node->stream.opens);

@@ -195,7 +195,7 @@ SCTX__INLINE void sctx__rcu_read_unlock(void)
 {
 	unsigned long *ctr = sctx__memb_counter(), section = *ctr;
 
-	if (sctx__unlikely((section & URCU_GP_CTR_NEST_MASK) != URCU_GP_COUNT)) {
+	if (sctx__unlikely((uint32_t)(section & URCU_GP_CTR_NEST_MASK) != URCU_GP_COUNT)) {
 		sctx__memb_read_unlock_slow();
 		return;
 	}
@@ -480,6 +480,16 @@ sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const voi
 	return ctx;
 }
 
+/* Of the entry that matches; if its context is gone, of an older one. */
+SCTX__INLINE struct sctx_context *sctx__entry_context(const struct sctx_entry *entry,
+						      const struct sctx_stream *stream,
+						      const void *owner, const void *instance)
+{
+	struct sctx_context *ctx = sctx__entry_load(entry);
+
+	return sctx__likely(ctx != NULL) ? ctx : sctx__lookup_slow(stream, owner, instance);
+}
+
 /*
  * sctx__view_find() straight down: the stream's own entries first, for a
  * stream whose contexts all have room in it.
@@ -488,7 +498,6 @@ SCTX__INLINE struct sctx_context *sctx__lookup(const struct sctx_stream *stream,
 					       const void *instance)
 {
 	const struct sctx_entry *entry;
-	struct sctx_context *ctx;
 	uintptr_t list;
 
 	if (sctx__unlikely(!stream || !owner))
@@ -496,20 +505,17 @@ SCTX__INLINE struct sctx_context *sctx__lookup(const struct sctx_stream *stream,
 	entry = stream->inline_entry;
 	list = sctx__load_acquire(&stream->list);
 	if (sctx__likely(list == 1)) {
-		if (sctx__unlikely(!sctx__entry_is(entry, owner, instance)))
-			return NULL;
+		if (sctx__likely(sctx__entry_is(&entry[0], owner, instance)))
+			return sctx__entry_context(&entry[0], stream, owner, instance);
 	} else if (list == 2) {
 		if (sctx__entry_is(&entry[1], owner, instance))
-			entry++;
-		else if (!sctx__entry_is(entry, owner, instance))
-			return NULL;
-	} else if (sctx__unlikely(list < SCTX__LIST_ARRAY || list & SCTX__LIST_HIDDEN)) {
-		return NULL;
-	} else {
+			return sctx__entry_context(&entry[1], stream, owner, instance);
+		if (sctx__entry_is(&entry[0], owner, instance))
+			return sctx__entry_context(&entry[0], stream, owner, instance);
+	} else if (sctx__likely(list >= SCTX__LIST_ARRAY && !(list & SCTX__LIST_HIDDEN))) {
 		return sctx__array_lookup(list, owner, instance);
 	}
-	ctx = sctx__entry_load(entry);
-	return sctx__likely(ctx != NULL) ? ctx : sctx__lookup_slow(stream, owner, instance);
+	return NULL;
 }
 
 /* ------------------------------------------------------------- public API */

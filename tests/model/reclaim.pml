@@ -130,7 +130,7 @@ inline finish(set)
 
 /* ------------------------------------------------------------------ retire */
 
-/* sctx__wake_reclaimer_slow(). */
+/* wake_reclaimer(). */
 inline wake()
 {
 #if BROKEN == WAKE_UNLOCKED
