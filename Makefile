@@ -33,7 +33,8 @@ SCTX_CPPFLAGS := -Iinclude -D_GNU_SOURCE $(RCU_DEFINE) $(if $(DEBUG),-DSCTX_DEBU
 SCTX_CFLAGS   := -std=gnu11 $(WARNINGS) -Wstrict-prototypes -pthread $(SCTX_CPPFLAGS)
 SCTX_CXXFLAGS := -std=gnu++17 $(WARNINGS) -pthread $(SCTX_CPPFLAGS)
 # bp's thread state may be reached directly; others: SCTX__TLS in inline.h.
-LIB_CFLAGS    := -fPIC -fvisibility=hidden $(if $(filter bp,$(RCU)),-ftls-model=initial-exec)
+# Where in a cache line a function begins is a fifth of what a lookup through the .so takes.
+LIB_CFLAGS    := -fPIC -fvisibility=hidden -falign-functions=64 $(if $(filter bp,$(RCU)),-ftls-model=initial-exec)
 
 LIB_SRCS := $(sort $(wildcard lib/*.c))
 LIB_OBJS := $(LIB_SRCS:lib/%.c=$(B)/lib/%.o)
