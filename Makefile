@@ -53,10 +53,9 @@ DEPS_BUILD := gcc g++ make pkg-config liburcu-dev libjemalloc-dev libxxhash-dev 
 DEPS_CHECK := libcmocka-dev python3 python3-prometheus-client
 DEPS_BENCH := libbenchmark-dev hyperfine gnuplot-nox strace python3
 # Others, for a run: make deps DEPS_EXTRA=clang
-DEPS        = $(sort $(DEPS_BUILD) $(foreach g,$(DEPS_GOALS),$(DEPS_$(g))) $(DEPS_EXTRA))
-# `make deps check` and `make deps bench` want no more than they need; `make deps` wants all.
-DEPS_GOALS := $(patsubst check,CHECK,$(patsubst bench,BENCH,$(filter check bench,$(MAKECMDGOALS))))
-DEPS_GOALS := $(or $(DEPS_GOALS),CHECK BENCH)
+# `make deps check` does without what only the benchmarks need.
+DEPS_NO_BENCH := $(if $(filter-out deps check,$(MAKECMDGOALS)),,$(filter check,$(MAKECMDGOALS)))
+DEPS        = $(sort $(DEPS_BUILD) $(DEPS_CHECK) $(if $(DEPS_NO_BENCH),,$(DEPS_BENCH)) $(DEPS_EXTRA))
 
 deps:
 	@missing=; for p in $(DEPS); do \
@@ -65,7 +64,7 @@ deps:
 	[ -z "$$missing" ] && { echo "deps: all packages are installed"; exit 0; }; \
 	command -v apt-get >/dev/null || { echo "deps: no apt-get; install by hand:$$missing"; exit 1; }; \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	echo "deps: installing with $${sudo:+sudo }apt-get (compiler, libraries, tools for $(or $(filter check bench,$(MAKECMDGOALS)),check and bench)):$$missing"; \
+	echo "deps: installing with $${sudo:+sudo }apt-get (compiler, libraries, tools for tests$(if $(DEPS_NO_BENCH),, and benchmarks)):$$missing"; \
 	$$sudo apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 

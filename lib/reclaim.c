@@ -15,8 +15,9 @@
  * Who creates starts the thread, so that who releases need not.  In the inline
  * and the poll mode there is none, and cycles are run by the threads that
  * retire, or by sctx_reclaim_poll(), one at a time (@cycling).  The lock
- * covers the fields of `reclaimer` (reclaimer.h).  No lock is held during a grace period or
- * a callback.  Order: reclaimer.lock, then those of callbacks.c and thread.c.
+ * covers the fields of `reclaimer` (reclaimer.h).  No lock is held during a
+ * grace period or a callback.  Order: reclaimer.lock, then those of callbacks.c
+ * and thread.c.
  */
 #include "reclaimer.h"
 
