@@ -119,7 +119,9 @@ static NTSTATUS SpyCountCreate(PFILE_OBJECT FileObject)
 	NTSTATUS status;
 
 	if (ctrl) {
+		ExAcquireFastMutex(&SpyLock);
 		CONTAINING_RECORD(ctrl, SPY_FILE_CONTEXT, ContextCtrl)->Creates++;
+		ExReleaseFastMutex(&SpyLock);
 		return STATUS_SUCCESS;
 	}
 	context = ExAllocatePoolWithTag(PagedPool, sizeof(*context), SPY_TAG);
