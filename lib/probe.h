@@ -19,7 +19,9 @@
 #endif
 #endif
 
-#ifdef DTRACE_PROBE
+#if defined(SCTX_EXPLORE)
+#include "explore_probe.h" /* tests/explore */
+#elif defined(DTRACE_PROBE)
 #define sctx__probe0(name)          DTRACE_PROBE(streamctx, name)
 #define sctx__probe1(name, a)       DTRACE_PROBE1(streamctx, name, a)
 #define sctx__probe2(name, a, b)    DTRACE_PROBE2(streamctx, name, a, b)
