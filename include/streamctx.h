@@ -86,23 +86,28 @@ struct sctx_entry {
  * in an inode, a handle or a volume, and used by the registry as well.  All
  * fields are the library's.
  *
- *        0        8                32               56    60    64   72      80
- *        +--------+----------------+----------------+-----+-----+----+-------+
- *        | list   | inline_entry[0]| inline_entry[1]|state|opens|next|free_fn|
- *        +--------+----------------+----------------+-----+-----+----+-------+
+ *        0        8                32               56   64    68    72   80
+ *        +--------+----------------+----------------+----+-----+-----+----+-------+
+ *        | only   | inline_entry[0]| inline_entry[1]|list|state|opens|next|free_fn|
+ *        +--------+----------------+----------------+----+-----+-----+----+-------+
  *
  * @list is either how many inline entries are in use, or the address of the
- * array that has taken over from them.  In the registry's own streams the
- * 32-byte id stands just before, so that id, @list and the first entry share
- * one cache line.
+ * array that has taken over from them.  While it is 1, @only is that entry's
+ * owner, and else NULL: most streams have one context, and it is found by one
+ * comparison.  In the registry's own streams the 32-byte id stands just before,
+ * so that id, @only and the first entry share one cache line.
  */
 struct sctx_stream {
-	uintptr_t list;
+	const void *only;
 	struct sctx_entry inline_entry[SCTX_INLINE_ENTRIES];
+	uintptr_t list;
 	uint32_t state;
 	uint32_t opens;
 	struct sctx_stream *next; /* in limbo */
-	void (*free_fn)(struct sctx_stream *stream);
+	union {
+		void (*free_fn)(struct sctx_stream *stream);
+		struct sctx_registry *registry; /* of a registry's own */
+	};
 };
 
 /*

@@ -150,7 +150,22 @@ static inline struct sctx_entry *array_next(struct sctx__array *array, const voi
 	return &array_entry(array)[array->count];
 }
 
-/* There is room.  The releases pair with the acquires in sctx__list_view(). */
+/*
+ * What readers see from now on; @only if that is one inline entry, its owner's.
+ * Who finds an entry by @only alone finds what the list had at that moment: @only
+ * says nothing yet, or nothing more, whenever the two could differ.  The releases
+ * pair with the acquires in sctx__lookup() and sctx__list_view().
+ */
+static inline void list_publish(struct sctx_stream *stream, uintptr_t list, const void *only)
+{
+	if (stream->only)
+		sctx__store(&stream->only, NULL);
+	sctx__store_release(&stream->list, list);
+	if (only)
+		sctx__store_release(&stream->only, only);
+}
+
+/* There is room.  The release pairs with the acquire in sctx__array_view(). */
 static inline void list_append(struct sctx_stream *stream, struct sctx_context *ctx)
 {
 	struct sctx__array *array = list_array(stream->list);
@@ -160,7 +175,7 @@ static inline void list_append(struct sctx_stream *stream, struct sctx_context *
 		sctx__store_release(&array->count, array->count + 1);
 	} else {
 		entry_write(&stream->inline_entry[stream->list], ctx);
-		sctx__store_release(&stream->list, stream->list + 1);
+		list_publish(stream, stream->list + 1, stream->list ? NULL : ctx->owner);
 	}
 }
 
@@ -173,8 +188,7 @@ static inline void array_add(struct sctx__array *array, struct sctx_context *ctx
 
 /*
  * Let @array take over: the live entries, with @ctx in the place of @replaced
- * or, without one, as the newest.  Returns the array to retire.  The release
- * pairs with the acquire in sctx__list_view().
+ * or, without one, as the newest.  Returns the array to retire.
  */
 static inline struct sctx__array *list_replace(struct sctx_stream *stream,
 					       struct sctx__array *array,
@@ -192,7 +206,7 @@ static inline struct sctx__array *list_replace(struct sctx_stream *stream,
 	}
 	if (!replaced)
 		array_add(array, ctx);
-	sctx__store_release(&stream->list, (uintptr_t)array);
+	list_publish(stream, (uintptr_t)array, NULL);
 	return old;
 }
 

@@ -66,6 +66,12 @@ static unsigned long offline;
 SCTX__TLS unsigned int sctx__qsbr_nesting;
 SCTX__TLS unsigned long *sctx__qsbr_ctr = &offline;
 
+void sctx__qsbr_section_ended(void)
+{
+	if (sctx__qsbr_nesting == 0)
+		urcu_qsbr_quiescent_state();
+}
+
 #elif defined(SCTX_RCU_C11)
 
 #include <pthread.h>

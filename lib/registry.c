@@ -54,9 +54,9 @@ static struct sctx__node *node_alloc(struct sctx_registry *registry, const struc
 	if (!node)
 		return NULL;
 	node->id = *id;
-	node->registry = registry;
 	node->hash = hash;
 	sctx__stream_setup(&node->stream, SCTX__MANAGED);
+	node->stream.registry = registry;
 	return node;
 }
 
@@ -380,7 +380,7 @@ const struct sctx_id *sctx_stream_id(const struct sctx_stream *stream)
 /* True if this was the last close; false if someone opened meanwhile. */
 static bool close_last(struct sctx__node *node)
 {
-	struct sctx_registry *registry = node->registry;
+	struct sctx_registry *registry = node->stream.registry;
 	uint32_t one = 1;
 	struct sctx__place place;
 	bool last;

@@ -10,8 +10,11 @@
 #include "refs.h"
 #include "track.h"
 
+const struct sctx_stream sctx__no_stream;
+
 void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags)
 {
+	stream->only = NULL;
 	stream->list = 0;
 	stream->state = SCTX__READY | flags;
 	stream->opens = 1;
@@ -40,7 +43,7 @@ int sctx_stream_disable(struct sctx_stream *stream)
 	sctx__update_begin();
 	state = stream_lock(stream);
 	if (state & SCTX__READY)
-		sctx__store_release(&stream->list, stream->list | SCTX__LIST_HIDDEN);
+		list_publish(stream, stream->list | SCTX__LIST_HIDDEN, NULL);
 	stream_unlock(stream, state & ~SCTX__READY);
 	sctx__update_end();
 	return 0;
@@ -93,7 +96,7 @@ static int teardown(struct sctx_stream *stream, uint32_t also, struct report *re
 	struct sctx__view all = list_all(stream);
 	struct sctx__array *array = list_array(stream->list);
 
-	sctx__store_release(&stream->list, 0);
+	list_publish(stream, 0, NULL);
 	stream_unlock(stream, (state & ~(SCTX__READY | SCTX__TRACKED)) | SCTX__TORN | also);
 	sctx__probe2(teardown, stream, all.count);
 

@@ -39,7 +39,6 @@ struct sctx_registry;
 struct sctx__node {
 	struct sctx_id id;
 	struct sctx_stream stream;
-	struct sctx_registry *registry;
 	uint64_t hash;
 } __attribute__((aligned(64)));
 

@@ -88,6 +88,8 @@ extern "C" {
 /* Exported for this header only. */
 SCTX_API extern const char SCTX__FLAVOUR;
 SCTX_API void sctx__reader_attach_slow(void);
+/* Where contexts are looked up if there is no stream: it has none. */
+SCTX_API extern const struct sctx_stream sctx__no_stream;
 
 /* ------------------------------------------------------- the read section */
 
@@ -125,9 +127,17 @@ SCTX_API extern SCTX__TLS unsigned int sctx__qsbr_nesting;
 /* The thread's counter in liburcu; 0 there, or no thread's, is "offline". */
 SCTX_API extern SCTX__TLS unsigned long *sctx__qsbr_ctr;
 
+/* A section has ended, the outermost perhaps, and a grace period may wait for it. */
+SCTX_API void sctx__qsbr_section_ended(void);
+
+SCTX__INLINE const unsigned long *sctx__qsbr_counter(void)
+{
+	return SCTX__SHARED_OBJECT ? sctx__qsbr_ctr : &URCU_TLS(urcu_qsbr_reader).ctr;
+}
+
 SCTX__INLINE void sctx__rcu_read_lock(void)
 {
-	if (sctx__unlikely(!*sctx__qsbr_ctr))
+	if (sctx__unlikely(!*sctx__qsbr_counter()))
 		sctx__reader_attach_slow();
 	sctx__qsbr_nesting++;
 	cmm_barrier();
@@ -136,8 +146,9 @@ SCTX__INLINE void sctx__rcu_read_lock(void)
 SCTX__INLINE void sctx__rcu_read_unlock(void)
 {
 	cmm_barrier();
-	if (--sctx__qsbr_nesting == 0 && *sctx__qsbr_ctr != CMM_LOAD_SHARED(urcu_qsbr_gp.ctr))
-		urcu_qsbr_quiescent_state();
+	if (sctx__unlikely(--sctx__qsbr_nesting |
+			   (*sctx__qsbr_counter() ^ CMM_LOAD_SHARED(urcu_qsbr_gp.ctr))))
+		sctx__qsbr_section_ended();
 }
 
 SCTX__INLINE bool sctx__rcu_read_ongoing(void)
@@ -243,8 +254,14 @@ struct sctx__array {
  * sctx_stream.list is a count of inline entries, or the address of an array;
  * either with HIDDEN, if the stream is disabled and readers see it empty.
  */
-#define SCTX__LIST_HIDDEN ((uintptr_t)32)
+#define SCTX__LIST_HIDDEN ((uintptr_t)1 << 63)
 #define SCTX__LIST_ARRAY  ((uintptr_t)64)
+
+/* One comparison: with HIDDEN it is negative. */
+SCTX__INLINE bool sctx__list_is_array(uintptr_t list)
+{
+	return (intptr_t)list >= (intptr_t)SCTX__LIST_ARRAY;
+}
 
 /* The published entries of a stream: @entry[0 .. @count), oldest first. */
 struct sctx__view {
@@ -279,7 +296,7 @@ SCTX__INLINE struct sctx__view sctx__list_view(const struct sctx_stream *stream)
 
 	if (list & SCTX__LIST_HIDDEN)
 		view.count = 0;
-	else if (list >= SCTX__LIST_ARRAY)
+	else if (sctx__list_is_array(list))
 		view = sctx__array_view(list);
 	return view;
 }
@@ -346,33 +363,40 @@ SCTX__INLINE uint64_t sctx__tags_found(const uint64_t *tag, uint64_t tags)
 }
 #endif
 
-/* sctx__view_match() of an array, which has entries. */
-SCTX__INLINE const struct sctx_entry *sctx__array_match(struct sctx__view view, const void *owner,
-							const void *instance,
-							struct sctx_context **ctx, bool *gone)
+/* sctx__view_last() of an array, which has entries, by their tags. */
+SCTX__INLINE const struct sctx_entry *sctx__array_last(struct sctx__view view, const void *owner,
+						       const void *instance)
 {
 	const uint64_t tags = sctx__tag(owner) * SCTX__TAG_ONES;
-	uintptr_t first = (view.count + SCTX__TAG_STEP - 1) & ~(uintptr_t)(SCTX__TAG_STEP - 1);
+	uintptr_t first = (view.count - 1) & ~(uintptr_t)(SCTX__TAG_STEP - 1);
 
-	do {
-		uint64_t found;
+	for (;; first -= SCTX__TAG_STEP) {
+		uint64_t found = sctx__tags_found(&view.tag[first / 8], tags);
 
-		first -= SCTX__TAG_STEP;
-		found = sctx__tags_found(&view.tag[first / 8], tags);
 		while (found) {
-			unsigned int bit = 63 - (unsigned int)__builtin_clzll(found);
-			uintptr_t i = first + bit / SCTX__TAG_BITS;
+			uintptr_t bit = 63 ^ (uintptr_t)__builtin_clzll(found);
+			const struct sctx_entry *entry = &view.entry[first + bit / SCTX__TAG_BITS];
 
-			if (sctx__likely(i < view.count &&
-					 sctx__entry_is(&view.entry[i], owner, instance))) {
-				*ctx = sctx__entry_load(&view.entry[i]);
-				if (sctx__likely(*ctx != NULL))
-					return &view.entry[i];
-				*gone = true;
-			}
+			if (sctx__likely(first + bit / SCTX__TAG_BITS < view.count &&
+					 sctx__entry_is(entry, owner, instance)))
+				return entry;
 			found ^= (uint64_t)1 << bit;
 		}
-	} while (first > 0);
+		if (!first)
+			return NULL;
+	}
+}
+
+/* The newest entry of a real @owner that matches; its context may be gone. */
+SCTX__INLINE const struct sctx_entry *sctx__view_last(struct sctx__view view, const void *owner,
+						      const void *instance)
+{
+	/* Of four, comparing them all is quicker: no address depends on what was read. */
+	if (view.tag && view.count > 4)
+		return sctx__array_last(view, owner, instance);
+	while (view.count-- > 0)
+		if (sctx__entry_is(&view.entry[view.count], owner, instance))
+			return &view.entry[view.count];
 	return NULL;
 }
 
@@ -384,18 +408,18 @@ SCTX__INLINE const struct sctx_entry *sctx__view_match(struct sctx__view view, c
 						       const void *instance,
 						       struct sctx_context **ctx, bool *gone)
 {
-	/* Of four, comparing them all is quicker: no address depends on what was read. */
-	if (view.tag && view.count > 4)
-		return sctx__array_match(view, owner, instance, ctx, gone);
-	while (view.count-- > 0) {
-		if (!sctx__entry_is(&view.entry[view.count], owner, instance))
-			continue;
-		*ctx = sctx__entry_load(&view.entry[view.count]);
+	const struct sctx_entry *entry;
+
+	for (;;) {
+		entry = sctx__view_last(view, owner, instance);
+		if (!entry)
+			return NULL;
+		*ctx = sctx__entry_load(entry);
 		if (*ctx)
-			return &view.entry[view.count];
+			return entry;
 		*gone = true;
+		view.count = (uintptr_t)(entry - view.entry); /* the older ones */
 	}
-	return NULL;
 }
 
 /*
@@ -450,7 +474,7 @@ SCTX__INLINE struct sctx_context *sctx__array_lookup(uintptr_t list, const void 
 
 		if (!sctx__view_find(view, owner, instance, &ctx, &gone))
 			ctx = NULL;
-		if (sctx__likely(!gone) || sctx__array_view(list).count == view.count)
+		if (!gone || sctx__array_view(list).count == view.count)
 			return ctx;
 	}
 }
@@ -470,7 +494,7 @@ sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const voi
 
 		gone = false;
 		list = sctx__load_acquire(&stream->list);
-		if (list >= SCTX__LIST_ARRAY && !(list & SCTX__LIST_HIDDEN))
+		if (sctx__list_is_array(list))
 			return sctx__array_lookup(list, owner, instance);
 		if (!(list & SCTX__LIST_HIDDEN))
 			view.count = list;
@@ -480,7 +504,7 @@ sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const voi
 	return ctx;
 }
 
-/* Of the entry that matches; if its context is gone, of an older one. */
+/* Of the newest that matches; if its context is gone, of an older one, or a newer. */
 SCTX__INLINE struct sctx_context *sctx__entry_context(const struct sctx_entry *entry,
 						      const struct sctx_stream *stream,
 						      const void *owner, const void *instance)
@@ -490,32 +514,39 @@ SCTX__INLINE struct sctx_context *sctx__entry_context(const struct sctx_entry *e
 	return sctx__likely(ctx != NULL) ? ctx : sctx__lookup_slow(stream, owner, instance);
 }
 
+/* As nearly always: the newest entry that matches has its context. */
+SCTX__INLINE struct sctx_context *sctx__list_lookup(const struct sctx_stream *stream,
+						    const void *owner, const void *instance)
+{
+	uintptr_t list = sctx__load_acquire(&stream->list);
+	const struct sctx_entry *entry = NULL;
+
+	if (list == 2 && sctx__entry_is(&stream->inline_entry[1], owner, instance))
+		entry = &stream->inline_entry[1];
+	else if (sctx__list_is_array(list))
+		entry = sctx__view_last(sctx__array_view(list), owner, instance);
+	else if (list - 1 < 2 && sctx__entry_is(&stream->inline_entry[0], owner, instance))
+		entry = &stream->inline_entry[0];
+	return entry ? sctx__entry_context(entry, stream, owner, instance) : NULL;
+}
+
 /*
- * sctx__view_find() straight down: the stream's own entries first, for a
- * stream whose contexts all have room in it.
+ * A stream's only context, or what its list has.
+ *
+ * The acquire pairs with the release in list_publish(): who sees @only sees the
+ * entry, and the list at that moment had no other.
  */
 SCTX__INLINE struct sctx_context *sctx__lookup(const struct sctx_stream *stream, const void *owner,
 					       const void *instance)
 {
-	const struct sctx_entry *entry;
-	uintptr_t list;
-
-	if (sctx__unlikely(!stream || !owner))
+	if (sctx__unlikely(!owner))
 		return sctx__lookup_slow(stream, owner, instance);
-	entry = stream->inline_entry;
-	list = sctx__load_acquire(&stream->list);
-	if (sctx__likely(list == 1)) {
-		if (sctx__likely(sctx__entry_is(&entry[0], owner, instance)))
-			return sctx__entry_context(&entry[0], stream, owner, instance);
-	} else if (list == 2) {
-		if (sctx__entry_is(&entry[1], owner, instance))
-			return sctx__entry_context(&entry[1], stream, owner, instance);
-		if (sctx__entry_is(&entry[0], owner, instance))
-			return sctx__entry_context(&entry[0], stream, owner, instance);
-	} else if (sctx__likely(list >= SCTX__LIST_ARRAY && !(list & SCTX__LIST_HIDDEN))) {
-		return sctx__array_lookup(list, owner, instance);
-	}
-	return NULL;
+	/* A selection, not a branch, of which a lookup has few: see lib/README.md. */
+	stream = stream ? stream : &sctx__no_stream;
+	if (sctx__likely(sctx__load_acquire(&stream->only) == owner &&
+			 (!instance || stream->inline_entry[0].instance == instance)))
+		return sctx__entry_context(&stream->inline_entry[0], stream, owner, instance);
+	return sctx__list_lookup(stream, owner, instance);
 }
 
 /* ------------------------------------------------------------- public API */

@@ -15,7 +15,7 @@ import gdb
 
 SLOTS, SLOT_BITS = 7, 48  # lib/table.h
 MOVED, CHAIN_FLAGS = 2, 63
-HIDDEN, ARRAY = 32, 64  # streamctx/inline.h
+HIDDEN, ARRAY = 1 << 63, 64  # streamctx/inline.h
 STATES = {1: "locked", 2: "takes contexts", 4: "torn down", 8: "retired",
           16: "a registry's", 32: "tracked"}  # lib/context.h
 OWNED = 1  # lib/owned.h

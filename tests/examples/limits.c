@@ -6,7 +6,7 @@
 
 /* What a stream and a context cost; each is in addition to the owner's own. */
 _Static_assert(sizeof(struct sctx_id) == 32, "");
-_Static_assert(sizeof(struct sctx_stream) == 80, "");
+_Static_assert(sizeof(struct sctx_stream) == 88, "");
 _Static_assert(sizeof(struct sctx_context) == 48, "");
 _Static_assert(sizeof(struct sctx_entry) == 24, "");
 

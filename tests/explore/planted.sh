@@ -25,8 +25,18 @@ mistakes()
 	# ---- lists
 	lookup-once) # a lookup does not look again after it passed what was gone
 		plant inline.h 's/} while (gone && .*);/} while (0);/
-			s/if (sctx__likely(!gone) || .*)$/if (1)/' \
+			s/if (!gone || .*)$/if (1)/' \
 			steps-list ;;
+	only-kept) # a second entry comes, and the first is still said to be the only one
+		plant list.h '/if (stream->only)/s/.*/	if (0)/' \
+			pairs-list ;;
+	only-cleared-late) # for a moment the list has two, and one is said to be the only one
+		plant list.h '/if (stream->only)/,/NULL);/d
+			/sctx__store_release(&stream->list, list);/a\	sctx__store(\&stream->only, NULL);' \
+			triples ;;
+	only-early) # an entry is the only one before it is in the list
+		plant list.h '/sctx__store_release(&stream->list, list);/i\	if (only) sctx__store_release(\&stream->only, only);' \
+			triples ;;
 	replace-behind) # in place, though a newer one of the owner's is in front
 		plant context.c '/entry == list_match(ins->stream/s/entry == list_match/list_match/' \
 			steps-list ;;

@@ -108,6 +108,8 @@ static const char *const triples[] = {
 	"list/nine: lookup_1, lookup | insert_1, remove",
 	"list/nine: lookup_any, lookup | insert_1",
 	"list/eight: lookup_any, lookup | insert_1",
+	"list/one: lookup_any, lookup | insert_2",
+	"list/empty: lookup, lookup_any | insert_1",
 	"list/eight: lookup | insert_1 | remove",
 	"list/eight: lookup_1 | replace | delete_2",
 	"list/two: create_1 | create_1 | remove_1",

@@ -56,8 +56,8 @@ relaxed='s/sctx__store_release(/sctx__store(/'
 
 plant unit/races entry_published_relaxed context.c \
 	"$(in_function 'static inline void list_append' "$relaxed")" list.h
-plant unit/races array_published_relaxed context.c \
-	"$(in_function 'static inline struct sctx__array \*list_replace' "$relaxed")" list.h
+plant unit/races list_published_relaxed context.c \
+	"$(in_function 'static inline void list_publish' "$relaxed")" list.h
 plant conformance/races replaced_by_relaxed context.c \
 	's/sctx__store_release(entry_context(entry), ins->ctx)/sctx__store(entry_context(entry), ins->ctx)/'
 plant unit/races node_published_relaxed table.c "$relaxed"
