@@ -23,6 +23,7 @@ struct block {
 	const char *what;
 	bool live;
 	uint32_t used_at[THREADS_MAX]; /* plainly, at which of its steps; 0: never */
+	uint32_t used_in[THREADS_MAX]; /* which section of its; 0: none */
 };
 
 static char *arenas;
@@ -70,6 +71,7 @@ void *memory_alloc(size_t size, const char *what)
 	b->what = what;
 	b->live = true;
 	memset(b->used_at, 0, sizeof(b->used_at));
+	memset(b->used_in, 0, sizeof(b->used_in));
 	memset(b->begin, 0xa5, size);
 	first = (size_t)(b->begin - arenas) / GRANULE;
 	for (size_t i = 0; i < (size + GRANULE - 1) / GRANULE; i++)
@@ -87,13 +89,21 @@ static struct block *block_of(const volatile void *p)
 	return &blocks[map[((uintptr_t)p - (uintptr_t)arenas) / GRANULE]];
 }
 
-/* See memory.h: a thread that stands behind its use may stand before it. */
+/*
+ * See memory.h: a thread that stands behind its use may stand before it, and one that
+ * has used it in a section may do so again, though no switch is tried before that.
+ */
 static void check_users(const struct block *b)
 {
 	for (int i = 0; i < THREADS_MAX; i++) {
 		const struct thread *t = &threads[i];
 
-		if (t == current || !t->exists || t->done || !b->used_at[i])
+		if (t == current || !t->exists || t->done)
+			continue;
+		explore_check(!t->section || b->used_in[i] != t->section,
+			      "%s %p of %zu bytes is freed in a section of %s that has used it",
+			      b->what, (void *)b->begin, b->size, t->name);
+		if (!b->used_at[i])
 			continue;
 		explore_check(b->used_at[i] != t->steps,
 			      "%s %p of %zu bytes is freed while %s uses it", b->what,
@@ -136,6 +146,7 @@ void memory_check(const volatile void *p, size_t size, const char *what)
 		      "%s: %p of %zu bytes is in no block", what, (const void *)(uintptr_t)p, size);
 	explore_check(b->live, "%s: %s %p of %zu bytes was freed", what, b->what, (void *)b->begin,
 		      b->size);
+	b->used_in[current->id] = current->section;
 }
 
 void memory_check_leaks(void)

@@ -7,7 +7,8 @@
  * compiler insert; here they are defined otherwise.  As they are no points, a
  * thread is never stopped between the load of a pointer and the plain use of
  * what is behind it.  So a block must not be freed either while another thread
- * stands right behind such a use: it may as well not have come to it yet.
+ * stands right behind such a use: it may as well not have come to it yet.  Nor
+ * may it be freed while another's section lasts that has used it in any way.
  */
 #ifndef EXPLORE_MEMORY_H
 #define EXPLORE_MEMORY_H
