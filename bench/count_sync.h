@@ -49,6 +49,7 @@ static inline struct sctx__counts *sctx__counts_self(void)
 #undef sctx__exchange_acq_rel
 #undef sctx__cas_acquire
 #undef sctx__cas_acq_rel
+#undef sctx__cas_pair_acq_rel
 
 #define sctx__store(p, v) SCTX__COUNTED(stores, __atomic_store_n((p), (v), __ATOMIC_RELAXED))
 #define sctx__store_release(p, v) \
@@ -66,6 +67,9 @@ static inline struct sctx__counts *sctx__counts_self(void)
 #define sctx__cas_acq_rel(p, old, v)                                                             \
 	SCTX__COUNTED(rmw, __atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQ_REL, \
 						       __ATOMIC_ACQUIRE))
+#define sctx__cas_pair_acq_rel(p, old, v)                                                    \
+	SCTX__COUNTED(rmw, __atomic_compare_exchange((p), (old), (v), false, __ATOMIC_ACQ_REL, \
+						     __ATOMIC_ACQUIRE))
 #define sctx__fence() SCTX__COUNTED(fences, sctx__fence())
 
 #endif /* BENCH_COUNT_SYNC_H */

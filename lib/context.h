@@ -18,6 +18,9 @@ void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags);
 /* sctx_teardown() inside an update, setting flags @also.  -EALREADY if one was set. */
 int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also);
 
+/* The same by who has the stream's lock, which left @state; it is released. */
+int sctx__stream_teardown_locked(struct sctx_stream *stream, uint32_t state, uint32_t also);
+
 /* sctx_insert() without waiting, for a stream that nobody else knows yet. */
 int sctx__stream_attach(struct sctx_stream *stream, struct sctx_context *ctx);
 

@@ -377,22 +377,46 @@ const struct sctx_id *sctx_stream_id(const struct sctx_stream *stream)
 
 /* ------------------------------------------------------------------- close */
 
+/*
+ * Declare @stream dead if one open is all it has.  Its lock is taken by the same
+ * operation, unless somebody has it, who is not waited for with a bucket locked:
+ * *@locked says which.  *@state is what a lock would have found.
+ *
+ * The acquire pairs with the releases of the other closes and of the lock.
+ */
+static bool stream_kill(struct sctx_stream *stream, uint32_t *state, bool *locked)
+{
+	struct sctx__pair *pair = (struct sctx__pair *)(void *)&stream->state, seen, dead;
+	uint32_t one = 1;
+
+	_Static_assert(offsetof(struct sctx_stream, opens) ==
+			       offsetof(struct sctx_stream, state) + sizeof(stream->state),
+		       "a pair");
+	*state = sctx__load(&stream->state) & ~SCTX__LOCKED;
+	seen = (struct sctx__pair){ *state, 1 };
+	dead = (struct sctx__pair){ *state | SCTX__LOCKED, DEAD };
+	*locked = sctx__cas_pair_acq_rel(pair, &seen, &dead);
+	return *locked || sctx__cas_acq_rel(&stream->opens, &one, DEAD);
+}
+
 /* True if this was the last close; false if someone opened meanwhile. */
 static bool close_last(struct sctx__node *node)
 {
 	struct sctx_registry *registry = node->stream.registry;
-	uint32_t one = 1;
 	struct sctx__place place;
-	bool last;
+	bool last, locked;
+	uint32_t state;
 
 	sctx__update_begin();
 	place = sctx__table_lock(sctx__load_acquire(&registry->table), node->hash);
-	/* The acquire pairs with the release of the other closes. */
-	last = sctx__cas_acq_rel(&node->stream.opens, &one, DEAD);
+	last = stream_kill(&node->stream, &state, &locked);
 	if (last) {
 		sctx__probe2(close, &node->stream, 1);
 		sctx__table_remove(&place, node);
-		sctx__stream_teardown(&node->stream, SCTX__RETIRED);
+		if (sctx__likely(locked))
+			sctx__stream_teardown_locked(&node->stream, state, SCTX__RETIRED);
+		else
+			sctx__stream_teardown(&node->stream, SCTX__RETIRED);
 		sctx__retire_node(&node->stream, sizeof(*node));
 		sctx__count(SCTX__CLOSES, 1);
 		sctx__count(SCTX__LAST_CLOSES, 1);

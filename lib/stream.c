@@ -90,9 +90,9 @@ static void drop_all(struct sctx_stream *stream, struct sctx__view all)
  * Once the list is empty and the stream torn, nobody but us changes the
  * entries, so the contexts are dropped without the lock.
  */
-static int teardown(struct sctx_stream *stream, uint32_t also, struct report *report)
+static int teardown_locked(struct sctx_stream *stream, uint32_t state, uint32_t also,
+			   struct report *report)
 {
-	uint32_t state = stream_lock(stream);
 	struct sctx__view all = list_all(stream);
 	struct sctx__array *array = list_array(stream->list);
 
@@ -113,9 +113,14 @@ static int teardown(struct sctx_stream *stream, uint32_t also, struct report *re
 	return 0;
 }
 
+int sctx__stream_teardown_locked(struct sctx_stream *stream, uint32_t state, uint32_t also)
+{
+	return teardown_locked(stream, state, also, NULL);
+}
+
 int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also)
 {
-	return teardown(stream, also, NULL);
+	return teardown_locked(stream, stream_lock(stream), also, NULL);
 }
 
 static void teardown_now(struct sctx_stream *stream)
@@ -143,7 +148,7 @@ int sctx_teardown_report(struct sctx_stream *stream,
 	if (!stream)
 		return -EINVAL;
 	sctx__update_begin();
-	teardown(stream, 0, &report);
+	teardown_locked(stream, stream_lock(stream), 0, &report);
 	sctx__update_end();
 	return report.count;
 }

@@ -40,6 +40,19 @@ void __tsan_atomic_thread_fence(int order);
 #define sctx__cas_acq_rel(p, old, v) \
 	__atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
+/*
+ * Two neighbours at once, which are operated on apart elsewhere.  Hardware has one
+ * order for all of that; C does not say, and ThreadSanitizer goes by addresses: it is
+ * told of the second's.
+ */
+struct sctx__pair {
+	uint32_t first, second;
+} __attribute__((aligned(8)));
+
+#define sctx__cas_pair_acq_rel(p, old, v) \
+	(__atomic_compare_exchange((p), (old), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) && \
+	 (sctx__tsan_acquire(&(p)->second), true))
+
 static inline void sctx__fence(void)
 {
 #ifdef __SANITIZE_THREAD__

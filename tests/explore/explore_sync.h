@@ -68,6 +68,25 @@
 #define sctx__cas_acquire(p, old, v) EXPLORE_CAS(p, old, v, "cas " #p)
 #define sctx__cas_acq_rel(p, old, v) (explore_release(), EXPLORE_CAS(p, old, v, "cas " #p))
 
+struct sctx__pair {
+	uint32_t first, second;
+} __attribute__((aligned(8)));
+
+/* Addresses stand for what is there: the second's is told of by adding nothing. */
+#define sctx__cas_pair_acq_rel(p, old, v)                                                \
+	({                                                                               \
+		__auto_type pair_ = (p);                                                 \
+		uint64_t wanted_, seen_;                                                 \
+		bool same_;                                                              \
+		memcpy(&seen_, (old), sizeof(seen_));                                    \
+		memcpy(&wanted_, (v), sizeof(wanted_));                                  \
+		explore_release();                                                       \
+		explore_add(&pair_->second, 4, 0, EXPLORE_SITE("cas " #p));              \
+		same_ = explore_cas(pair_, 8, &seen_, wanted_, EXPLORE_SITE("cas " #p)); \
+		memcpy((old), &seen_, sizeof(seen_));                                    \
+		same_;                                                                   \
+	})
+
 static inline void sctx__fence(void)
 {
 	explore_release();

@@ -53,9 +53,8 @@ mistakes()
 			pairs-stream ;;
 	# ---- contexts and streams
 	teardown-unlocked)
-		plant stream.c '/^static int teardown/,/^}/{
-			s/stream_lock(stream)/sctx__load(\&stream->state)/
-			s/stream_unlock(stream, \(.*\));/sctx__store(\&stream->state, \1);/}' \
+		plant stream.c '/^int sctx__stream_teardown(/,/^}/s/stream_lock(stream)/sctx__load(\&stream->state)/
+			/^static int teardown_locked/,/^}/s/stream_unlock(stream, \(.*\));/sctx__store(\&stream->state, \1);/' \
 			pairs-stream ;;
 	disable-unlocked)
 		plant stream.c '/^int sctx_stream_disable/,/^}/{
@@ -166,7 +165,7 @@ mistakes()
 			/magazine->waiting = \*closed;/d' \
 			'registry/closed: close_a, open_b | find_a | reclaimer | delay' ;;
 	close-unchecked) # the last close does not look whether someone opened
-		plant registry.c 's/last = sctx__cas_acq_rel(&node->stream.opens, &one, DEAD)/sctx__store(\&node->stream.opens, DEAD); last = true/' \
+		plant registry.c 's/return .locked || sctx__cas_acq_rel(&stream->opens, &one, DEAD);/if (!*locked) sctx__store(\&stream->opens, DEAD); return true;/' \
 			pairs-registry ;;
 	dead-opened) # an open does not see that the last close was faster
 		plant registry.c '/^static int node_open/,/^}/s/if (sctx__likely(opens < OPENS_MAX))/if (1)/' \
