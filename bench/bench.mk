@@ -11,8 +11,8 @@
 # make bench-study-check
 # make bench-programs             build/bench/sctx-bench and sctx-gbench
 # make bench-targets              each target of speed and memory: met or missed
-# make bench-study                everything, with the packaged peers: hours, not
-#                                 minutes; make deps-study first installs them
+# make bench-study                everything, with the packaged peers: fifty minutes;
+#                                 make deps-study first installs them
 
 BENCH_B        := $(B)/bench
 BENCH_GBENCH   := $(BENCH_B)/sctx-gbench
