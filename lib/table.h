@@ -34,7 +34,7 @@ struct sctx_registry;
 
 /*
  * A registry's stream, 128 bytes.  The first line holds all that a lookup by
- * id of the first owner's context needs.
+ * id of a stream's only context needs.
  */
 struct sctx__node {
 	struct sctx_id id;
