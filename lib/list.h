@@ -109,6 +109,11 @@ static inline struct sctx__array *array_alloc(size_t entries)
 	array = sctx__pool_alloc(array_size(capacity));
 	if (!array)
 		return NULL;
+	/* A tagged pointer that readers would take for a hidden list's is as good as none. */
+	if ((uintptr_t)array & SCTX__LIST_HIDDEN) {
+		sctx__pool_free(array, array_size(capacity));
+		return NULL;
+	}
 	array->block.free_fn = array_free;
 	array->count = 0;
 	array->capacity = (uint32_t)capacity;

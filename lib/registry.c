@@ -392,6 +392,7 @@ static bool stream_kill(struct sctx_stream *stream, uint32_t *state, bool *locke
 	_Static_assert(offsetof(struct sctx_stream, opens) ==
 			       offsetof(struct sctx_stream, state) + sizeof(stream->state),
 		       "a pair");
+	_Static_assert(offsetof(struct sctx_stream, state) % sizeof(seen) == 0, "on one line");
 	*state = sctx__load(&stream->state) & ~SCTX__LOCKED;
 	seen = (struct sctx__pair){ *state, 1 };
 	dead = (struct sctx__pair){ *state | SCTX__LOCKED, DEAD };

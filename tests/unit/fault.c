@@ -139,6 +139,30 @@ static void addresses_too_wide(void *unused)
 }
 IN_CHILD(addresses_too_wide)
 
+/* An array's, whose tag (arm64's are in the upper byte) would say that it is hidden. */
+static void an_array_that_would_say_hidden(void *unused)
+{
+	struct item *item[SCTX_INLINE_ENTRIES + 1];
+	struct sctx_stream stream;
+
+	(void)unused;
+	CHECK_EQ(sctx_stream_init(&stream), 0);
+	for (unsigned int i = 0; i <= SCTX_INLINE_ENTRIES; i++)
+		item[i] = item_new(OWNER(i), NULL);
+	for (unsigned int i = 0; i < SCTX_INLINE_ENTRIES; i++)
+		CHECK_EQ(sctx_insert(&stream, &item[i]->ctx), 0);
+	address_bits = (uintptr_t)1 << 63;
+	CHECK_EQ(sctx_insert(&stream, &item[SCTX_INLINE_ENTRIES]->ctx), -ENOMEM);
+	address_bits = 0;
+	CHECK_EQ(sctx_insert(&stream, &item[SCTX_INLINE_ENTRIES]->ctx), 0);
+	CHECK_EQ(sctx_teardown_sync(&stream), 0);
+	for (unsigned int i = 0; i <= SCTX_INLINE_ENTRIES; i++) {
+		CHECK_EQ(item_called(item[i]), 1);
+		item_free(item[i]);
+	}
+}
+IN_CHILD(an_array_that_would_say_hidden)
+
 /* --------------------------------------------------------------------- open */
 
 /* All of one hash under a seed of zero: see registry.c. */
@@ -905,6 +929,7 @@ int main(void)
 		cmocka_unit_test(in_child_registry_create_without_memory),
 		cmocka_unit_test(in_child_registry_create_without_getrandom),
 		cmocka_unit_test(in_child_addresses_too_wide),
+		cmocka_unit_test(in_child_an_array_that_would_say_hidden),
 		cmocka_unit_test(in_child_open_without_memory),
 		cmocka_unit_test(in_child_ids_that_collide_with_the_seed),
 		cmocka_unit_test(in_child_chains_that_come_and_go_under_readers),
