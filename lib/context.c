@@ -84,7 +84,7 @@ int sctx_put(struct sctx_context *ctx)
  * one of what later readers find.  Who puts it just now may be missed, but not
  * by limbo, which sees that it was linked since (context_drop()).
  */
-static int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
+SCTX__INLINE int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
 	bool alone = sctx__load_acquire(&ctx->refs) == ours;
 	struct sctx_stream *nowhere = NULL;
@@ -185,7 +185,7 @@ static int state_error(uint32_t state)
 }
 
 /* Whether there is a spare that holds the live entries and one more. */
-static bool spare_fits(struct insertion *ins)
+SCTX__INLINE bool spare_fits(struct insertion *ins)
 {
 	size_t live = list_live(ins->stream);
 
@@ -195,7 +195,7 @@ static bool spare_fits(struct insertion *ins)
 	return false;
 }
 
-static struct sctx__array *spare_use(struct insertion *ins, const struct sctx_entry *replaced)
+SCTX__INLINE struct sctx__array *spare_use(struct insertion *ins, const struct sctx_entry *replaced)
 {
 	struct sctx__array *spare = ins->spare;
 
@@ -210,8 +210,8 @@ static struct sctx__array *spare_use(struct insertion *ins, const struct sctx_en
  * newest: who is passing and finds ctx has then found what was the newest when
  * it was stored, whatever instance was asked for.  Else the list is rebuilt.
  */
-static enum step replace_locked(struct insertion *ins, const struct sctx_entry *entry,
-				struct sctx__array **old)
+SCTX__INLINE enum step replace_locked(struct insertion *ins, const struct sctx_entry *entry,
+				      struct sctx__array **old)
 {
 	struct sctx_context *newest;
 	bool in_place = entry->instance == ins->ctx->instance &&
@@ -231,7 +231,7 @@ static enum step replace_locked(struct insertion *ins, const struct sctx_entry *
 	return DONE;
 }
 
-static enum step append_locked(struct insertion *ins, struct sctx__array **old)
+SCTX__INLINE enum step append_locked(struct insertion *ins, struct sctx__array **old)
 {
 	bool room = list_has_room(ins->stream);
 
@@ -247,7 +247,8 @@ static enum step append_locked(struct insertion *ins, struct sctx__array **old)
 	return DONE;
 }
 
-static enum step insert_locked(struct insertion *ins, uint32_t state, struct sctx__array **old)
+SCTX__INLINE enum step insert_locked(struct insertion *ins, uint32_t state,
+				     struct sctx__array **old)
 {
 	struct sctx_context *ctx = ins->ctx, *match;
 	const struct sctx_entry *entry = NULL;
@@ -255,7 +256,7 @@ static enum step insert_locked(struct insertion *ins, uint32_t state, struct sct
 	ins->error = sctx__owned_refused(ctx) ? -ESHUTDOWN : state_error(state);
 	if (ins->error)
 		return DONE;
-	if (ins->mode != INSERT)
+	if (ins->mode != INSERT && list_may_have(ins->stream, ctx->owner))
 		entry = list_match(ins->stream, ctx->owner, ctx->instance, &match);
 	if (!entry)
 		return append_locked(ins, old);
@@ -274,7 +275,7 @@ static void spare_free(struct insertion *ins)
 }
 
 /* Count, and tell the owner of what was replaced. */
-static void insert_done(struct insertion *ins)
+SCTX__INLINE void insert_done(struct insertion *ins)
 {
 	sctx__debug_did(ins->ctx, "inserted");
 	sctx__probe2(insert, ins->stream, ins->ctx);
@@ -286,41 +287,55 @@ static void insert_done(struct insertion *ins)
 	sctx__owned_handed_out(ins->found, ins->stream);
 }
 
-/* The caller has been admitted. */
-static void insert_admitted(struct insertion *ins)
+/* One attempt, which fails for want of an array to put the entries in, or is DONE. */
+SCTX__INLINE enum step insert_attempt(struct insertion *ins)
 {
 	struct sctx__array *old = NULL;
 	enum step step;
+	uint32_t state;
 
+	sctx__update_begin();
+	state = stream_lock(ins->stream);
+	step = insert_locked(ins, state, &old);
+	/* Unasked, not even for a moment: its remover may free it at once. */
+	if (ins->error == -EEXIST)
+		ins->found = ins->blind ? NULL : ref(ins->found);
+	stream_unlock(ins->stream, state);
+	array_retire(old);
+	if (step == DONE && !ins->error)
+		insert_done(ins);
+	sctx__update_end();
+	return step;
+}
+
+/* The array is allocated with no lock held, and the list may be longer by then. */
+static __attribute__((noinline)) void insert_with_array(struct insertion *ins)
+{
 	do {
-		uint32_t state;
-
-		if (ins->need) {
-			spare_free(ins);
-			ins->spare = array_alloc(ins->need);
-			ins->need = 0;
-			if (!ins->spare) {
-				ins->error = -ENOMEM;
-				return;
-			}
+		spare_free(ins);
+		ins->spare = array_alloc(ins->need);
+		if (!ins->spare) {
+			ins->error = -ENOMEM;
+			return;
 		}
-		sctx__update_begin();
-		state = stream_lock(ins->stream);
-		step = insert_locked(ins, state, &old);
-		/* Unasked, not even for a moment: its remover may free it at once. */
-		if (ins->error == -EEXIST)
-			ins->found = ins->blind ? NULL : ref(ins->found);
-		stream_unlock(ins->stream, state);
-		array_retire(old);
-		if (step == DONE && !ins->error)
-			insert_done(ins);
-		sctx__update_end();
-	} while (step == NEED_ARRAY);
+	} while (insert_attempt(ins) == NEED_ARRAY);
 	spare_free(ins);
 }
 
+/* The caller has been admitted.  Passed on as a copy, @ins can be in registers. */
+SCTX__INLINE void insert_admitted(struct insertion *ins)
+{
+	struct insertion with_array;
+
+	if (sctx__likely(insert_attempt(ins) == DONE))
+		return;
+	with_array = *ins;
+	insert_with_array(&with_array);
+	*ins = with_array;
+}
+
 /* Refuses what was never initialised, too. */
-static int insert(struct insertion *ins)
+SCTX__INLINE int insert(struct insertion *ins)
 {
 	if (!ins->stream || !ins->ctx || !ins->ctx->owner || !ins->ctx->free_callback)
 		return -EINVAL;

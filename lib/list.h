@@ -63,6 +63,12 @@ static inline struct sctx__view list_all(struct sctx_stream *stream)
 	return (struct sctx__view){ stream->inline_entry, NULL, stream->list & ~SCTX__LIST_HIDDEN };
 }
 
+/* False if none of @owner's is there, as most inserts find.  Stream locked. */
+static inline bool list_may_have(struct sctx_stream *stream, const void *owner)
+{
+	return stream->only ? stream->only == owner : stream->list != 0;
+}
+
 /* The newest match, a disabled stream's too.  Stream locked. */
 static inline const struct sctx_entry *list_match(struct sctx_stream *stream, const void *owner,
 						  const void *instance, struct sctx_context **ctx)

@@ -245,6 +245,19 @@ static inline __attribute__((no_sanitize_thread)) bool sctx__rcu_inside(void *re
 #endif /* !bp */
 
 /*
+ * Whether a section would begin without a call.  For a function that has a way
+ * without any, and one with: this asks for the first.
+ */
+static inline bool sctx__rcu_is_quick(void)
+{
+#if defined(SCTX__MEMB_READY)
+	return *sctx__memb_counter() == SCTX__MEMB_READY;
+#else
+	return true;
+#endif
+}
+
+/*
  * The calling thread, whose @reader the library registered (or NULL), has done
  * something without a section: qsbr takes it for the end of one.
  */

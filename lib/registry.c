@@ -240,42 +240,88 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 	return open_new(registry, node, false, stream);
 }
 
+/* By an attached thread. */
+SCTX__INLINE struct sctx_stream *opened(struct sctx__node *node)
+{
+	sctx__probe2(open, &node->stream, &node->id);
+	sctx__count_attached(SCTX__OPENS, 1);
+	return &node->stream;
+}
+
 #define OPEN_FLAGS (SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT)
 
+/*
+ * In a section of an attached thread, which ends here: what sctx_open() leaves.
+ * @absent: it has looked everywhere.
+ */
+static __attribute__((noinline)) int open_in_section(struct sctx_registry *registry,
+						     const struct sctx_id *id, uint64_t hash,
+						     unsigned int flags,
+						     struct sctx_stream **stream, bool absent)
+{
+	struct sctx__table *table = sctx__load_acquire(&registry->table);
+	struct sctx__node *node = NULL;
+	int error = -ESTALE;
+
+	*stream = NULL;
+	if (!absent)
+		node = sctx__table_find(table, hash, id);
+	if (node)
+		error = node_open(node);
+	else
+		sctx__table_fetch(table, hash); /* to be changed, most likely */
+	if (!error)
+		*stream = opened(node);
+	sctx__rcu_read_unlock();
+	if (error != -ESTALE)
+		return error;
+	if (flags & SCTX_OPEN_EXISTING)
+		return -ENOENT;
+	return open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
+}
+
+static __attribute__((noinline)) int open_nested(struct sctx_registry *registry,
+						 const struct sctx_id *id, uint64_t hash,
+						 unsigned int flags, struct sctx_stream **stream)
+{
+	sctx__thread_self();
+	sctx__rcu_read_lock();
+	return open_in_section(registry, id, hash, flags, stream, false);
+}
+
+/*
+ * A stream that is open, and in its own bucket, is opened here without a call, a loop
+ * or a register that would be saved: what an open costs where memory is far is how
+ * soon the next one's bucket is asked for, and a processor looks some hundred
+ * instructions ahead.  See lib/README.md.
+ */
 int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
 	      struct sctx_stream **stream)
 {
 	struct sctx__table *table;
 	struct sctx__node *node;
 	uint64_t hash;
-	int error = -ESTALE;
 
 	if (!stream)
 		return -EINVAL;
-	*stream = NULL;
-	if (!registry || !id || flags & ~OPEN_FLAGS)
+	if (!registry || !id || flags & ~OPEN_FLAGS) {
+		*stream = NULL;
 		return -EINVAL;
-
+	}
 	hash = hash_id(registry, id);
+	if (sctx__unlikely(!sctx__thread_is_quick()))
+		return open_nested(registry, id, hash, flags, stream);
 	sctx__rcu_read_lock();
 	table = sctx__load_acquire(&registry->table);
-	node = sctx__table_find(table, hash, id);
-	if (node)
-		error = node_open(node);
-	else
-		sctx__table_fetch(table, hash); /* to be changed, most likely */
+	node = sctx__bucket_find(&table->bucket[hash & table->mask], hash, id);
+	if (sctx__unlikely(!node))
+		return open_in_section(registry, id, hash, flags, stream,
+				       !sctx__table_goes_on(table, hash));
+	if (sctx__unlikely(node_open(node)))
+		return open_in_section(registry, id, hash, flags, stream, false);
+	*stream = opened(node);
 	sctx__rcu_read_unlock();
-
-	if (sctx__likely(!error)) {
-		sctx__count(SCTX__OPENS, 1);
-		*stream = &node->stream;
-		sctx__probe2(open, *stream, &node->id);
-	} else if (error == -ESTALE) {
-		error = flags & SCTX_OPEN_EXISTING
-				? -ENOENT
-				: open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
-	}
-	return error;
+	return 0;
 }
 
 /* --------------------------------------------------------------- open many */
@@ -400,6 +446,16 @@ static bool stream_kill(struct sctx_stream *stream, uint32_t *state, bool *locke
 	return *locked || sctx__cas_acq_rel(&stream->opens, &one, DEAD);
 }
 
+/* One of several; attached.  The release pairs with the acquire in close_last(). */
+SCTX__INLINE bool close_one(struct sctx_stream *stream, uint32_t *opens)
+{
+	if (!sctx__cas_acq_rel(&stream->opens, opens, *opens - 1))
+		return false;
+	sctx__probe2(close, stream, *opens);
+	sctx__count_attached(SCTX__CLOSES, 1);
+	return true;
+}
+
 /* True if this was the last close; false if someone opened meanwhile. */
 static bool close_last(struct sctx__node *node)
 {
@@ -429,6 +485,25 @@ static bool close_last(struct sctx__node *node)
 	return last;
 }
 
+/* The last one, perhaps, or others are at it, or it is misuse. */
+static __attribute__((noinline)) int close_slow(struct sctx_stream *stream)
+{
+	uint32_t opens = sctx__load(&stream->opens);
+
+	sctx__thread_self();
+	for (unsigned int round = 0;; sctx__back_off(round++)) {
+		if (opens == 0 || opens & DEAD)
+			return sctx__misuse_stream(-EBADF, "stream closed too often", stream);
+		if (opens == 1) {
+			if (close_last(node_of(stream)))
+				return 0;
+			opens = sctx__load(&stream->opens);
+		} else if (close_one(stream, &opens)) {
+			return 0;
+		}
+	}
+}
+
 int sctx_close(struct sctx_stream *stream)
 {
 	uint32_t opens;
@@ -440,20 +515,10 @@ int sctx_close(struct sctx_stream *stream)
 	if (!(sctx__load(&stream->state) & SCTX__MANAGED))
 		return -EPERM;
 	opens = sctx__load(&stream->opens);
-	for (unsigned int round = 0;; sctx__back_off(round++)) {
-		if (opens == 0 || opens & DEAD)
-			return sctx__misuse_stream(-EBADF, "stream closed too often", stream);
-		if (opens == 1) {
-			if (close_last(node_of(stream)))
-				return 0;
-			opens = sctx__load(&stream->opens);
-		} else if (sctx__cas_acq_rel(&stream->opens, &opens, opens - 1)) {
-			/* The release pairs with the acquire in close_last(). */
-			sctx__probe2(close, stream, opens);
-			sctx__count(SCTX__CLOSES, 1);
-			return 0;
-		}
-	}
+	if (sctx__likely(opens > 1 && opens < DEAD && sctx__self.attached &&
+			 close_one(stream, &opens)))
+		return 0;
+	return close_slow(stream);
 }
 
 /* -------------------------------------------------------------------- walk */

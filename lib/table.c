@@ -3,10 +3,6 @@
  * The table's writers: insert, remove, growing, walking.  Called by
  * lib/registry.c inside update sections.  A bucket's lock covers its chain;
  * a bucket of a table is locked before buckets of its successor.
- *
- * When to grow is told by the chains: with n streams to a bucket at random,
- * one bucket in OVERFLOW_SHARE has a chain when n is a bit over 4 of the 7
- * slots.  That needs no count of streams that every open would write to.
  */
 #include "table.h"
 
@@ -14,8 +10,6 @@
 #include "reclaim.h"
 
 #include <errno.h>
-
-#define OVERFLOW_SHARE 16
 
 /* Buckets that one open or close moves: done long before the next doubling. */
 #define MOVE_BATCH 2
@@ -370,12 +364,6 @@ static void move_some(struct sctx__table **current, const struct mover *m)
 		if (sctx__add_acq_rel(&m->from->moved, 1) + 1 == buckets)
 			finish(current, m);
 	}
-}
-
-bool sctx__table_should_grow(struct sctx__table *table)
-{
-	return sctx__load(&table->next) ||
-	       sctx__load(&table->overflows) > (table->mask + 1) / OVERFLOW_SHARE;
 }
 
 /* One thread makes the successor; without memory chains just get longer. */

@@ -99,7 +99,19 @@ void sctx__table_remove(struct sctx__place *place, struct sctx__node *node);
 
 /* After an insert or remove, no lock held: begin or help growing @*table. */
 void sctx__table_grow_slow(struct sctx__table **table);
-bool sctx__table_should_grow(struct sctx__table *table);
+
+/*
+ * When to grow is told by the chains: with n streams to a bucket at random,
+ * one bucket in OVERFLOW_SHARE has a chain when n is a bit over 4 of the 7
+ * slots.  That needs no count of streams that every open would write to.
+ */
+#define SCTX__OVERFLOW_SHARE 16
+
+static inline bool sctx__table_should_grow(struct sctx__table *table)
+{
+	return sctx__load(&table->next) ||
+	       sctx__load(&table->overflows) > (table->mask + 1) / SCTX__OVERFLOW_SHARE;
+}
 
 /* All nodes of bucket @index of @table, wherever they are now, to @fn. */
 typedef int (*sctx__node_fn)(struct sctx__node *node, void *arg);
@@ -124,17 +136,17 @@ static inline uintptr_t sctx__slot_load(const uintptr_t *slot)
 }
 
 /*
- * Whether the tag in @slot is @hash's.  Loaded by itself, that is a load and a
+ * Whether the tag in @slot is @tag.  Loaded by itself, that is a load and a
  * comparison; ThreadSanitizer is shown the load of the whole.  Acquire, as above.
  */
-static inline bool sctx__slot_has_tag(const uintptr_t *slot, uint64_t hash)
+static inline bool sctx__slot_has_tag(const uintptr_t *slot, uint16_t tag)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(SCTX__TSAN)
 	typedef uint16_t __attribute__((may_alias)) tag_t;
 
-	return sctx__load_acquire((const tag_t *)slot + 3) == (tag_t)(hash >> SCTX__TAG_SHIFT);
+	return sctx__load_acquire((const tag_t *)slot + 3) == tag;
 #else
-	return sctx__slot_load(slot) >> SCTX__TAG_SHIFT == hash >> SCTX__TAG_SHIFT;
+	return sctx__slot_load(slot) >> SCTX__TAG_SHIFT == tag;
 #endif
 }
 
@@ -153,6 +165,8 @@ static inline bool sctx__id_equal(const struct sctx_id *a, const struct sctx_id 
 static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bucket, uint64_t hash,
 						   const struct sctx_id *id)
 {
+	const uint16_t tag = (uint16_t)(hash >> SCTX__TAG_SHIFT);
+
 #ifndef __clang__ /* which does so by itself */
 #pragma GCC unroll 7
 #endif
@@ -160,11 +174,11 @@ static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bu
 		struct sctx__node *node;
 		uintptr_t slot;
 
-		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], hash)))
+		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], tag)))
 			continue;
 		slot = sctx__slot_load(&bucket->slot[i]);
 		node = sctx__slot_node(slot);
-		if (slot >> SCTX__TAG_SHIFT != hash >> SCTX__TAG_SHIFT || !node)
+		if ((uint16_t)(slot >> SCTX__TAG_SHIFT) != tag || !node)
 			continue;
 		sctx__prefetch_write(&node->stream.opens);
 		if (sctx__likely(sctx__id_equal(&node->id, id))) {
@@ -188,10 +202,12 @@ static inline struct sctx__bucket *sctx__table_fetch(struct sctx__table *table, 
 /* Fetch the node that sctx__bucket_find() will look at first. */
 static inline void sctx__bucket_prefetch(const struct sctx__bucket *bucket, uint64_t hash)
 {
+	const uint16_t tag = (uint16_t)(hash >> SCTX__TAG_SHIFT);
+
 	for (int i = 0; i < SCTX__SLOTS; i++) {
 		struct sctx__node *node = sctx__slot_node(sctx__load(&bucket->slot[i]));
 
-		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], hash)) || !node)
+		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], tag)) || !node)
 			continue;
 		sctx__prefetch_write(&node->id);
 		sctx__prefetch_write(&node->stream.opens);
@@ -214,6 +230,17 @@ static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *hea
 		bucket = sctx__bucket_chain(sctx__load_acquire(&bucket->chain));
 	} while (sctx__unlikely(bucket != NULL));
 	return node;
+}
+
+/*
+ * Whether what is not in @hash's own bucket can be elsewhere: in one that is chained to
+ * it, or in the successor.  Looked at after the slots, as below.
+ */
+static inline bool sctx__table_goes_on(struct sctx__table *table, uint64_t hash)
+{
+	struct sctx__bucket *head = &table->bucket[hash & table->mask];
+
+	return sctx__load_acquire(&head->chain) & ~(uintptr_t)SCTX__LOCKED;
 }
 
 /*

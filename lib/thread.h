@@ -151,6 +151,12 @@ static inline struct sctx__thread *sctx__thread_self(void)
 	return &sctx__self;
 }
 
+/* Whether a section would begin, and an event be counted, without a call. */
+static inline bool sctx__thread_is_quick(void)
+{
+	return sctx__self.attached && sctx__rcu_is_quick();
+}
+
 /*
  * Every change of shared structures happens between these, which are a read
  * section that waits, when it is an outermost one, for a fork to be over, and

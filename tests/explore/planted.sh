@@ -81,12 +81,12 @@ mistakes()
 		plant context.c '/^struct sctx_context \*sctx_get/,/^}/{/sctx__rcu_read_/d}' \
 			'stream/one: get | delete | reclaimer' ;;
 	torn-early) # whether the stream takes contexts is looked at before the lock
-		plant context.c '/^static void insert_admitted/,/^}/{
+		plant context.c '/insert_attempt(struct insertion/,/^}/{
 			s/sctx__update_begin();/uint32_t early = sctx__load(\&ins->stream->state); &/
 			s/insert_locked(ins, state/insert_locked(ins, early/}' \
 			pairs-stream ;;
 	exists-late) # what exists is referenced after the section
-		plant context.c '/^static void insert_admitted/,/^}/{
+		plant context.c '/insert_attempt(struct insertion/,/^}/{
 			/if (ins->error == -EEXIST)/d
 			/ins->found = ins->blind/d
 			s/sctx__update_end();/& if (ins->error == -EEXIST) ins->found = ref(ins->found);/}' \

@@ -460,7 +460,7 @@ inline array_retire(array)
 	fi
 }
 
-/* insert_admitted(), and hand_out() to one who does not want it. */
+/* insert_attempt(), and hand_out() to one who does not want it. */
 inline insert(p, c, mode)
 {
 	error = NO_ARRAY;

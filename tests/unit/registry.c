@@ -86,6 +86,16 @@ static void destroy_in_a_callback(void **state)
 	item_free(a);
 }
 
+/* Open what is there, and close it again. */
+static struct sctx_stream *reopen(struct sctx_registry *registry, const struct sctx_id *id)
+{
+	struct sctx_stream *stream;
+
+	CHECK_EQ(sctx_open(registry, id, SCTX_OPEN_EXISTING, &stream), 0);
+	CHECK_EQ(sctx_close(stream), 0);
+	return stream;
+}
+
 static void open_find_close(void **state)
 {
 	struct sctx_registry *registry = registry_new();
@@ -120,6 +130,43 @@ static void open_find_close(void **state)
 	assert_ptr_equal(seek(registry, &other), t);
 	assert_u64(streams_in(registry), ==, 1);
 	assert_rc(sctx_close(t), 0);
+	registry_end(registry);
+}
+
+static void close_in_thread(unsigned int index, void *stream)
+{
+	(void)index;
+	CHECK_EQ(sctx_close(stream), 0);
+}
+
+static void reopen_in_thread(unsigned int index, void *registry)
+{
+	struct sctx_id id = id_of(1);
+
+	(void)index;
+	reopen(registry, &id);
+}
+
+/* What a thread does first, and only, is counted like all else. */
+static void a_threads_first_call_is_counted(void **state)
+{
+	struct sctx_registry *registry = registry_new();
+	struct sctx_id id = id_of(1);
+	struct sctx_stream *s;
+	struct sctx_stats before;
+
+	(void)state;
+	assert_rc(sctx_open(registry, &id, 0, &s), 0);
+	assert_rc(sctx_open(registry, &id, 0, &s), 0);
+	before = stats_now();
+	run_threads(1, close_in_thread, s);
+	assert_u64(stats_now().closes, ==, before.closes + 1);
+	run_threads(1, reopen_in_thread, registry);
+	assert_u64(stats_now().opens, ==, before.opens + 1);
+	assert_u64(stats_now().closes, ==, before.closes + 2);
+	run_threads(1, close_in_thread, s);
+	assert_u64(stats_now().closes, ==, before.closes + 3);
+	assert_u64(stats_now().last_closes, ==, before.last_closes + 1);
 	registry_end(registry);
 }
 
@@ -596,12 +643,15 @@ static void many_streams(void **state)
 		struct sctx_id id = id_of(i);
 
 		assert_rc(sctx_open(registry, &id, 0, &s[i]), 0);
+		/* One of them at all times, in the middle of a growth as well. */
+		id = id_of(i * 7919u % (i + 1));
+		assert_ptr_equal(reopen(registry, &id), s[i * 7919u % (i + 1)]);
 		if (i & (i - 1))
 			continue;
-		/* At each power of two, in the middle of a growth as well. */
 		for (unsigned int j = 0; j <= i; j++) {
 			id = id_of(j);
 			assert_ptr_equal(seek(registry, &id), s[j]);
+			assert_ptr_equal(reopen(registry, &id), s[j]);
 		}
 		assert_u64(streams_in(registry), ==, i + 1);
 	}
@@ -675,6 +725,7 @@ static void look_up_part(struct growth *g, uint64_t seed)
 
 			id = grower_id(grower, k);
 			CHECK(seek(g->registry, &id) == g->stream[grower * g->n + k]);
+			CHECK(reopen(g->registry, &id) == g->stream[grower * g->n + k]);
 		}
 		atomic_fetch_add(&g->finds, 16);
 	}
@@ -982,6 +1033,7 @@ int main(void)
 		cmocka_unit_test(create_and_destroy),
 		cmocka_unit_test(destroy_in_a_callback),
 		cmocka_unit_test(open_find_close),
+		cmocka_unit_test(a_threads_first_call_is_counted),
 		cmocka_unit_test(open_existing_never_creates),
 		cmocka_unit_test(arguments_are_checked),
 		cmocka_unit_test(whose_stream_it_is),
