@@ -290,15 +290,16 @@ static __attribute__((noinline)) int open_nested(struct sctx_registry *registry,
 }
 
 /*
- * A stream that is open, and in its own bucket, is opened here without a call, a loop
- * or a register that would be saved: what an open costs where memory is far is how
- * soon the next one's bucket is asked for, and a processor looks some hundred
- * instructions ahead.  See lib/README.md.
+ * A stream that is open, and in its own bucket, is opened here without a call or a loop:
+ * what an open costs where memory is far is how soon the next one's bucket is asked for,
+ * and a processor looks some hundred instructions ahead.  See lib/README.md.
  */
 int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
 	      struct sctx_stream **stream)
 {
-	struct sctx__table *table;
+	const struct sctx__table *table;
+	const struct sctx__bucket *bucket;
+	const uintptr_t *slot;
 	struct sctx__node *node;
 	uint64_t hash;
 
@@ -313,11 +314,13 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 		return open_nested(registry, id, hash, flags, stream);
 	sctx__rcu_read_lock();
 	table = sctx__load_acquire(&registry->table);
-	node = sctx__bucket_find(&table->bucket[hash & table->mask], hash, id);
-	if (sctx__unlikely(!node))
+	bucket = &table->bucket[hash & table->mask];
+	slot = sctx__bucket_tagged(bucket, sctx__tag_of(hash));
+	if (sctx__unlikely(!slot))
 		return open_in_section(registry, id, hash, flags, stream,
-				       !sctx__table_goes_on(table, hash));
-	if (sctx__unlikely(node_open(node)))
+				       !sctx__bucket_goes_on(bucket));
+	node = sctx__slot_match(slot, sctx__tag_of(hash), id);
+	if (sctx__unlikely(!node || node_open(node)))
 		return open_in_section(registry, id, hash, flags, stream, false);
 	*stream = opened(node);
 	sctx__rcu_read_unlock();

@@ -161,31 +161,59 @@ static inline bool sctx__id_equal(const struct sctx_id *a, const struct sctx_id 
 		(a->stream ^ b->stream)) == 0;
 }
 
-/* The slot is loaded again as a whole: it may be another one's by now, of the same tag too. */
+static inline uint16_t sctx__tag_of(uint64_t hash)
+{
+	return (uint16_t)(hash >> SCTX__TAG_SHIFT);
+}
+
+/* The first slot that has @tag, or NULL. */
+static inline const uintptr_t *sctx__bucket_tagged(const struct sctx__bucket *bucket, uint16_t tag)
+{
+#ifndef __clang__ /* which does so by itself */
+#pragma GCC unroll 7
+#endif
+	for (int i = 0; i < SCTX__SLOTS; i++)
+		if (sctx__unlikely(sctx__slot_has_tag(&bucket->slot[i], tag)))
+			return &bucket->slot[i];
+	return NULL;
+}
+
+/*
+ * The node in @slot, which has @tag, if it is named @id, or NULL.  The slot is loaded
+ * again as a whole: it may be another one's by now, of the same tag too.
+ */
+static inline struct sctx__node *sctx__slot_match(const uintptr_t *slot, uint16_t tag,
+						  const struct sctx_id *id)
+{
+	uintptr_t value = sctx__slot_load(slot);
+	struct sctx__node *node = sctx__slot_node(value);
+
+	if (sctx__unlikely((uint16_t)(value >> SCTX__TAG_SHIFT) != tag || !node))
+		return NULL;
+	sctx__prefetch_write(&node->stream.opens);
+	if (sctx__unlikely(!sctx__id_equal(&node->id, id)))
+		return NULL;
+	/* Whoever finds a stream looks a context up next. */
+	__builtin_prefetch(sctx__load(&node->stream.inline_entry[0].context));
+	return node;
+}
+
 static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bucket, uint64_t hash,
 						   const struct sctx_id *id)
 {
-	const uint16_t tag = (uint16_t)(hash >> SCTX__TAG_SHIFT);
+	const uint16_t tag = sctx__tag_of(hash);
 
-#ifndef __clang__ /* which does so by itself */
+#ifndef __clang__
 #pragma GCC unroll 7
 #endif
 	for (int i = 0; i < SCTX__SLOTS; i++) {
 		struct sctx__node *node;
-		uintptr_t slot;
 
 		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], tag)))
 			continue;
-		slot = sctx__slot_load(&bucket->slot[i]);
-		node = sctx__slot_node(slot);
-		if ((uint16_t)(slot >> SCTX__TAG_SHIFT) != tag || !node)
-			continue;
-		sctx__prefetch_write(&node->stream.opens);
-		if (sctx__likely(sctx__id_equal(&node->id, id))) {
-			/* Whoever finds a stream looks a context up next. */
-			__builtin_prefetch(sctx__load(&node->stream.inline_entry[0].context));
+		node = sctx__slot_match(&bucket->slot[i], tag, id);
+		if (sctx__likely(node != NULL))
 			return node;
-		}
 	}
 	return NULL;
 }
@@ -233,13 +261,11 @@ static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *hea
 }
 
 /*
- * Whether what is not in @hash's own bucket can be elsewhere: in one that is chained to
- * it, or in the successor.  Looked at after the slots, as below.
+ * Whether what is not in @head can be elsewhere: in a bucket that is chained to it, or in
+ * the successor.  Looked at after the slots, as below.
  */
-static inline bool sctx__table_goes_on(struct sctx__table *table, uint64_t hash)
+static inline bool sctx__bucket_goes_on(const struct sctx__bucket *head)
 {
-	struct sctx__bucket *head = &table->bucket[hash & table->mask];
-
 	return sctx__load_acquire(&head->chain) & ~(uintptr_t)SCTX__LOCKED;
 }
 

@@ -84,12 +84,19 @@ int test_run(const struct CMUnitTest *tests, size_t n)
 	return _cmocka_run_group_tests("tests", copy, n, NULL, NULL) ? 1 : 0;
 }
 
-unsigned int test_scale(void)
+static double scale(void)
 {
 	const char *text = getenv("SCTX_TEST_SCALE");
-	long scale = text ? strtol(text, NULL, 10) : 1;
+	double scale = text ? strtod(text, NULL) : 1;
 
-	return scale >= 1 && scale <= 1000000 ? (unsigned int)scale : 1;
+	return scale > 0 && scale <= 1000000 ? scale : 1;
+}
+
+unsigned int test_scaled(unsigned int n)
+{
+	double scaled = n * scale();
+
+	return scaled < 1 ? 1 : (unsigned int)scaled;
 }
 
 uint64_t now_ns(void)
@@ -102,7 +109,7 @@ uint64_t now_ns(void)
 
 uint64_t test_deadline(unsigned int ms)
 {
-	return now_ns() + (uint64_t)ms * test_scale() * 1000000u;
+	return now_ns() + (uint64_t)test_scaled(ms) * 1000000u;
 }
 
 void nap_ms(unsigned int ms)
@@ -506,6 +513,18 @@ static void readers_leave(void)
 {
 	while (parked)
 		reader_leave(parked);
+}
+
+void child_reclaims(void *unused)
+{
+	struct item *a = item_new(OWNER(1), NULL);
+
+	(void)unused;
+	CHECK_EQ(sctx_put(&a->ctx), 0);
+	CHECK_EQ(sctx_barrier(), 0);
+	CHECK_EQ(item_called(a), 1);
+	item_free(a);
+	CHECK_EQ(sctx_synchronize(), 0);
 }
 
 /* ------------------------------------------------------------------- ids */

@@ -105,8 +105,11 @@ int test_run(const struct CMUnitTest *tests, size_t n);
 
 #define EXIT_SKIP 77
 
-/* SCTX_TEST_SCALE, 1 if unset: races run that many times as long. */
-unsigned int test_scale(void);
+/*
+ * @n times SCTX_TEST_SCALE (1 if unset; 0.5 is half), 1 at least: races run that many times
+ * as long.
+ */
+unsigned int test_scaled(unsigned int n);
 
 uint64_t now_ns(void);
 
@@ -167,6 +170,8 @@ bool gate_is_open(struct gate *gate);
 
 /* Fork; in the child run @fn(arg) and exit 0.  The child dies after 30 s. */
 pid_t child_start(void (*fn)(void *arg), void *arg);
+/* For a child: a context goes through limbo, and readers are waited for.  @unused */
+void child_reclaims(void *unused);
 /* Its wait status, 0 if all is well. */
 int child_wait(pid_t pid);
 #define assert_child_ok(pid) assert_int_equal(child_wait(pid), 0)

@@ -111,7 +111,7 @@ watched=$!
 n=0
 while read -r line; do
 	n=$((n + 1))
-	printf 'exec timeout -s INT 4 %s\n' "$line" >"$tmp/$n.sh"
+	printf 'exec timeout -k 6 -s INT 4 %s\n' "$line" >"$tmp/$n.sh"
 	sh "$tmp/$n.sh" >"$tmp/$n.out" 2>&1 &
 	eval "pid$n=$!"
 done <"$tmp/lines"

@@ -401,7 +401,7 @@ static void parse_options(int argc, char **argv)
 	unsigned int cpus = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
 
 	n_workers = cpus <= 2 ? 8 : cpus >= 8 ? 32 : 4 * cpus;
-	options.seconds = 6 * test_scale();
+	options.seconds = test_scaled(6);
 	options.seed = now_ns() / 1000 % 1000000;
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 }

@@ -348,18 +348,6 @@ static void *sleeper_main(void *arg)
 	return NULL;
 }
 
-static void child_barrier(void *arg)
-{
-	struct item *a = item_new(OWNER(1), NULL);
-
-	(void)arg;
-	CHECK_EQ(sctx_put(&a->ctx), 0);
-	CHECK_EQ(sctx_barrier(), 0);
-	CHECK_EQ(item_called(a), 1);
-	item_free(a);
-	CHECK_EQ(sctx_synchronize(), 0);
-}
-
 static void a_reader_elsewhere_at_fork(void **state)
 {
 	struct sleeper s = { .stream = NULL };
@@ -370,115 +358,10 @@ static void a_reader_elsewhere_at_fork(void **state)
 	gate_init(&s.entered);
 	thread = thread_start(sleeper_main, &s);
 	gate_wait(&s.entered);
-	pid = child_start(child_barrier, NULL);
-	child_barrier(NULL);
+	pid = child_start(child_reclaims, NULL);
+	child_reclaims(NULL);
 	assert_child_ok(pid);
 	thread_join(thread);
-}
-
-struct held_fork {
-	struct sctx_stream stream;
-	struct gate inside, leave;
-	atomic_ulong updates;
-	atomic_bool stop;
-};
-
-static void *reader_until_told(void *arg)
-{
-	struct held_fork *h = arg;
-
-	sctx_read_lock();
-	gate_open(&h->inside);
-	gate_wait(&h->leave);
-	sctx_read_unlock();
-	return NULL;
-}
-
-static void *updates_main(void *arg)
-{
-	struct held_fork *h = arg;
-
-	while (!atomic_load(&h->stop)) {
-		CHECK_EQ(sctx_delete(&h->stream, OWNER(1), NULL), -ENOENT);
-		atomic_fetch_add(&h->updates, 1);
-		nap_ms(1);
-	}
-	return NULL;
-}
-
-static void *fork_main(void *arg)
-{
-	(void)arg;
-	CHECK_EQ(child_wait(child_start(child_barrier, NULL)), 0);
-	return NULL;
-}
-
-static bool updates_stand_still(struct held_fork *h)
-{
-	unsigned long before = atomic_load(&h->updates);
-
-	nap_ms(300);
-	return atomic_load(&h->updates) == before;
-}
-
-/* While the fork waits for a section, no update begins: it would be cut in two. */
-static void updates_wait_for_a_fork_that_waits(void **state)
-{
-	struct held_fork h = { .stop = false };
-	pthread_t reader, updater, forker;
-	bool still = false;
-
-	(void)state;
-	assert_rc(sctx_stream_init(&h.stream), 0);
-	gate_init(&h.inside);
-	gate_init(&h.leave);
-	reader = thread_start(reader_until_told, &h);
-	gate_wait(&h.inside);
-	updater = thread_start(updates_main, &h);
-	forker = thread_start(fork_main, NULL);
-	for (unsigned int i = 0; i < 30 && !still; i++)
-		still = updates_stand_still(&h);
-	gate_open(&h.leave);
-	thread_join(reader);
-	thread_join(forker);
-	atomic_store(&h.stop, true);
-	thread_join(updater);
-	assert_true(still);
-	assert_rc(sctx_teardown(&h.stream), 0);
-}
-
-static pthread_mutex_t owner_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct gate in_callback;
-
-static void block_on_owner_lock(struct item *item)
-{
-	(void)item;
-	gate_open(&in_callback);
-	pthread_mutex_lock(&owner_lock);
-	pthread_mutex_unlock(&owner_lock);
-}
-
-/* A callback that waits for a lock of the forking thread: fork goes on. */
-static void a_callback_that_waits_for_the_forking_thread(void **state)
-{
-	struct item *a = item_new(OWNER(1), NULL);
-	uint64_t begin;
-	pid_t pid;
-
-	(void)state;
-	gate_init(&in_callback);
-	a->hook = block_on_owner_lock;
-	pthread_mutex_lock(&owner_lock);
-	assert_rc(sctx_put(&a->ctx), 0);
-	gate_wait(&in_callback);
-	begin = now_ns();
-	pid = child_start(child_barrier, NULL);
-	assert_u64(now_ns() - begin, <, 10000000000ull);
-	pthread_mutex_unlock(&owner_lock);
-	assert_rc(sctx_barrier(), 0);
-	assert_int_equal(item_called(a), 1);
-	assert_child_ok(pid);
-	item_free(a);
 }
 
 /* ------------------------------------------------ forks out of a busy process */
@@ -608,13 +491,13 @@ static void forks_while_others_are_busy(unsigned int forks, void *(*others)(void
 static void forks_while_other_threads_open_and_close(void **state)
 {
 	(void)state;
-	forks_while_others_are_busy(8 * test_scale(), busy_main);
+	forks_while_others_are_busy(test_scaled(8), busy_main);
 }
 
 static void forks_while_others_update_in_sections(void **state)
 {
 	(void)state;
-	forks_while_others_are_busy(8 * test_scale(), section_main);
+	forks_while_others_are_busy(test_scaled(8), section_main);
 }
 
 /* Several threads fork; system(3) and popen(3) in a daemon's modules do. */
@@ -627,12 +510,12 @@ static void fork_thread(unsigned int index, void *arg)
 		busy_main(b);
 		return;
 	}
-	for (unsigned int i = 0; i < 8 * test_scale(); i++) {
+	for (unsigned int i = 0; i < test_scaled(8); i++) {
 		pid_t child;
 
 		for (unsigned int j = 0; j < 20; j++)
 			busy_turn(b, &seed);
-		child = child_start(child_barrier, NULL);
+		child = child_start(child_reclaims, NULL);
 		CHECK_EQ(child_wait(child), 0);
 	}
 	atomic_store(&b->stop, true);
@@ -666,14 +549,23 @@ static void exit_with_limbo(void *arg)
 	exit(0);
 }
 
+static struct gate in_callback, never;
+
+static void block_for_ever(struct item *item)
+{
+	(void)item;
+	gate_open(&in_callback);
+	gate_wait(&never);
+}
+
 static void exit_in_the_middle_of_a_callback(void *arg)
 {
 	struct item *a = item_new(OWNER(1), NULL);
 
 	(void)arg;
 	gate_init(&in_callback);
-	a->hook = block_on_owner_lock;
-	pthread_mutex_lock(&owner_lock);
+	gate_init(&never);
+	a->hook = block_for_ever;
 	CHECK_EQ(sctx_put(&a->ctx), 0);
 	gate_wait(&in_callback);
 	exit(0);
@@ -737,8 +629,6 @@ int main(void)
 		cmocka_unit_test(a_fork_in_a_section_of_its_own),
 		cmocka_unit_test(a_callback_ends_before_the_fork),
 		cmocka_unit_test(a_reader_elsewhere_at_fork),
-		cmocka_unit_test(updates_wait_for_a_fork_that_waits),
-		cmocka_unit_test(a_callback_that_waits_for_the_forking_thread),
 		cmocka_unit_test(forks_while_other_threads_open_and_close),
 		cmocka_unit_test(forks_while_others_update_in_sections),
 		cmocka_unit_test(several_threads_fork),

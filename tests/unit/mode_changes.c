@@ -340,7 +340,7 @@ static void forking_thread(unsigned int index, void *arg)
 	} else if (index) {
 		load_thread(load, index);
 	} else {
-		for (unsigned int i = 0; i < 6 * test_scale(); i++) {
+		for (unsigned int i = 0; i < test_scaled(6); i++) {
 			nap_ms(3);
 			CHECK_EQ(child_wait(child_start(child_goes_on, load)), 0);
 		}

@@ -374,7 +374,7 @@ static void forks_and_exits_of_a_busy_process(void **state)
 	x.deadline = UINT64_MAX;
 	for (unsigned int i = 0; i < 3; i++)
 		threads[i] = thread_start(exchange_forever, &x);
-	for (unsigned int i = 0; i < 16 * test_scale(); i++) {
+	for (unsigned int i = 0; i < test_scaled(16); i++) {
 		nap_ms(3);
 		assert_child_ok(child_start(exchange_in_the_child, &x));
 	}
@@ -405,7 +405,7 @@ static void exits_of_a_busy_process(void **state)
 	(void)state;
 	if (TEST_ASAN || TEST_TSAN)
 		skip(); /* what lives on at exit would be a leak */
-	for (unsigned int i = 0; i < 5 * test_scale(); i++)
+	for (unsigned int i = 0; i < test_scaled(5); i++)
 		assert_child_ok(child_start(exit_among_busy_threads, &x));
 }
 

@@ -522,7 +522,7 @@ static void limit_thread(unsigned int index, void *arg)
 		return;
 	}
 	do
-		nap_ms(300 * test_scale());
+		nap_ms(test_scaled(300));
 	while (items_created() <= LIMIT);
 	atomic_store(&load->stop, true);
 }

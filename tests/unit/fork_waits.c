@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Forks that wait as long as the library is patient for, seconds: apart from
+ * unit/fork, so that they run beside others.
+ */
+#include "test.h"
+
+struct held_fork {
+	struct sctx_stream stream;
+	atomic_ulong updates;
+	atomic_bool stop;
+};
+
+static void *updates_main(void *arg)
+{
+	struct held_fork *h = arg;
+
+	while (!atomic_load(&h->stop)) {
+		CHECK_EQ(sctx_delete(&h->stream, OWNER(1), NULL), -ENOENT);
+		atomic_fetch_add(&h->updates, 1);
+		nap_ms(1);
+	}
+	return NULL;
+}
+
+static void *fork_main(void *arg)
+{
+	(void)arg;
+	CHECK_EQ(child_wait(child_start(child_reclaims, NULL)), 0);
+	return NULL;
+}
+
+static bool updates_stand_still(struct held_fork *h)
+{
+	unsigned long before = atomic_load(&h->updates);
+
+	nap_ms(300);
+	return atomic_load(&h->updates) == before;
+}
+
+/* While the fork waits for a section, no update begins: it would be cut in two. */
+static void updates_wait_for_a_fork_that_waits(void **state)
+{
+	struct held_fork h = { .stop = false };
+	struct reader *reader;
+	pthread_t updater, forker;
+	bool still = false;
+
+	(void)state;
+	assert_rc(sctx_stream_init(&h.stream), 0);
+	reader = reader_park(&h.stream, OWNER(1), NULL);
+	updater = thread_start(updates_main, &h);
+	forker = thread_start(fork_main, NULL);
+	for (unsigned int i = 0; i < 30 && !still; i++)
+		still = updates_stand_still(&h);
+	reader_leave(reader);
+	thread_join(forker);
+	atomic_store(&h.stop, true);
+	thread_join(updater);
+	assert_true(still);
+	assert_rc(sctx_teardown(&h.stream), 0);
+}
+
+static pthread_mutex_t owner_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct gate in_callback;
+
+static void block_on_owner_lock(struct item *item)
+{
+	(void)item;
+	gate_open(&in_callback);
+	pthread_mutex_lock(&owner_lock);
+	pthread_mutex_unlock(&owner_lock);
+}
+
+/* A callback that waits for a lock of the forking thread: fork goes on. */
+static void a_callback_that_waits_for_the_forking_thread(void **state)
+{
+	struct item *a = item_new(OWNER(1), NULL);
+	uint64_t begin;
+	pid_t pid;
+
+	(void)state;
+	gate_init(&in_callback);
+	a->hook = block_on_owner_lock;
+	pthread_mutex_lock(&owner_lock);
+	assert_rc(sctx_put(&a->ctx), 0);
+	gate_wait(&in_callback);
+	begin = now_ns();
+	pid = child_start(child_reclaims, NULL);
+	assert_u64(now_ns() - begin, <, 10000000000ull);
+	pthread_mutex_unlock(&owner_lock);
+	assert_rc(sctx_barrier(), 0);
+	assert_int_equal(item_called(a), 1);
+	assert_child_ok(pid);
+	item_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(updates_wait_for_a_fork_that_waits),
+		cmocka_unit_test(a_callback_that_waits_for_the_forking_thread),
+	};
+
+	return TEST_RUN(tests);
+}
