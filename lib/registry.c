@@ -488,12 +488,18 @@ static bool close_last(struct sctx__node *node)
 	return last;
 }
 
-/* The last one, perhaps, or others are at it, or it is misuse. */
-static __attribute__((noinline)) int close_slow(struct sctx_stream *stream)
+/*
+ * The last one, perhaps, or misuse; or another thread was faster (@lost).  Opens take the
+ * count without being seen to lose it, so that who does stays away for longer than others.
+ */
+static __attribute__((noinline)) int close_slow(struct sctx_stream *stream, bool lost)
 {
-	uint32_t opens = sctx__load(&stream->opens);
+	uint32_t opens;
 
 	sctx__thread_self();
+	if (lost)
+		sctx__back_off(2);
+	opens = sctx__load(&stream->opens);
 	for (unsigned int round = 0;; sctx__back_off(round++)) {
 		if (opens == 0 || opens & DEAD)
 			return sctx__misuse_stream(-EBADF, "stream closed too often", stream);
@@ -518,10 +524,9 @@ int sctx_close(struct sctx_stream *stream)
 	if (!(sctx__load(&stream->state) & SCTX__MANAGED))
 		return -EPERM;
 	opens = sctx__load(&stream->opens);
-	if (sctx__likely(opens > 1 && opens < DEAD && sctx__self.attached &&
-			 close_one(stream, &opens)))
-		return 0;
-	return close_slow(stream);
+	if (sctx__unlikely(opens < 2 || opens & DEAD || !sctx__self.attached))
+		return close_slow(stream, false);
+	return sctx__likely(close_one(stream, &opens)) ? 0 : close_slow(stream, true);
 }
 
 /* -------------------------------------------------------------------- walk */

@@ -3,7 +3,8 @@
 # make mutants                 each breakage of mutants.txt is noticed by a test
 # make mutants MUTANTS='reclaim-*'   some of them
 
-# In `make check` only a few, quickly, so that the list and its script stay alive.
+# In `make check` only a few, quickly, so that the script stays alive; that each could be
+# made is looked at for all.
 
 CHECK_PARTS += mutants-few
 LONG_PARTS += mutants

@@ -235,6 +235,19 @@ def try_mutant(mutant):
     return verdict, "%s, %.0f s" % (how, time.time() - begin)
 
 
+def applied(mutants):
+    """Each can be made, whichever are tried: a change of the source is to take its mutants along."""
+    bad = 0
+    for mutant in mutants:
+        try:
+            mutant.mutated(open(mutant.file).read())
+        except Bad as error:
+            bad += 1
+            show("BAD", mutant.name, mutant.file, "mutants.txt:%d: %s" % (mutant.line, error))
+    if bad:
+        raise SystemExit("%d of %d mutants cannot be made" % (bad, len(mutants)))
+
+
 def sound(killers):
     """The tests must pass without a mutant."""
     tree = Tree(B + "/mutants/sound")
@@ -256,6 +269,7 @@ def main():
     quick = "--quick" in options
     jobs = next((int(word[7:]) for word in options if word.startswith("--jobs=")), os.cpu_count())
     mutants = read_list(os.path.dirname(os.path.abspath(__file__)) + "/mutants.txt")
+    applied(mutants)
     mutants = [m for m in mutants if not patterns or any(fnmatch.fnmatch(m.name, p) for p in patterns)]
     if not mutants:
         raise SystemExit("no such mutant")
