@@ -11,6 +11,8 @@
 # make bench-study-check
 # make bench-programs             build/bench/sctx-bench and sctx-gbench
 # make bench-targets              each target of speed and memory: met or missed
+# make bench-bounds               what no reclamation can give replay, and what instructions
+#                                 take from open_warm: with code that is not for use (3 min)
 # make bench-study                everything, with the packaged peers: fifty minutes;
 #                                 make deps-study first installs them
 
@@ -133,6 +135,7 @@ bench-selftest: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
 
 bench-check: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
 	@B='$(BENCH_B)' bench/run check
+	@B='$(B)' bench/bounds.py check
 
 bench-study-selftest bench-study-check: bench-study-%: $(BENCH_STUDY_PROGRAMS) $(BENCH_SELFTEST)
 	@B='$(BENCH_B)' P='$(BENCH_B)/study' bench/run $*
@@ -146,6 +149,9 @@ bench-targets: $(BENCH_STUDY_PROGRAMS) $(COST_PROGRAMS) qsbr-programs
 	@B='$(BENCH_B)' P='$(BENCH_B)/study' QSBR='$(B)/qsbr/bench' \
 		BENCH_QUICK='$(BENCH_QUICK)' bench/run targets
 
+bench-bounds: $(BENCH_PLAIN)
+	@B='$(B)' MAKE='$(MAKE)' bench/bounds.py
+
 qsbr-programs:
 	@$(MAKE) --no-print-directory RCU=qsbr B=$(B)/qsbr bench-programs
 
@@ -153,4 +159,4 @@ include bench/spyfs/spyfs.mk
 
 -include $(BENCH_ALL_OBJS:.o=.d)
 
-.PHONY: bench bench-process bench-programs bench-selftest bench-check bench-study bench-targets qsbr-programs bench-study-selftest bench-study-check deps-study
+.PHONY: bench bench-process bench-programs bench-selftest bench-check bench-study bench-targets bench-bounds qsbr-programs bench-study-selftest bench-study-check deps-study

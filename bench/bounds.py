@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What lies between us and two targets: measured with code that is not for use.
+
+In a copy of the tree,
+
+  - the library gives a stream's memory back, and calls contexts back, where they
+    are retired: a grace period that costs nothing, and protects nobody.  More
+    than this no reclamation can give;
+  - floor, which synchronises nothing, gets the two atomic operations of an open
+    count, and then so many empty instructions beside them.
+
+Each line: medians of interleaved runs, million operations a second.
+
+  bounds.py         as `make bench-bounds` runs it, with B the build directory
+  bounds.py check   only that the copy can be changed so
+"""
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+
+BUILD = os.environ.get("B", "build")
+TREE = BUILD + "/bounds"
+ROUNDS, SECONDS = 7, "0.4"
+TRACES = ("build", "git", "search")
+NOPS = (0, 30, 60, 90, 130)
+
+
+def change(path, *pairs):
+    """Each old text is there once, and replaced."""
+    with open("%s/%s" % (TREE, path)) as file:
+        text = file.read()
+    for old, new in pairs:
+        if text.count(old) != 1:
+            sys.exit("bounds: %s has not once: %s" % (path, old))
+        text = text.replace(old, new)
+    with open("%s/%s" % (TREE, path), "w") as file:
+        file.write(text)
+
+
+def free_at_once():
+    change("lib/reclaim.h",
+           ("	size_t lane = limbo->callbacks % SCTX__LANES;\n",
+            "	size_t lane = limbo->callbacks % SCTX__LANES;\n\n"
+            "	if (1) {\n"
+            "		sctx__self.in_callback = true;\n"
+            "		sctx__store(&ctx->in_limbo, 0);\n"
+            "		ctx->free_callback(ctx);\n"
+            "		sctx__self.in_callback = false;\n"
+            "		return;\n"
+            "	}\n"),
+           ("	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);\n",
+            "	if (1) {\n"
+            "		stream->next = sctx__self.magazine.loaded;\n"
+            "		sctx__self.magazine.loaded = stream;\n"
+            "		return;\n"
+            "	}\n"
+            "	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);\n"))
+
+
+def floor_with(nops):
+    backend = "bench/backends/floor_%d.c" % nops
+    shutil.copy("bench/backends/floor.c", "%s/%s" % (TREE, backend))
+    empty = '__asm__ volatile(".rept %d\\n nop\\n .endr");\n' % (nops // 2)
+    change(backend,
+           ('.name = "floor"', '.name = "floor_%d"' % nops),
+           ("	stream->opens++;",
+            "	" + empty + "	__atomic_fetch_add(&stream->opens, 1, __ATOMIC_RELAXED);"),
+           ("	if (--stream->opens > 0)",
+            "	" + empty + "	if (__atomic_sub_fetch(&stream->opens, 1, __ATOMIC_ACQ_REL) > 0)"))
+
+
+def make_tree():
+    shutil.rmtree(TREE, ignore_errors=True)
+    os.makedirs(TREE)
+    for part in ("lib", "include", "bench", "tests"):
+        shutil.copytree(part, "%s/%s" % (TREE, part))
+    shutil.copy("Makefile", TREE)
+    free_at_once()
+    for nops in NOPS:
+        floor_with(nops)
+
+
+def build():
+    subprocess.run([os.environ.get("MAKE", "make"), "--no-print-directory", "-s", "-C", TREE,
+                    "-j%d" % os.cpu_count(), "B=build", "bench-programs"], check=True)
+
+
+def run(program, workload, backend, options):
+    """Operations a second, or None if the run's check failed: without grace periods it may."""
+    result = subprocess.run([program, workload, backend, "--json", "--seconds", SECONDS, *options],
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return json.loads(result.stdout)["ops"] if result.returncode == 0 else None
+
+
+def compare(title, workload, options, columns):
+    """columns: (heading, program, backend).  The last one is what the others are compared to."""
+    seen = {heading: [] for heading, _, _ in columns}
+    for _ in range(ROUNDS):
+        for heading, program, backend in columns:
+            seen[heading].append(run(program, workload, backend, options))
+    base = columns[-1][0]
+    for heading, _, _ in columns:
+        ops = [n for n in seen[heading] if n]
+        ratios = [a / b for a, b in zip(seen[heading], seen[base]) if a and b]
+        failed = seen[heading].count(None)
+        print("%-26s %-30s %8s  %s%s" % (
+            title, heading, "%.2f" % (statistics.median(ops) / 1e6) if ops else "-",
+            "%.2f x %s" % (statistics.median(ratios), base) if ratios and heading != base else "",
+            "  (%d of %d runs used freed memory)" % (failed, ROUNDS) if failed else ""), flush=True)
+        title = ""
+
+
+def main():
+    ours, changed = BUILD + "/bench/sctx-bench", TREE + "/build/bench/sctx-bench"
+    make_tree()
+    if sys.argv[1:] == ["check"]:
+        return
+    build()
+    for trace in TRACES:
+        compare("replay, %s, 2 threads" % trace, "replay",
+                ["--trace", "bench/traces/%s.trace" % trace, "--threads", "2"],
+                [("streamctx", ours, "streamctx"),
+                 ("the same, freeing at once", changed, "streamctx"),
+                 ("sharded, freeing at once", ours, "sharded"),
+                 ("mutex", ours, "mutex")])
+    compare("open_warm, 1 thread", "open_warm", ["--threads", "1"],
+            [("streamctx", ours, "streamctx"), ("floor", ours, "floor")] +
+            [("floor, atomic, %d nops" % n, changed, "floor_%d" % n) for n in NOPS] +
+            [("urcu", ours, "urcu"), ("mutex", ours, "mutex")])
+
+
+main()
