@@ -102,7 +102,7 @@ void sctx__table_grow_slow(struct sctx__table **table);
 
 /*
  * When to grow is told by the chains: with n streams to a bucket at random,
- * one bucket in OVERFLOW_SHARE has a chain when n is a bit over 4 of the 7
+ * one bucket in SCTX__OVERFLOW_SHARE has a chain when n is a bit over 4 of the 7
  * slots.  That needs no count of streams that every open would write to.
  */
 #define SCTX__OVERFLOW_SHARE 16
@@ -230,7 +230,7 @@ static inline struct sctx__bucket *sctx__table_fetch(struct sctx__table *table, 
 /* Fetch the node that sctx__bucket_find() will look at first. */
 static inline void sctx__bucket_prefetch(const struct sctx__bucket *bucket, uint64_t hash)
 {
-	const uint16_t tag = (uint16_t)(hash >> SCTX__TAG_SHIFT);
+	const uint16_t tag = sctx__tag_of(hash);
 
 	for (int i = 0; i < SCTX__SLOTS; i++) {
 		struct sctx__node *node = sctx__slot_node(sctx__load(&bucket->slot[i]));
@@ -262,11 +262,12 @@ static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *hea
 
 /*
  * Whether what is not in @head can be elsewhere: in a bucket that is chained to it, or in
- * the successor.  Looked at after the slots, as below.
+ * the successor.  Looked at after the slots, whose acquires keep it behind them; where it
+ * leads to is loaded again by who goes there.
  */
 static inline bool sctx__bucket_goes_on(const struct sctx__bucket *head)
 {
-	return sctx__load_acquire(&head->chain) & ~(uintptr_t)SCTX__LOCKED;
+	return sctx__load(&head->chain) & ~(uintptr_t)SCTX__LOCKED;
 }
 
 /*

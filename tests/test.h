@@ -170,11 +170,11 @@ bool gate_is_open(struct gate *gate);
 
 /* Fork; in the child run @fn(arg) and exit 0.  The child dies after 30 s. */
 pid_t child_start(void (*fn)(void *arg), void *arg);
-/* For a child: a context goes through limbo, and readers are waited for.  @unused */
-void child_reclaims(void *unused);
 /* Its wait status, 0 if all is well. */
 int child_wait(pid_t pid);
 #define assert_child_ok(pid) assert_int_equal(child_wait(pid), 0)
+/* What a child may run: a context goes through limbo, and readers are waited for. */
+void child_reclaims(void *unused);
 
 /* ------------------------------------------------------------------ items */
 
