@@ -13,6 +13,7 @@ COLOURS = {
     "sharded": "#5d9e4f", "urcu": "#8257a6", "clock": "#9aa3ad",
     "ck": "#2b8a99", "tbb": "#8c6d31", "cuckoo": "#c94f9b", "cds": "#4a5f1f",
     "glib": "#d3b53d", "gluster": "#7a4b2a", "openssl": "#6b6f76", "streamctx_so": "#7fb0e6",
+    "streamctx_inline": "#4f8fd0",
     "atomic": "#2f3640", "bare clock": "#9aa3ad",
 }
 SPARE_COLOURS = ["#3f7f5f", "#a06fd0", "#506070", "#e07070"]

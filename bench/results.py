@@ -12,7 +12,7 @@ import re
 import statistics
 
 SUBJECT, BASELINE, FLOOR, CLOCK = "streamctx", "mutex", "floor", "clock"
-ASIDE = ("streamctx_so", "atomic")  # measures, not ways to do the same
+ASIDE = ("streamctx_so", "streamctx_inline", "atomic")  # measures, not ways to do the same
 MEANWHILE = "unload: opens"  # a row of its own
 BUSY = 3  # percent by which a known cost may be missed
 

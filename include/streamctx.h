@@ -727,9 +727,11 @@ SCTX_API int sctx_synchronize(void);
  *   inline  the thread that retires: a call that releases, when what its
  *           thread retired has come to a batch (1/64 of a limit, at most 256
  *           callbacks or 64 KiB) and it is in no section and no callback,
- *           waits for a grace period and calls back.  Creators at the limit do
- *           the same instead of waiting.  What stays below a batch waits for
- *           the next one or for sctx_barrier().
+ *           waits for a grace period and calls back, for all threads; unless
+ *           that was done less than 2 ms ago, and limbo is below an eighth of
+ *           its limits.  Creators at the limit do the same instead of waiting.
+ *           What stays below a batch waits for the next one or for
+ *           sctx_barrier().
  *   poll    whoever calls sctx_reclaim_poll(), an event loop.  Nobody waits
  *           at the limit: creators get -EAGAIN.
  * sctx_barrier() and what waits likewise does the work on the calling thread

@@ -31,7 +31,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Between two grace periods when nothing presses: collects a batch worth one. */
+/* Between two grace periods when nothing presses: collects what is worth one. */
 #define PAUSE_NS 2000000
 
 /* How often to look for a moment without readers, and for how long. */
@@ -366,8 +366,15 @@ static void cycle_release(void)
 		reclaimer.started--;
 	else
 		reclaimer.finished++;
+	reclaimer.released_ns = now_ns();
 	sctx__limits_update_full();
 	pthread_cond_broadcast(&reclaimer.done);
+}
+
+/* With the lock held: a batch alone is worth no grace period so soon after another. */
+static bool cycle_pays(void)
+{
+	return limbo_reaches(1) || now_ns() - reclaimer.released_ns >= PAUSE_NS;
 }
 
 /* What a fork interrupts goes on after it. */
@@ -423,8 +430,8 @@ static bool cycle_unlocked(size_t max, size_t *ran)
 }
 
 /*
- * Inline mode, after an update: if the thread may wait, and nobody else is at
- * it already.
+ * Inline mode, after an update: if the thread may wait, nobody else is at it
+ * already, and the last was not just now.
  */
 void sctx__reclaim_due_slow(void)
 {
@@ -435,7 +442,7 @@ void sctx__reclaim_due_slow(void)
 	sctx__self.at_end &= ~SCTX__RECLAIM_DUE;
 	pthread_mutex_lock(&reclaimer.lock);
 	if (reclaimer.mode == SCTX_RECLAIM_INLINE && !reclaimer.cycling && !reclaimer.running &&
-	    !reclaimer.changing && !sctx__load(&sctx__shared.forking) &&
+	    !reclaimer.changing && !sctx__load(&sctx__shared.forking) && cycle_pays() &&
 	    sctx__reclaimer_start() == 0)
 		cycle_unlocked(SIZE_MAX, &ran);
 	pthread_mutex_unlock(&reclaimer.lock);

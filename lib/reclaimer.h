@@ -25,9 +25,10 @@ extern struct sctx__reclaimer {
 	bool running;    /* the thread is */
 	bool stop;       /* when nothing is left */
 	bool stop_now;
-	bool changing;    /* the mode is, by a thread that waits */
-	bool cycling;     /* a thread of the host's runs a cycle: */
-	pthread_t cycler; /* this one */
+	bool changing;        /* the mode is, by a thread that waits */
+	bool cycling;         /* a thread of the host's runs a cycle: */
+	pthread_t cycler;     /* this one */
+	uint64_t released_ns; /* when the last such cycle ended */
 	enum sctx_reclaim_mode mode;
 	unsigned int flags;
 	int64_t limit_callbacks;

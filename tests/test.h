@@ -113,6 +113,9 @@ unsigned int test_scaled(unsigned int n);
 
 uint64_t now_ns(void);
 
+/* Between two grace periods, where limbo is far from its limits. */
+#define PACE_MS 2
+
 /* A race's time: for (uint64_t end = test_deadline(300); !past(end);) */
 uint64_t test_deadline(unsigned int ms);
 static inline bool past(uint64_t deadline)

@@ -7,6 +7,13 @@
 
 OPS_DECLARE;
 
+#ifndef RECLAIM /* streamctx_inline.c */
+#define RECLAIM	SCTX_RECLAIM_THREAD
+#define NAME	"streamctx"
+#define LACKS	""
+#define ONLY	0
+#endif
+
 struct user_context {
 	struct sctx_context ctx;
 	uint64_t word;
@@ -75,11 +82,19 @@ static uint64_t limbo_bytes(void)
 	return stats.limbo_bytes;
 }
 
+/* The mode is the process's: whoever measures next sets his own. */
 static struct bench_table *table_create(uint64_t streams)
 {
+	const struct sctx_reclaim_options options = {
+		.size = sizeof(options),
+		.limit_bytes = SCTX_LIMIT_BYTES_DEFAULT,
+		.limit_callbacks = SCTX_LIMIT_CALLBACKS_DEFAULT,
+		.mode = RECLAIM,
+	};
 	struct sctx_registry *registry;
 
 	(void)streams;
+	must(sctx_reclaim_configure(&options), "sctx_reclaim_configure");
 	must(sctx_registry_create(&registry), "sctx_registry_create");
 	return (struct bench_table *)registry;
 }
@@ -235,8 +250,9 @@ static void owner_unregister(struct bench_table *table, const void *owner)
 }
 
 static const struct backend_ops ops = {
-	.name = "streamctx",
-	.lacks = "",
+	.name = NAME,
+	.lacks = LACKS,
+	.only = ONLY,
 	.thread_enter = thread_enter,
 	.thread_exit = thread_exit,
 	.thread_idle = sctx_thread_offline,

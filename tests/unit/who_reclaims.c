@@ -382,7 +382,7 @@ static void poll_waits_for_readers(void **state)
 
 static void a_batch_is_reclaimed_by_who_retired_it(void **state)
 {
-	struct item **items;
+	struct item **items[4];
 
 	(void)state;
 	begin(SCTX_RECLAIM_INLINE);
@@ -394,11 +394,15 @@ static void a_batch_is_reclaimed_by_who_retired_it(void **state)
 
 	main_thread = pthread_self();
 	atomic_store(&elsewhere, 0);
-	items = put_items(4 * BATCH, on_main, NULL);
-	/* Of each batch, the one before is called back. */
+	for (int i = 0; i < 4; i++) {
+		nap_ms(PACE_MS);
+		items[i] = put_items(BATCH, on_main, NULL);
+	}
+	/* With each batch, the one before is called back. */
 	assert_u64(stats_now().limbo_callbacks, <=, 2 * BATCH);
 	all_freed();
-	called_once_each(items, 4 * BATCH);
+	for (int i = 0; i < 4; i++)
+		called_once_each(items[i], BATCH);
 	assert_int_equal(atomic_load(&elsewhere), 0);
 }
 
@@ -429,6 +433,7 @@ static void no_callback_in_a_section_of_the_callers(void **state)
 	sctx_read_unlock();
 	atomic_store(&in_section, false);
 	/* The next release does what is due, whatever it releases. */
+	nap_ms(PACE_MS);
 	assert_rc(sctx_teardown(&s), 0);
 	assert_u64(stats_now().grace_periods, ==, before + 1);
 	all_freed();
@@ -449,6 +454,7 @@ static void a_creation_does_what_is_due(void **state)
 	sctx_read_lock();
 	put_churn(BATCH);
 	sctx_read_unlock();
+	nap_ms(PACE_MS);
 	before = stats_now().grace_periods;
 	assert_rc(sctx_open(registry, &id, 0, &s), 0);
 	assert_u64(stats_now().grace_periods, ==, before + 1);
