@@ -154,6 +154,8 @@ bool bench_supports(const struct backend *backend, const struct workload_info *w
 
 	if (workload->no_backend)
 		return strcmp(ops->name, "floor") == 0;
+	if (ops->only && !(ops->only >> number & 1))
+		return false;
 	if (workload->unloads)
 		return ops->owner_register != NULL;
 	if (workload->grows && ops->sized)
@@ -161,7 +163,7 @@ bool bench_supports(const struct backend *backend, const struct workload_info *w
 	/* Where nothing is shared, a reader stalls nobody. */
 	if (workload->stalls && ops->private_tables)
 		return false;
-	return !ops->only || (ops->only >> number & 1);
+	return true;
 }
 
 const struct workload_info *bench_workloads(size_t *count)
