@@ -195,11 +195,16 @@ void sctx__owner_stay(struct sctx_owner *owner)
 	list_unlock();
 }
 
+/*
+ * The lock alone would do for who reads the list.  But he reads it in a section, and
+ * what a section has met is not freed before its end.
+ */
 void sctx__owner_forget(struct sctx_owner *owner)
 {
 	list_lock();
 	*place_of(owner) = owner->next;
 	list_unlock();
+	sctx__synchronize();
 	owner_free(owner);
 }
 

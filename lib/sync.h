@@ -49,7 +49,7 @@ struct sctx__pair {
 	uint32_t first, second;
 } __attribute__((aligned(8)));
 
-#define sctx__cas_pair_acq_rel(p, old, v) \
+#define sctx__cas_pair_acq_rel(p, old, v)                                                         \
 	(__atomic_compare_exchange((p), (old), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) && \
 	 (sctx__tsan_acquire(&(p)->second), true))
 
@@ -111,31 +111,31 @@ static inline void sctx__back_off(unsigned int round)
  * The acquire in lock pairs with the release in unlock: the holder sees all
  * that earlier holders wrote.
  */
-#define SCTX__LOCKED 1u
+#define SCTX__LOCKED      1u
 
 /* Tries before giving up the processor, to a holder that may have lost its own. */
 #define SCTX__LOCK_ROUNDS 4
 
 #define SCTX__DEFINE_SPINLOCK(name, type)                                        \
-	static inline type sctx__lock_##name(type *word)                             \
-	{                                                                            \
-		sctx__prefetch_write(word);                                          \
-		for (unsigned int round = 0;; round++) {                             \
-			type seen = sctx__load(word);                                \
-                                                                                     \
-			if (!(seen & SCTX__LOCKED) &&                                \
-			    sctx__cas_acquire(word, &seen, seen | SCTX__LOCKED))     \
-				return seen;                                         \
-			if (round < SCTX__LOCK_ROUNDS)                               \
-				sctx__back_off(round);                               \
-			else                                                         \
-				sched_yield();                                       \
-		}                                                                    \
-	}                                                                            \
-                                                                                     \
-	static inline void sctx__unlock_##name(type *word, type leave)               \
-	{                                                                            \
-		sctx__store_release(word, leave & ~(type)SCTX__LOCKED);              \
+	static inline type sctx__lock_##name(type *word)                         \
+	{                                                                        \
+		sctx__prefetch_write(word);                                      \
+		for (unsigned int round = 0;; round++) {                         \
+			type seen = sctx__load(word);                            \
+                                                                                 \
+			if (!(seen & SCTX__LOCKED) &&                            \
+			    sctx__cas_acquire(word, &seen, seen | SCTX__LOCKED)) \
+				return seen;                                     \
+			if (round < SCTX__LOCK_ROUNDS)                           \
+				sctx__back_off(round);                           \
+			else                                                     \
+				sched_yield();                                   \
+		}                                                                \
+	}                                                                        \
+                                                                                 \
+	static inline void sctx__unlock_##name(type *word, type leave)           \
+	{                                                                        \
+		sctx__store_release(word, leave & ~(type)SCTX__LOCKED);          \
 	}
 
 SCTX__DEFINE_SPINLOCK(u32, uint32_t)

@@ -138,6 +138,7 @@ static const char *const owner_programs[] = {
 	"-owner/open: unregister | insert | remove",
 	"-owner/closed: open_close | open_close | find",
 	"-owner/closed: register | open_close | unregister",
+	"-owner/open: unregister | owners | reclaimer",
 	NULL,
 };
 
