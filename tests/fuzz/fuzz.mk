@@ -46,8 +46,8 @@ check-build-fuzz:
 	@+$(sub_make) RCU=memb fuzz-programs
 fuzz-programs: $(FUZZ_TARGETS:%=$(FUZZ_B)/check/%.sh)
 
-run_fuzz = FUZZ_SECONDS=5 \
-	tests/run.sh run fuzz $(LOGS) $(FUZZ_TARGETS:%=$(FUZZ_B)/check/%.sh)
+run_fuzz = FUZZ_SECONDS=5 B=$(B) PLANT_ONLY=1 \
+	tests/run.sh run fuzz $(LOGS) $(FUZZ_TARGETS:%=$(FUZZ_B)/check/%.sh) tests/fuzz/planted.sh
 
 fuzz-long: check-build-fuzz test-logs
 	@FUZZ_SECONDS=$$((60 * $(MINUTES))) SCTX_TEST_TIMEOUT=$$((60 * $(MINUTES) + 120)) \

@@ -27,7 +27,8 @@ torture-build-long: check-build-torture
 	@+$(foreach f,$(TSAN_FLAVOURS),$(sub_make) B=$(B)/tsan/$(f) SAN=1 RCU=$(f) \
 		CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" torture-program &&) true
 
-run_torture = $(call run_default,,stress/torture); $(call run_asan,,stress/torture)
+run_torture = $(call run_default,,stress/torture); $(call run_asan,,stress/torture); \
+	B=$(B) PLANT_ONLY=1 tests/run.sh run torture $(LOGS) tests/stress/planted.sh
 
 torture-long: torture-build-long test-logs
 	@end=$$(($$(date +%s) + 60 * $(MINUTES))); n=1; \
