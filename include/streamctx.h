@@ -756,9 +756,10 @@ struct sctx_reclaim_options {
  * Set limits and mode of limbo, for the whole process.  At a limit what
  * creates (open of a new stream, insert) waits or gets -EAGAIN; what releases
  * never waits and never fails.  Threads account in batches, so limbo may stand
- * over a limit by up to 1/64 of it for each thread.  Bytes are those that the
- * library knows of: streams, arrays, tables and the contexts' own headers;
- * each of these counts as one callback.
+ * over a limit by up to 1/64 of it for each thread (of what the limit was when
+ * the thread last retired something).  Bytes are those that the library knows
+ * of: streams, arrays, tables and the contexts' own headers; each of these
+ * counts as one callback.
  * Errors: -EINVAL for a limit of 0, an unknown flag or mode, or a size that is
  * not that of the struct; -EDEADLK, a change of mode inside a callback or a
  * read section; nothing changed.
