@@ -458,7 +458,7 @@ static void op_move(void)
 	sctx_read_lock();
 	found = sctx_lookup(w->other, &owner_a, NULL);
 	explore_check(error || found == ctx || program_count(OP_MOVES) > 1 ||
-			      program.flags & (OP_LOOSE | OP_OTHER),
+			      program.flags & (OP_LOOSE | OP_OTHER | OP_DETACHES),
 		      "inserted, and not found");
 	if (found)
 		ledger_use(found);
@@ -593,8 +593,8 @@ const struct op stream_ops[] = {
 	{ "remove_free", op_remove_free, OP_UNLINKS | OP_OTHER },
 	{ "delete", op_delete, OP_UNLINKS },
 	{ "delete_barrier", op_delete_barrier, OP_UNLINKS },
-	{ "detach", op_detach, OP_REFERS | OP_UNLINKS | OP_HOLDS },
-	{ "detach_found", op_detach_found, OP_UNLINKS },
+	{ "detach", op_detach, OP_REFERS | OP_UNLINKS | OP_HOLDS | OP_DETACHES },
+	{ "detach_found", op_detach_found, OP_UNLINKS | OP_DETACHES },
 	{ "put", op_put, OP_HOLDS | OP_REFERS },
 	{ "insert_loose", op_insert_loose, OP_LOOSE },
 	{ "insert_loose_other", op_insert_loose_other, OP_LOOSE },
