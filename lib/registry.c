@@ -194,6 +194,7 @@ static int open_new(struct sctx_registry *registry, struct sctx__node *node, boo
 	if (!error) {
 		sctx__count(SCTX__OPENS, 1);
 		sctx__count(SCTX__CREATES, opened == node);
+		sctx__self.expects_open = opened != node;
 		grow(registry);
 	}
 	sctx__update_end();
@@ -270,8 +271,10 @@ static __attribute__((noinline)) int open_in_section(struct sctx_registry *regis
 		error = node_open(node);
 	else
 		sctx__table_fetch(table, hash); /* to be changed, most likely */
-	if (!error)
+	if (!error) {
 		*stream = opened(node);
+		sctx__self.expects_open = true;
+	}
 	sctx__rcu_read_unlock();
 	if (error != -ESTALE)
 		return error;
@@ -280,12 +283,20 @@ static __attribute__((noinline)) int open_in_section(struct sctx_registry *regis
 	return open_slow(registry, id, hash, flags & SCTX_OPEN_NOWAIT, stream);
 }
 
-static __attribute__((noinline)) int open_nested(struct sctx_registry *registry,
-						 const struct sctx_id *id, uint64_t hash,
-						 unsigned int flags, struct sctx_stream **stream)
+/*
+ * Nested, or by a thread that is not attached, or by one that opened a new stream last and
+ * will open another, most likely: then the bucket is to be changed, and its line, which
+ * another core may have, is fetched once, for writing, instead of for reading first.
+ */
+static __attribute__((noinline)) int open_other(struct sctx_registry *registry,
+						const struct sctx_id *id, uint64_t hash,
+						unsigned int flags, struct sctx_stream **stream)
 {
-	sctx__thread_self();
+	struct sctx__thread *self = sctx__thread_self();
+
 	sctx__rcu_read_lock();
+	if (!self->expects_open)
+		sctx__table_fetch(sctx__load_acquire(&registry->table), hash);
 	return open_in_section(registry, id, hash, flags, stream, false);
 }
 
@@ -311,7 +322,7 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 	}
 	hash = hash_id(registry, id);
 	if (sctx__unlikely(!sctx__thread_is_quick()))
-		return open_nested(registry, id, hash, flags, stream);
+		return open_other(registry, id, hash, flags, stream);
 	sctx__rcu_read_lock();
 	table = sctx__load_acquire(&registry->table);
 	bucket = &table->bucket[hash & table->mask];

@@ -207,6 +207,7 @@ void sctx__thread_detach(void)
 	pthread_mutex_unlock(&sctx__threads_lock);
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = false;
+	self->expects_open = false;
 	self->registered = false;
 	self->reader = NULL;
 }
@@ -262,6 +263,7 @@ int sctx__thread_attach(bool register_always)
 	pthread_mutex_unlock(&sctx__threads_lock);
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = true;
+	self->expects_open = true;
 	/* qsbr: online at its first section, not for counting or pools alone. */
 	if (self->registered)
 		sctx__rcu_offline();

@@ -89,7 +89,8 @@ struct sctx__thread {
 	uint32_t locked_cache; /* see lib/pool.h */
 	void *reader;          /* for sctx__rcu_forget(), if the library registered it */
 	bool attached;
-	bool registered; /* by the library, not by the host */
+	bool expects_open; /* attached, and its last open found the stream open */
+	bool registered;   /* by the library, not by the host */
 	bool in_callback;
 	uint16_t attaching; /* calls of owners' attach under way */
 	uint32_t at_end;    /* what is due at the end of the update: see below */
@@ -151,10 +152,13 @@ static inline struct sctx__thread *sctx__thread_self(void)
 	return &sctx__self;
 }
 
-/* Whether a section would begin, and an event be counted, without a call. */
+/*
+ * Whether a section would begin, and an event be counted, without a call, and the stream
+ * to be opened is open already, if this open is like the last one.
+ */
 static inline bool sctx__thread_is_quick(void)
 {
-	return sctx__self.attached && sctx__rcu_is_quick();
+	return sctx__self.expects_open && sctx__rcu_is_quick();
 }
 
 /*

@@ -86,10 +86,33 @@ static void the_host_registers_its_threads(void **state)
 	item_free(a);
 }
 
+/* liburcu knows it still, so that a section begins as it did before. */
+static void a_detached_thread_is_attached_by_its_next_open(void **state)
+{
+	struct sctx_stats before = { .size = sizeof(before) }, after = before;
+	const struct sctx_id id = id_of(1);
+	struct sctx_stream *s;
+
+	(void)state;
+	assert_rc(sctx_registry_create(&registry), 0);
+	assert_rc(sctx_stats_get(&before), 0);
+	for (unsigned int i = 0; i < 6; i++) {
+		if (i >= 3)
+			assert_rc(sctx_thread_detach(), 0);
+		assert_rc(sctx_open(registry, &id, 0, &s), 0);
+	}
+	assert_rc(sctx_stats_get(&after), 0);
+	assert_u64(after.opens - before.opens, ==, 6);
+	for (unsigned int i = 0; i < 6; i++)
+		assert_rc(sctx_close(s), 0);
+	assert_rc(sctx_registry_destroy(registry), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_host_registers_its_threads),
+		cmocka_unit_test(a_detached_thread_is_attached_by_its_next_open),
 	};
 	int status;
 
