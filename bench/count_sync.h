@@ -67,9 +67,7 @@ static inline struct sctx__counts *sctx__counts_self(void)
 #define sctx__cas_acq_rel(p, old, v)                                                             \
 	SCTX__COUNTED(rmw, __atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQ_REL, \
 						       __ATOMIC_ACQUIRE))
-#define sctx__cas_pair_acq_rel(p, old, v)                                                    \
-	SCTX__COUNTED(rmw, __atomic_compare_exchange((p), (old), (v), false, __ATOMIC_ACQ_REL, \
-						     __ATOMIC_ACQUIRE))
-#define sctx__fence() SCTX__COUNTED(fences, sctx__fence())
+#define sctx__cas_pair_acq_rel(p, old, v) SCTX__COUNTED(rmw, sctx__cas_whole((p), (old), (v)))
+#define sctx__fence()                     SCTX__COUNTED(fences, sctx__fence())
 
 #endif /* BENCH_COUNT_SYNC_H */

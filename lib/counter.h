@@ -13,19 +13,12 @@
 
 #include "thread.h"
 
-/* Events since the process began.  By a thread that is attached. */
-static inline void sctx__count_attached(enum sctx__event event, int64_t n)
+/* Events since the process began.  By a thread that is attached, as in every update. */
+static inline void sctx__count(enum sctx__event event, int64_t n)
 {
 	int64_t *count = &sctx__self.event[event];
 
 	sctx__store(count, *count + n);
-}
-
-/* By any. */
-static inline void sctx__count(enum sctx__event event, int64_t n)
-{
-	sctx__thread_self();
-	sctx__count_attached(event, n);
 }
 
 int64_t sctx__count_sum(enum sctx__event event);

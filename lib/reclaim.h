@@ -23,12 +23,15 @@ int sctx__admit_slow(bool nowait);
 /* The first addition to a set, or one that somebody is to be told of. */
 void sctx__limbo_added_slow(struct sctx__limbo *limbo);
 
+static inline bool sctx__admitted(void)
+{
+	return sctx__likely(sctx__load(&sctx__shared.worker) &&
+			    !(sctx__load(&sctx__shared.full) | sctx__load(&sctx__shared.lull)));
+}
+
 static inline int sctx__admit(bool nowait)
 {
-	if (sctx__likely(sctx__load(&sctx__shared.worker) &&
-			 !(sctx__load(&sctx__shared.full) | sctx__load(&sctx__shared.lull))))
-		return 0;
-	return sctx__admit_slow(nowait);
+	return sctx__admitted() ? 0 : sctx__admit_slow(nowait);
 }
 
 /*

@@ -164,8 +164,8 @@ static int open_locked(struct sctx_registry *registry, struct sctx__node *node,
 	int error;
 
 	*opened = there ? there : node;
-	error = there ? node_open(there) : sctx__table_insert(&place, node);
-	sctx__table_unlock(&place);
+	error = there ? node_open(there) : sctx__table_insert(place, node);
+	sctx__table_unlock(place);
 	return error;
 }
 
@@ -182,15 +182,16 @@ static void node_drop(struct sctx__node *node, bool attached)
 	sctx__update_end();
 }
 
-/* @node, or another that was faster.  The caller has pinned who attached to it. */
-static int open_new(struct sctx_registry *registry, struct sctx__node *node, bool attached,
-		    struct sctx_stream **stream)
+/*
+ * @node, or another that was faster.  Inside an update, which ends here.  The caller has
+ * pinned who attached to it.
+ */
+SCTX__INLINE int open_new(struct sctx_registry *registry, struct sctx__node *node, bool attached,
+			  struct sctx_stream **stream)
 {
 	struct sctx__node *opened;
-	int error;
+	int error = open_locked(registry, node, &opened);
 
-	sctx__update_begin();
-	error = open_locked(registry, node, &opened);
 	if (!error) {
 		sctx__count(SCTX__OPENS, 1);
 		sctx__count(SCTX__CREATES, opened == node);
@@ -217,16 +218,32 @@ static int open_attached(struct sctx_registry *registry, struct sctx__node *node
 
 	sctx__attachers_pin(registry, &attachers);
 	error = sctx__attach_all(&attachers, &node->id, &node->stream);
-	if (error)
+	if (error) {
 		node_drop(node, true);
-	else
+	} else {
+		sctx__update_begin();
 		error = open_new(registry, node, true, stream);
+	}
 	sctx__attachers_unpin(&attachers);
 	return error;
 }
 
-static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash,
-		     bool nowait, struct sctx_stream **stream)
+/* Where nothing is in the way: the section that found no stream becomes the update. */
+static int open_absent(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash,
+		       struct sctx_stream **stream)
+{
+	struct sctx__node *node = node_alloc(registry, id, hash);
+
+	if (sctx__likely(node != NULL))
+		return open_new(registry, node, false, stream);
+	sctx__update_end();
+	return -ENOMEM;
+}
+
+/* Where something is: limbo, a fork, owners that attach. */
+static __attribute__((noinline)) int open_slow(struct sctx_registry *registry,
+					       const struct sctx_id *id, uint64_t hash, bool nowait,
+					       struct sctx_stream **stream)
 {
 	struct sctx__node *node;
 	int error = sctx__admit(nowait);
@@ -236,8 +253,9 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 	node = node_alloc(registry, id, hash);
 	if (!node)
 		return -ENOMEM;
-	if (sctx__unlikely(sctx__load(&registry->attachers)))
+	if (sctx__load(&registry->attachers))
 		return open_attached(registry, node, stream);
+	sctx__update_begin();
 	return open_new(registry, node, false, stream);
 }
 
@@ -245,7 +263,7 @@ static int open_slow(struct sctx_registry *registry, const struct sctx_id *id, u
 SCTX__INLINE struct sctx_stream *opened(struct sctx__node *node)
 {
 	sctx__probe2(open, &node->stream, &node->id);
-	sctx__count_attached(SCTX__OPENS, 1);
+	sctx__count(SCTX__OPENS, 1);
 	return &node->stream;
 }
 
@@ -275,6 +293,9 @@ static __attribute__((noinline)) int open_in_section(struct sctx_registry *regis
 		*stream = opened(node);
 		sctx__self.expects_open = true;
 	}
+	if (error == -ESTALE && !(flags & SCTX_OPEN_EXISTING) && sctx__admitted() &&
+	    sctx__section_may_update() && !sctx__load(&registry->attachers))
+		return open_absent(registry, id, hash, stream);
 	sctx__rcu_read_unlock();
 	if (error != -ESTALE)
 		return error;
@@ -354,6 +375,7 @@ static void open_present(struct sctx_registry *registry, const struct sctx_id *i
 	struct sctx__table *table;
 	int64_t opens = 0;
 
+	sctx__thread_self();
 	sctx__rcu_read_lock();
 	table = sctx__load_acquire(&registry->table);
 	for (unsigned int i = 0; i < n; i++)
@@ -456,7 +478,7 @@ static bool stream_kill(struct sctx_stream *stream, uint32_t *state, bool *locke
 	*state = sctx__load(&stream->state) & ~SCTX__LOCKED;
 	seen = (struct sctx__pair){ *state, 1 };
 	dead = (struct sctx__pair){ *state | SCTX__LOCKED, DEAD };
-	*locked = sctx__cas_pair_acq_rel(pair, &seen, &dead);
+	*locked = sctx__cas_pair_acq_rel(pair, seen, dead);
 	return *locked || sctx__cas_acq_rel(&stream->opens, &one, DEAD);
 }
 
@@ -466,7 +488,7 @@ SCTX__INLINE bool close_one(struct sctx_stream *stream, uint32_t *opens)
 	if (!sctx__cas_acq_rel(&stream->opens, opens, *opens - 1))
 		return false;
 	sctx__probe2(close, stream, *opens);
-	sctx__count_attached(SCTX__CLOSES, 1);
+	sctx__count(SCTX__CLOSES, 1);
 	return true;
 }
 
@@ -483,7 +505,7 @@ static bool close_last(struct sctx__node *node)
 	last = stream_kill(&node->stream, &state, &locked);
 	if (last) {
 		sctx__probe2(close, &node->stream, 1);
-		sctx__table_remove(&place, node);
+		sctx__table_remove(place, node);
 		if (sctx__likely(locked))
 			sctx__stream_teardown_locked(&node->stream, state, SCTX__RETIRED);
 		else
@@ -493,7 +515,7 @@ static bool close_last(struct sctx__node *node)
 		sctx__count(SCTX__LAST_CLOSES, 1);
 		grow(registry);
 	} else {
-		sctx__table_unlock(&place);
+		sctx__table_unlock(place);
 	}
 	sctx__update_end();
 	return last;

@@ -43,15 +43,33 @@ void __tsan_atomic_thread_fence(int order);
 /*
  * Two neighbours at once, which are operated on apart elsewhere.  Hardware has one
  * order for all of that; C does not say, and ThreadSanitizer goes by addresses: it is
- * told of the second's.
+ * told of the second's.  What was found on failure is not told: who wants it, loads it.
  */
 struct sctx__pair {
 	uint32_t first, second;
 } __attribute__((aligned(8)));
 
-#define sctx__cas_pair_acq_rel(p, old, v)                                                         \
-	(__atomic_compare_exchange((p), (old), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) && \
-	 (sctx__tsan_acquire(&(p)->second), true))
+typedef uint64_t __attribute__((may_alias)) sctx__whole_pair;
+
+/* In one register: two stores and a load of both would wait for each other. */
+static inline uint64_t sctx__whole(struct sctx__pair pair)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return pair.first | (uint64_t)pair.second << 32;
+#else
+	return pair.second | (uint64_t)pair.first << 32;
+#endif
+}
+
+static inline bool sctx__cas_whole(struct sctx__pair *p, struct sctx__pair old, struct sctx__pair v)
+{
+	uint64_t seen = sctx__whole(old);
+
+	return sctx__cas_acq_rel((sctx__whole_pair *)p, &seen, sctx__whole(v));
+}
+
+#define sctx__cas_pair_acq_rel(p, old, v) \
+	(sctx__cas_whole((p), (old), (v)) && (sctx__tsan_acquire(&(p)->second), true))
 
 static inline void sctx__fence(void)
 {

@@ -105,25 +105,28 @@ struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash)
 	struct sctx__place place = { .table = table };
 
 	for (;;) {
-		uintptr_t seen;
+		uintptr_t chain;
 
 		place.bucket = sctx__table_fetch(place.table, hash);
 		/* Pairs with the unlock in move_bucket(): the slots are cleared. */
-		seen = sctx__load_acquire(&place.bucket->chain);
-		if ((seen & (SCTX__MOVED | SCTX__LOCKED)) != SCTX__MOVED) {
-			place.chain = sctx__lock_word(&place.bucket->chain);
-			if (!(place.chain & SCTX__MOVED))
+		chain = sctx__load_acquire(&place.bucket->chain);
+		if ((chain & (SCTX__MOVED | SCTX__LOCKED)) != SCTX__MOVED) {
+			chain = sctx__lock_word(&place.bucket->chain);
+			if (!(chain & SCTX__MOVED))
 				return place;
-			sctx__unlock_word(&place.bucket->chain, place.chain);
+			sctx__unlock_word(&place.bucket->chain, chain);
 		}
 		/* Pairs with the release that published the successor. */
 		place.table = sctx__load_acquire(&place.table->next);
 	}
 }
 
-void sctx__table_unlock(struct sctx__place *place)
+/* Nobody else changes the word that has the lock. */
+void sctx__table_unlock(struct sctx__place place)
 {
-	sctx__unlock_word(&place->bucket->chain, place->chain);
+	uintptr_t chain = sctx__load(&place.bucket->chain);
+
+	sctx__unlock_word(&place.bucket->chain, chain);
 }
 
 /* ---------------------------------------------------------- insert, remove */
@@ -137,27 +140,28 @@ static uintptr_t *free_slot(struct sctx__bucket *bucket)
 }
 
 /* A new bucket at the front of the chain, holding @slot. */
-static int chain_push(struct sctx__place *place, uintptr_t slot)
+static int chain_push(struct sctx__place place, uintptr_t slot)
 {
 	struct overflow *overflow = sctx__pool_alloc(sizeof(*overflow));
+	uintptr_t chain = sctx__load(&place.bucket->chain);
 
 	if (!overflow)
 		return -ENOMEM;
 	memset(overflow, 0, sizeof(*overflow));
 	overflow->bucket.slot[0] = slot;
-	overflow->bucket.chain = place->chain & ~SCTX__CHAIN_FLAGS;
-	place->chain = (uintptr_t)overflow | (place->chain & SCTX__CHAIN_FLAGS);
+	overflow->bucket.chain = chain & ~SCTX__CHAIN_FLAGS;
 	/* Pairs with the acquire in sctx__chain_find(). */
-	sctx__store_release(&place->bucket->chain, place->chain | SCTX__LOCKED);
-	sctx__add(&place->table->overflows, 1);
+	sctx__store_release(&place.bucket->chain,
+			    (uintptr_t)overflow | (chain & SCTX__CHAIN_FLAGS));
+	sctx__add(&place.table->overflows, 1);
 	return 0;
 }
 
-static int place_slot(struct sctx__place *place, uintptr_t slot)
+static int place_slot(struct sctx__place place, uintptr_t slot)
 {
 	struct sctx__bucket *bucket;
 
-	for (bucket = place->bucket; bucket; bucket = chain_next(bucket)) {
+	for (bucket = place.bucket; bucket; bucket = chain_next(bucket)) {
 		uintptr_t *empty = free_slot(bucket);
 
 		if (empty) {
@@ -168,7 +172,7 @@ static int place_slot(struct sctx__place *place, uintptr_t slot)
 	return chain_push(place, slot);
 }
 
-int sctx__table_insert(struct sctx__place *place, struct sctx__node *node)
+int sctx__table_insert(struct sctx__place place, struct sctx__node *node)
 {
 	return place_slot(place, slot_make(node));
 }
@@ -185,24 +189,22 @@ static bool bucket_is_empty(const struct sctx__bucket *bucket)
  * Take @bucket out of the chain.  Readers that are in it go on along its own
  * link, which stays.
  */
-static void chain_unlink(struct sctx__place *place, struct sctx__bucket *bucket)
+static void chain_unlink(struct sctx__place place, struct sctx__bucket *bucket)
 {
-	struct sctx__bucket *before = place->bucket;
+	struct sctx__bucket *before = place.bucket;
 	uintptr_t link;
 
 	while (chain_next(before) != bucket)
 		before = chain_next(before);
 	link = (sctx__load(&before->chain) & SCTX__CHAIN_FLAGS) | (uintptr_t)chain_next(bucket);
 	sctx__store_release(&before->chain, link);
-	if (before == place->bucket)
-		place->chain = link;
-	sctx__sub(&place->table->overflows, 1);
+	sctx__sub(&place.table->overflows, 1);
 }
 
 /* Clear @node's slot; returns the chained bucket that this left empty. */
-static struct sctx__bucket *slot_clear(struct sctx__place *place, struct sctx__node *node)
+static struct sctx__bucket *slot_clear(struct sctx__place place, struct sctx__node *node)
 {
-	struct sctx__bucket *bucket = place->bucket;
+	struct sctx__bucket *bucket = place.bucket;
 	int i = 0;
 
 	while (sctx__slot_node(bucket->slot[i]) != node) {
@@ -214,13 +216,13 @@ static struct sctx__bucket *slot_clear(struct sctx__place *place, struct sctx__n
 			return NULL;
 	}
 	slot_store(&bucket->slot[i], 0);
-	if (bucket == place->bucket || !bucket_is_empty(bucket))
+	if (bucket == place.bucket || !bucket_is_empty(bucket))
 		return NULL;
 	chain_unlink(place, bucket);
 	return bucket;
 }
 
-void sctx__table_remove(struct sctx__place *place, struct sctx__node *node)
+void sctx__table_remove(struct sctx__place place, struct sctx__node *node)
 {
 	struct sctx__bucket *empty = slot_clear(place, node);
 
@@ -259,10 +261,10 @@ static int copy_slots(const struct mover *m, const struct sctx__bucket *bucket, 
 			continue;
 		place = sctx__table_lock(m->to, node->hash);
 		if (undo) {
-			sctx__table_remove(&place, node);
+			sctx__table_remove(place, node);
 		} else {
-			error = place_slot(&place, bucket->slot[i]);
-			sctx__table_unlock(&place);
+			error = place_slot(place, bucket->slot[i]);
+			sctx__table_unlock(place);
 		}
 		if (error)
 			return error;

@@ -83,19 +83,21 @@ struct sctx__table *sctx__table_create(size_t buckets);
 /* Nobody else uses it (any more); its chains are freed with it. */
 void sctx__table_free(struct sctx__table *table);
 
-/* The lock of @hash's bucket, in whichever table that bucket is now. */
+/*
+ * @hash's bucket, locked, and whichever table it is in now.  Two words, which are passed
+ * in registers.
+ */
 struct sctx__place {
 	struct sctx__table *table;
 	struct sctx__bucket *bucket;
-	uintptr_t chain;
 };
 
 struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash);
-void sctx__table_unlock(struct sctx__place *place);
-/* Bucket locked.  -ENOMEM with nothing changed. */
-int sctx__table_insert(struct sctx__place *place, struct sctx__node *node);
-/* Bucket locked.  Unlocks it. */
-void sctx__table_remove(struct sctx__place *place, struct sctx__node *node);
+void sctx__table_unlock(struct sctx__place place);
+/* -ENOMEM with nothing changed. */
+int sctx__table_insert(struct sctx__place place, struct sctx__node *node);
+/* Unlocks it. */
+void sctx__table_remove(struct sctx__place place, struct sctx__node *node);
 
 /* After an insert or remove, no lock held: begin or help growing @*table. */
 void sctx__table_grow_slow(struct sctx__table **table);

@@ -176,6 +176,15 @@ static inline struct sctx__thread *sctx__update_begin(void)
 	return self;
 }
 
+/*
+ * In a section of an attached thread: whether it may be an update from here on, which ends
+ * as an update does.  A fork that closes the gate later waits for the section all the same.
+ */
+static inline bool sctx__section_may_update(void)
+{
+	return sctx__likely(!sctx__load(&sctx__shared.gate));
+}
+
 static inline void sctx__update_end(void)
 {
 	sctx__rcu_read_unlock();

@@ -73,18 +73,15 @@ struct sctx__pair {
 } __attribute__((aligned(8)));
 
 /* Addresses stand for what is there: the second's is told of by adding nothing. */
-#define sctx__cas_pair_acq_rel(p, old, v)                                                \
-	({                                                                               \
-		__auto_type pair_ = (p);                                                 \
-		uint64_t wanted_, seen_;                                                 \
-		bool same_;                                                              \
-		memcpy(&seen_, (old), sizeof(seen_));                                    \
-		memcpy(&wanted_, (v), sizeof(wanted_));                                  \
-		explore_release();                                                       \
-		explore_add(&pair_->second, 4, 0, EXPLORE_SITE("cas " #p));              \
-		same_ = explore_cas(pair_, 8, &seen_, wanted_, EXPLORE_SITE("cas " #p)); \
-		memcpy((old), &seen_, sizeof(seen_));                                    \
-		same_;                                                                   \
+#define sctx__cas_pair_acq_rel(p, old, v)                                        \
+	({                                                                       \
+		struct sctx__pair *pair_ = (p), old_ = (old), v_ = (v);          \
+		uint64_t wanted_, seen_;                                         \
+		memcpy(&seen_, &old_, sizeof(seen_));                            \
+		memcpy(&wanted_, &v_, sizeof(wanted_));                          \
+		explore_release();                                               \
+		explore_add(&pair_->second, 4, 0, EXPLORE_SITE("cas " #p));      \
+		explore_cas(pair_, 8, &seen_, wanted_, EXPLORE_SITE("cas " #p)); \
 	})
 
 static inline void sctx__fence(void)

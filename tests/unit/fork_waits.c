@@ -7,16 +7,38 @@
 
 struct held_fork {
 	struct sctx_stream stream;
+	struct sctx_registry *registry;
+	void (*update)(struct held_fork *h);
 	atomic_ulong updates;
 	atomic_bool stop;
 };
+
+static void delete_what_is_not_there(struct held_fork *h)
+{
+	CHECK_EQ(sctx_delete(&h->stream, OWNER(1), NULL), -ENOENT);
+}
+
+/* And nothing else: a close would wait by itself. */
+static void open_another(struct held_fork *h)
+{
+	const struct sctx_id id = id_of(atomic_load(&h->updates));
+	struct sctx_stream *s;
+
+	CHECK_EQ(sctx_open(h->registry, &id, 0, &s), 0);
+}
+
+static int close_it(struct sctx_stream *stream, void *unused)
+{
+	(void)unused;
+	return sctx_close(stream);
+}
 
 static void *updates_main(void *arg)
 {
 	struct held_fork *h = arg;
 
 	while (!atomic_load(&h->stop)) {
-		CHECK_EQ(sctx_delete(&h->stream, OWNER(1), NULL), -ENOENT);
+		h->update(h);
 		atomic_fetch_add(&h->updates, 1);
 		nap_ms(1);
 	}
@@ -39,14 +61,14 @@ static bool updates_stand_still(struct held_fork *h)
 }
 
 /* While the fork waits for a section, no update begins: it would be cut in two. */
-static void updates_wait_for_a_fork_that_waits(void **state)
+static void wait_for_a_fork_that_waits(void (*update)(struct held_fork *h))
 {
-	struct held_fork h = { .stop = false };
+	struct held_fork h = { .update = update };
 	struct reader *reader;
 	pthread_t updater, forker;
 	bool still = false;
 
-	(void)state;
+	assert_rc(sctx_registry_create(&h.registry), 0);
 	assert_rc(sctx_stream_init(&h.stream), 0);
 	reader = reader_park(&h.stream, OWNER(1), NULL);
 	updater = thread_start(updates_main, &h);
@@ -58,7 +80,21 @@ static void updates_wait_for_a_fork_that_waits(void **state)
 	atomic_store(&h.stop, true);
 	thread_join(updater);
 	assert_true(still);
+	assert_rc(sctx_registry_for_each(h.registry, close_it, NULL), 0);
+	assert_rc(sctx_registry_destroy(h.registry), 0);
 	assert_rc(sctx_teardown(&h.stream), 0);
+}
+
+static void updates_wait_for_a_fork_that_waits(void **state)
+{
+	(void)state;
+	wait_for_a_fork_that_waits(delete_what_is_not_there);
+}
+
+static void new_streams_wait_for_a_fork_that_waits(void **state)
+{
+	(void)state;
+	wait_for_a_fork_that_waits(open_another);
 }
 
 static pthread_mutex_t owner_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -99,6 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(updates_wait_for_a_fork_that_waits),
+		cmocka_unit_test(new_streams_wait_for_a_fork_that_waits),
 		cmocka_unit_test(a_callback_that_waits_for_the_forking_thread),
 	};
 

@@ -134,6 +134,39 @@ static void a_close_ends_the_use(void **state)
 	assert_rc(sctx_registry_destroy(registry), 0);
 }
 
+/* By one who has no open reference, and so gives none back. */
+static void *insert_where_it_was_found(void *arg)
+{
+	struct item *item = item_churn(OWNER(1), NULL);
+
+	(void)arg;
+	sctx_read_lock();
+	CHECK_EQ(sctx_insert(sctx_find(registry, &name), &item->ctx), 0);
+	sctx_read_unlock();
+	say(1);
+	await(2);
+	return NULL;
+}
+
+static void a_last_close_sees_what_was_inserted(void **state)
+{
+	struct sctx_stream *stream;
+	pthread_t user;
+
+	(void)state;
+	items_reset();
+	say(0);
+	assert_rc(sctx_registry_create(&registry), 0);
+	assert_rc(sctx_open(registry, &name, 0, &stream), 0);
+	user = thread_start(insert_where_it_was_found, NULL);
+	await(1);
+	assert_rc(sctx_close(stream), 0);
+	WAIT_FOR(items_freed() == 1);
+	say(2);
+	thread_join(user);
+	assert_rc(sctx_registry_destroy(registry), 0);
+}
+
 static void *write_under_an_open(void *arg)
 {
 	struct sctx_stream *stream;
@@ -211,6 +244,7 @@ int main(void)
 		cmocka_unit_test(a_put_ends_the_use),
 		cmocka_unit_test(a_late_put_ends_the_use),
 		cmocka_unit_test(a_close_ends_the_use),
+		cmocka_unit_test(a_last_close_sees_what_was_inserted),
 		cmocka_unit_test(an_open_sees_what_earlier_ones_did),
 		cmocka_unit_test(a_find_sees_the_whole_stream),
 	};
