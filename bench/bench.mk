@@ -29,7 +29,7 @@ DEPS_STUDY     := libck-dev libcds-dev libcuckoo-dev libglib2.0-dev libglusterfs
 
 DEPS_BENCH     += valgrind	# bench-cost
 
-BENCH_HARNESS  := catalogue growth harness machine options plan runner samples site stall tally trace unload \
+BENCH_HARNESS  := catalogue growth handover harness machine options plan runner samples site stall tally trace unload \
 		  zipf
 BENCH_CORE     := $(filter-out $(BENCH_STUDY),$(patsubst bench/backends/%.c,%,$(wildcard bench/backends/*.c)))
 BENCH_OBJS     := $(patsubst %,$(BENCH_B)/%.o,$(BENCH_HARNESS) $(BENCH_CORE:%=backends/%))

@@ -396,6 +396,7 @@ void add_context()
 	benchmark::AddCustomContext("liburcu", BENCH_URCU_VERSION);
 	benchmark::AddCustomContext("benchmark", BENCH_BENCHMARK_VERSION);
 	benchmark::AddCustomContext("allocator", bench_allocator());
+	benchmark::AddCustomContext("handover_ns", std::to_string(bench_handover_ns()));
 	for (size_t i = 0; i < count; i++)
 		benchmark::AddCustomContext(
 			std::string("lacks_") + bench_backend_name(backends[i]),

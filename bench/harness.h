@@ -141,6 +141,9 @@ const char *bench_tick_name(void);
 
 const char *bench_allocator(void);
 
+/* How long a cache line takes from the first CPU to the second; 0 if there is one. */
+double bench_handover_ns(void);
+
 /* Of the whole process. */
 uint64_t bench_resident_kb(void);
 

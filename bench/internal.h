@@ -54,6 +54,14 @@ void bench_thread_end(const struct backend_ops *ops);
 void bench_thread_run(void *(*main)(void *), void *arg);
 void bench_drain(const struct backend_ops *ops);
 
+/* --------------------------------------------------------------- runner.c */
+
+/*
+ * Thread @index to a CPU of its own, where there are enough: the scheduler
+ * takes milliseconds to move one of two new threads away from the other.
+ */
+void bench_bind_to_cpu(unsigned int index);
+
 /* ------------------------------------------------------------ catalogue.c */
 
 extern const struct workload_info bench_workload_list[WORKLOADS];

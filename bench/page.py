@@ -10,8 +10,8 @@ import answers
 from markup import E, STYLE, small_spread, table
 from plots import figures, plot_bars, plot_lines
 from results import (BUSY, MEANWHILE, SUBJECT, backend_order, behind, free_latencies,
-                     known_cost, lacks_of, microseconds, number, rate, rate_spread, short,
-                     stream_bytes)
+                     handover, known_cost, lacks_of, microseconds, number, rate, rate_spread,
+                     short, stream_bytes)
 
 ABOUT = {
     "lookup_hot": "One stream, held open; look up the oldest of its contexts.",
@@ -170,6 +170,7 @@ def machine_list(context):
         ("processors", f"{context['num_cpus']} at {context['mhz_per_cpu']} MHz"
                        + (", a virtual machine" if first_line("/proc/cpuinfo",
                           r"flags\s*:.*\b(hypervisor)\b") else "")),
+        ("a cache line", handover(context)),
         ("kernel", f"{platform.system()} {platform.release()}"),
         ("huge pages", first_line("/sys/kernel/mm/transparent_hugepage/enabled", r".*\[(\w+)\]")),
         ("load before", ", ".join(f"{x:.2f}" for x in context["load_avg"])),

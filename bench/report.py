@@ -14,8 +14,8 @@ sys.dont_write_bytecode = True
 from cost import read_baseline  # noqa: E402
 from page import write_page  # noqa: E402
 from results import (BASELINE, BUSY, FLOOR, MEANWHILE, SUBJECT, behind,  # noqa: E402
-                     backend_order, free_latencies, known_cost, lacks_of, load_groups, load_json,
-                     load_paced, load_series, microseconds, number, rate, rate_spread, short,
+                     backend_order, free_latencies, handover, known_cost, lacks_of, load_groups,
+                     load_json, load_paced, load_series, microseconds, number, rate, rate_spread, short,
                      stream_bytes)
 from targets import Store, judge, rows, summary  # noqa: E402
 
@@ -51,7 +51,7 @@ def print_columns(head, rows, left):
                         for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
 
 
-def print_table(groups):
+def print_table(groups, context):
     rows = table_rows(groups)
     off = known_cost(groups)
     if not rows:
@@ -63,6 +63,8 @@ def print_table(groups):
     print("\nMillion operations a second, all T threads together: median ±half the distance between"
           "\nthe quartiles.  x: streamctx is so many times as fast as mutex, as the best of the"
           "\nothers, as urcu.  floor: so many times the time of the same work unsynchronised.")
+    if handover(context):
+        print(f"\nA cache line took {handover(context)}.")
     if off is not None and abs(off) > BUSY:
         print(f"\nThe machine was busy: a workload of known cost was measured {off:+.1f} % off.")
 
@@ -207,7 +209,7 @@ def main():
         return
     paced = load_paced(args.paced) if args.paced else {}
     print()
-    print_table(groups)
+    print_table(groups, results["context"])
     print_peers(groups)
     if paced:
         print_paced(paced)

@@ -95,6 +95,12 @@ def rate_spread(values):
     return rate(statistics.median(values)) + ("" if part is None else f" ±{part:.0f}%")
 
 
+def handover(context):
+    """How far apart two processors are; contended figures hang on it."""
+    ns = float(context.get("handover_ns", 0))
+    return f"{ns:.0f} ns from one processor to another when the run began" if ns else ""
+
+
 def known_cost(groups):
     """How far the drivers are from the cost that they were given to measure, in percent."""
     off = []

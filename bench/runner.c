@@ -21,11 +21,7 @@ static void wait_for_all(struct run *run)
 			sched_yield();
 }
 
-/*
- * Thread @index to a CPU of its own, where there are enough: the scheduler
- * takes milliseconds to move one of two new threads away from the other.
- */
-static void bind_to_cpu(unsigned int index)
+void bench_bind_to_cpu(unsigned int index)
 {
 	cpu_set_t allowed, one;
 	int cpu = -1;
@@ -126,7 +122,7 @@ static void *run_main(void *arg)
 	struct run *run = t->run;
 
 	if (!run->crowded)
-		bind_to_cpu(t->worker.index);
+		bench_bind_to_cpu(t->worker.index);
 	bench_thread_begin(run->ops);
 	thread_idle(run->ops);
 	wait_for_all(run);
