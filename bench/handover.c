@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How long a cache line takes from one CPU to another: what contended figures
- * hang on, a lock's most of all.  Two CPUs of a virtual machine may be two
- * cores, or one for a while.
+ * How long a cache line takes from one CPU to another, to read contended figures by.
  */
 #include "internal.h"
 

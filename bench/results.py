@@ -96,7 +96,7 @@ def rate_spread(values):
 
 
 def handover(context):
-    """How far apart two processors are; contended figures hang on it."""
+    """How far apart two processors are, to read contended figures by."""
     ns = float(context.get("handover_ns", 0))
     return f"{ns:.0f} ns from one processor to another when the run began" if ns else ""
 
