@@ -83,6 +83,7 @@ void run_case(benchmark::State &state, const bench_case &c)
 	bench_result result = {};
 
 	limit.iterations = state.max_iterations;
+	limit.onward = true;
 	if (c.workload->param != PARAM_TRACE && !c.workload->unloads)
 		limit.iterations = std::max(limit.iterations, kLeastIterations);
 	while (state.KeepRunningBatch(state.max_iterations)) {

@@ -237,6 +237,8 @@ static struct run run_make(const struct bench_case *c, const struct bench_limit 
 		.pool = limit->iterations * c->threads,
 		.threads = c->threads,
 		.running = c->threads,
+		.behind = c->threads,
+		.onward = limit->onward,
 		.crowded = c->threads > bench_cpus(),
 	};
 

@@ -64,6 +64,7 @@ struct bench_case {
  */
 struct bench_limit {
 	uint64_t iterations;	/* of each thread, on average */
+	bool onward;		/* a trace: who has passed through goes on until all have */
 	double seconds;
 	double rate;		/* operations a second, of all threads: see bench_probe */
 };

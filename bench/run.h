@@ -18,6 +18,8 @@ struct run {
 	unsigned int threads;
 	unsigned int arrived; /* at the start */
 	unsigned int running;
+	unsigned int behind; /* have not passed through their traces as often as asked for */
+	bool onward;
 	bool stop;
 	bool crowded; /* more threads than CPUs */
 	unsigned int phase; /* of a stall */

@@ -36,6 +36,22 @@ void bench_bind_to_cpu(unsigned int index)
 		bench_die("cannot bind a thread to CPU %d", cpu);
 }
 
+/*
+ * A trace's shares differ: each thread passes through its own as often.  One
+ * that is done first leaves the others the machine and the table to themselves,
+ * the faster the more unequal they were; to measure a rate, it goes on.
+ */
+static bool take_pass(struct run *run, const struct run_thread *t)
+{
+	if (t->done < run->iterations)
+		return true;
+	if (!run->onward)
+		return false;
+	if (t->done == run->iterations)
+		__atomic_sub_fetch(&run->behind, 1, __ATOMIC_RELAXED);
+	return __atomic_load_n(&run->behind, __ATOMIC_RELAXED) > 0;
+}
+
 /* How many iterations to do next; 0 ends. */
 static uint64_t take(struct run *run, const struct run_thread *t)
 {
@@ -43,9 +59,8 @@ static uint64_t take(struct run *run, const struct run_thread *t)
 
 	if (!run->iterations)
 		return __atomic_load_n(&run->stop, __ATOMIC_RELAXED) ? 0 : run->chunk;
-	/* A trace's shares differ: each thread passes through its own as often. */
 	if (t->worker.replay)
-		return t->done < run->iterations;
+		return take_pass(run, t);
 	left = __atomic_load_n(&run->pool, __ATOMIC_RELAXED);
 	while (left && !__atomic_compare_exchange_n(&run->pool, &left,
 						    left - (left < run->chunk ? left : run->chunk),

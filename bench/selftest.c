@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "internal.h"
+#include "trace.h"
 
 static unsigned int failures;
 
@@ -83,13 +84,60 @@ static void test_histogram(void)
 	expect(histogram_quantile(&h, 1) == 100000, "the largest", (double)h.max, 100000);
 }
 
+/* Of two processes, each opens and closes a file of its own, one more often. */
+static void trace_of_unequals(struct trace *trace, size_t often)
+{
+	*trace = (struct trace){
+		.file = bench_alloc(2 * sizeof(*trace->file)),
+		.files = 2,
+		.event = bench_alloc((2 * often + 2) * sizeof(*trace->event)),
+		.events = 2 * often + 2,
+		.processes = 2,
+	};
+	for (uint32_t i = 0; i < 2; i++)
+		trace->file[i] = (struct trace_file){ .dev = 1, .ino = i };
+	for (size_t i = 0; i < trace->events; i++)
+		trace->event[i] = (struct trace_event){
+			.type = i % 2 ? TRACE_CLOSE : TRACE_OPEN,
+			.process = i < 2,
+			.file = i < 2,
+		};
+}
+
+/* A rate is measured with all threads at work, whoever has done his share first. */
+static void test_onward(void)
+{
+	struct bench_case c = { .threads = 2, .trace_name = "unequal" };
+	struct bench_limit limit = { .iterations = 50 };
+	struct bench_result result;
+	struct trace trace;
+	double wanted;
+
+	trace_of_unequals(&trace, 2000);
+	c.trace = &trace;
+	c.workload = bench_workload_find("replay");
+	c.backend = bench_backend_find("mutex");
+	wanted = (double)(limit.iterations * trace.events);
+	bench_run(&c, &limit, NULL, &result);
+	expect((double)result.ops == wanted, "of a trace, what was asked for", (double)result.ops,
+	       wanted);
+	limit.onward = true;
+	bench_run(&c, &limit, NULL, &result);
+	expect((double)result.ops > 1.1 * wanted, "and on until all are done, more than",
+	       (double)result.ops, 1.1 * wanted);
+	bench_finish();
+	trace_free(&trace);
+}
+
 int main(void)
 {
+	bench_init();
 	test_zipf(2, 0.99);
 	test_zipf(10, 0.5);
 	test_zipf(1000, 0.99);
 	test_zipf(200, 2);
 	test_zipf_streams();
 	test_histogram();
+	test_onward();
 	return failures ? 1 : 0;
 }
