@@ -142,7 +142,7 @@ def targets_section(store):
             targets.rows(verdicts)]
     return (f"<p class=note>{targets.summary(verdicts)}. What a plain <i>make bench</i> leaves "
             "out, <i>make bench-targets</i> measures. A ratio is the median of the ratios of one "
-            "run's interleaved repetitions.</p>" +
+            f"run's interleaved repetitions. {store.left_out}</p>" +
             table(["", "", "measured", "target", ""], rows, "", (0, 1, 4), wrap=(0, 1)))
 
 

@@ -92,6 +92,8 @@ void run_case(benchmark::State &state, const bench_case &c)
 				       static_cast<double>(limit.iterations));
 	}
 	state.counters["ops"] = static_cast<double>(result.ops) / result.seconds;
+	if (c.threads > 1)
+		state.counters["handover_ns"] = bench_handover_ns();
 	if (c.workload->unloads) {
 		state.counters["meanwhile"] =
 			static_cast<double>(result.meanwhile) / result.seconds;
@@ -397,7 +399,6 @@ void add_context()
 	benchmark::AddCustomContext("liburcu", BENCH_URCU_VERSION);
 	benchmark::AddCustomContext("benchmark", BENCH_BENCHMARK_VERSION);
 	benchmark::AddCustomContext("allocator", bench_allocator());
-	benchmark::AddCustomContext("handover_ns", std::to_string(bench_handover_ns()));
 	for (size_t i = 0; i < count; i++)
 		benchmark::AddCustomContext(
 			std::string("lacks_") + bench_backend_name(backends[i]),

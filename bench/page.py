@@ -9,9 +9,9 @@ import subprocess
 import answers
 from markup import E, STYLE, small_spread, table
 from plots import figures, plot_bars, plot_lines
-from results import (BUSY, MEANWHILE, SUBJECT, backend_order, behind, free_latencies,
-                     handover, known_cost, lacks_of, microseconds, number, rate, rate_spread,
-                     short, stream_bytes)
+from results import (BUSY, MEANWHILE, NEAR, NEAR_NOTE, SUBJECT, backend_order, behind,
+                     free_latencies, handover, known_cost, lacks_of, microseconds, number, rate,
+                     rate_spread, short, stream_bytes, threads_of)
 
 ABOUT = {
     "lookup_hot": "One stream, held open; look up the oldest of its contexts.",
@@ -41,14 +41,15 @@ def summary_table(found):
     rows = [[f"<b>{c}</b>" if i == 4 and c != "-" else small_spread(c) for i, c in enumerate(r)]
             for r in found]
     return table(head, rows, "Million operations a second, all threads together: median and "
-                 "half the distance between the quartiles.", (0, 5))
+                 "half the distance between the quartiles." +
+                 (f" {NEAR}: {NEAR_NOTE}." if any(NEAR in r[1] for r in found) else ""), (0, 5))
 
 
 def full_table(groups):
     backends = backend_order({b for g in groups for b in g.ops})
     rows = []
     for g in groups:
-        row = [E(f"{g.workload} {short(g.params)}".strip()), str(g.threads)]
+        row = [E(f"{g.workload} {short(g.params)}".strip()), threads_of(g)]
         for b in backends:
             times = g.ratio(SUBJECT, b)
             row.append("-" if b not in g.ops else small_spread(rate_spread(g.ops[b])) + (
@@ -163,14 +164,15 @@ def output_of(*command):
         return ""
 
 
-def machine_list(context):
+def machine_list(results):
+    context = results["context"]
     commit = output_of("git", "describe", "--always", "--dirty")
     facts = [
         ("processor", first_line("/proc/cpuinfo", r"model name\s*:\s*(.*)")),
         ("processors", f"{context['num_cpus']} at {context['mhz_per_cpu']} MHz"
                        + (", a virtual machine" if first_line("/proc/cpuinfo",
                           r"flags\s*:.*\b(hypervisor)\b") else "")),
-        ("a cache line", handover(context)),
+        ("a cache line", handover(results)),
         ("kernel", f"{platform.system()} {platform.release()}"),
         ("huge pages", first_line("/sys/kernel/mm/transparent_hugepage/enabled", r".*\[(\w+)\]")),
         ("load before", ", ".join(f"{x:.2f}" for x in context["load_avg"])),
@@ -187,10 +189,11 @@ def machine_list(context):
 def raw_section(groups, store):
     """Every repetition, so that the page alone can be reckoned with again."""
     data = {"operations a second": {
-        f"{g.workload}/{b}/{g.params}/threads:{g.threads}": [round(v) for v in ops]
+        f"{g.workload}/{b}/{g.params}/threads:{threads_of(g)}": [round(v) for v in ops]
         for g in groups for b, ops in g.ops.items()}}
     if store:
-        data["targets"] = [{n: [round(v) for _, v in sorted(ops.items())] for n, ops in f.items()}
+        data["targets"] = [{n: [round(run["ops"]) for _, run in sorted(runs.items())]
+                            for n, runs in f.items()}
                            for f in store.files]
         data["runs"] = {name: [{k: {q: x for q, x in v.items() if q != "ccdf"}
                                 if isinstance(v, dict) else v for k, v in run.items()}
@@ -216,6 +219,7 @@ def beginning(context, groups, off):
 def write_page(path, source, results, groups, rows, paced, series, store, costs):
     context = results["context"]
     measured = [g for g in groups if g.workload != "known_cost"]
+    plain = [g for g in measured if not g.beside]
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width, initial-scale=1'>",
@@ -223,8 +227,8 @@ def write_page(path, source, results, groups, rows, paced, series, store, costs)
         beginning(context, groups, known_cost(groups)),
         "<h2>Should I use it?</h2><p>If several modules keep state of their own for each open "
         "file, and this is what you do most:</p>",
-        answers.use_section(measured, paced, store),
-        "<h2>Where others win</h2>", answers.others_section(context, measured, paced),
+        answers.use_section(plain, paced, store),
+        "<h2>Where others win</h2>", answers.others_section(context, plain, paced),
         "<h2>What each one leaves out</h2>",
         "<p>A backend that frees at once does less work in <i>open_cold</i>, <i>mixed</i>, "
         "<i>replay</i> and <i>update_contended</i> than one that waits for readers.</p>",
@@ -232,7 +236,7 @@ def write_page(path, source, results, groups, rows, paced, series, store, costs)
         "<h2>Targets</h2>", answers.targets_section(store),
         "<h2>Throughput</h2><p class=note>Bars are medians, whiskers the quartiles. The dashed "
         "line is the floor: the same layout and work with no synchronisation, each thread with a "
-        "table to itself.</p>", bar_figures(measured), summary_table(rows),
+        "table to itself.</p>", bar_figures(plain), summary_table(rows),
         "<p class=note>Ratios are medians of the repetitions' own ratios. <i>Best other</i> is the "
         "fastest of the rest.</p>",
         "<details><summary>Every backend</summary>", full_table(measured), "</details>",
@@ -247,8 +251,8 @@ def write_page(path, source, results, groups, rows, paced, series, store, costs)
         "<h2>A reader that stalls</h2>", answers.stall_section(store),
         answers.growth_section(store),
         "<h2>Counted costs</h2>", answers.costs_section(costs),
-        "<h2>Beyond two cores, on paper</h2>", answers.model_section(measured, costs),
-        "<h2>Machine</h2>", machine_list(context),
+        "<h2>Beyond two cores, on paper</h2>", answers.model_section(plain, costs),
+        "<h2>Machine</h2>", machine_list(results),
         "<h2>Raw data</h2>", raw_section(groups, store),
         "<h2>Again, on yours</h2>",
         "<pre>make deps bench\nmake bench-targets\nmake deps-study bench-study\nmake bench "

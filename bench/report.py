@@ -13,10 +13,10 @@ import textwrap
 sys.dont_write_bytecode = True
 from cost import read_baseline  # noqa: E402
 from page import write_page  # noqa: E402
-from results import (BASELINE, BUSY, FLOOR, MEANWHILE, SUBJECT, behind,  # noqa: E402
-                     backend_order, free_latencies, handover, known_cost, lacks_of, load_groups,
-                     load_json, load_paced, load_series, microseconds, number, rate, rate_spread, short,
-                     stream_bytes)
+from results import (BASELINE, BUSY, FLOOR, MEANWHILE, NEAR, NEAR_NOTE, SUBJECT,  # noqa: E402
+                     backend_order, behind, free_latencies, handover, known_cost, lacks_of,
+                     load_groups, load_json, load_paced, load_series, microseconds, number, rate,
+                     rate_spread, short, stream_bytes, threads_of)
 from targets import Store, judge, rows, summary  # noqa: E402
 
 WIDTH = 100
@@ -32,7 +32,7 @@ def table_rows(groups):
         best = g.best_other()
         name = g.workload if g.workload == MEANWHILE else f"{g.workload} {short(g.params)}".strip()
         rows.append([
-            name, str(g.threads),
+            name, threads_of(g),
             rate_spread(g.ops[SUBJECT]),
             rate_spread(g.ops[BASELINE]) if BASELINE in g.ops else "-",
             number(g.ratio(SUBJECT, BASELINE)),
@@ -51,7 +51,7 @@ def print_columns(head, rows, left):
                         for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
 
 
-def print_table(groups, context):
+def print_table(groups, results):
     rows = table_rows(groups)
     off = known_cost(groups)
     if not rows:
@@ -63,8 +63,10 @@ def print_table(groups, context):
     print("\nMillion operations a second, all T threads together: median ±half the distance between"
           "\nthe quartiles.  x: streamctx is so many times as fast as mutex, as the best of the"
           "\nothers, as urcu.  floor: so many times the time of the same work unsynchronised.")
-    if handover(context):
-        print(f"\nA cache line took {handover(context)}.")
+    if handover(results):
+        print(f"\nA cache line took {handover(results)}.")
+        if any(g.near for g in groups):
+            print(f"{NEAR}: {NEAR_NOTE}.")
     if off is not None and abs(off) > BUSY:
         print(f"\nThe machine was busy: a workload of known cost was measured {off:+.1f} % off.")
 
@@ -75,7 +77,7 @@ def print_peers(groups):
                 if b not in (SUBJECT, FLOOR)]
     if len(backends) <= 5:
         return
-    rows = [[f"{g.workload} {short(g.params)}".strip(), str(g.threads)] +
+    rows = [[f"{g.workload} {short(g.params)}".strip(), threads_of(g)] +
             [number(g.ratio(SUBJECT, b)) for b in backends]
             for g in groups if g.workload != "known_cost"]
     print("\nstreamctx is so many times as fast as; - where it does not do the workload:\n")
@@ -119,10 +121,13 @@ def print_backends(context, paced):
             print(" " * 34 + line)
 
 
-def print_targets(verdicts):
+def print_targets(store):
+    verdicts = judge(store)
     print(f"\nTargets, {summary(verdicts)}:\n")
     print_columns(["", "", "measured", "target", ""], rows(verdicts), {0, 1, 4})
     print("\n×: the median of the ratios of one run's interleaved repetitions.")
+    if store.left_out:
+        print(textwrap.fill(store.left_out, WIDTH))
 
 
 def print_rate(groups, what):
@@ -195,7 +200,7 @@ def main():
         check_known(args.check_known)
     store = Store([args.json] if args.json else [], args.targets, args.costs)
     if args.only_targets:
-        print_targets(judge(store))
+        print_targets(store)
         return
     results = load_json(args.json)
     groups = load_groups(results)
@@ -209,13 +214,13 @@ def main():
         return
     paced = load_paced(args.paced) if args.paced else {}
     print()
-    print_table(groups, results["context"])
+    print_table(groups, results)
     print_peers(groups)
     if paced:
         print_paced(paced)
         print_backends(results["context"], paced)
     if args.targets:
-        print_targets(judge(store))
+        print_targets(store)
     print()
     if args.html:
         write_page(args.html, args.json, results, groups, table_rows(groups), paced,

@@ -23,6 +23,7 @@ expect() {
 
 say "numbers"
 "$B/selftest" || failed=$((failed + 1))
+python3 bench/selftest.py || failed=$((failed + 1))
 
 known_costs() {
 	say "known costs"

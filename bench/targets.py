@@ -13,7 +13,7 @@ import os
 import re
 import statistics
 
-from results import SUBJECT, load_json, number
+from results import NEAR_NOTE, SUBJECT, handovers, is_near, load_json, number, repetitions
 
 PACKAGED = ("ck", "tbb", "cuckoo", "cds", "glib", "gluster", "openssl")
 DEFERS = ("urcu", "ck", "cds")  # of open_cold's peers, those that wait before they free
@@ -28,35 +28,43 @@ class Store:
     """Results of sctx-gbench by file and name, and of sctx-bench by name."""
 
     def __init__(self, gbench_paths, folder, costs):
-        self.files = [self.load_ops(p) for p in gbench_paths]
+        self.files = [self.load_runs(p) for p in gbench_paths]
         self.runs = {}
         for path in sorted(glob.glob(os.path.join(folder or "", "*.json")) if folder else []):
             found = re.fullmatch(r"(.+)\.(\d+)\.json", os.path.basename(path))
             if found:
                 self.runs.setdefault(found.group(1), []).append(load_json(path))
             else:
-                self.files.append(self.load_ops(path, os.path.basename(path)))
+                self.files.append(self.load_runs(path, os.path.basename(path)))
+        runs = [run for f in self.files for by_number in f.values() for run in by_number.values()]
+        ns = handovers(runs)
+        self.usual = statistics.median(ns or [0])
+        near = sum(is_near(run, self.usual) for run in runs)
+        self.left_out = (f"Of {len(ns)} repetitions on several threads {near} are left out: "
+                         f"{NEAR_NOTE}." if near else "")
         self.costs = load_json(costs) if costs and os.path.exists(costs) else {}
 
     @staticmethod
-    def load_ops(path, prefix=""):
-        """{name: {repetition: operations a second}}; the other flavour's names say so"""
+    def load_runs(path, prefix=""):
+        """{name: {repetition: run}}; the other flavour's names say so"""
         flavour = "qsbr:" if prefix == "qsbr.json" else ""
         found = {}
-        for run in load_json(path)["benchmarks"]:
-            if run["run_type"] == "iteration":
-                found.setdefault(flavour + run["name"], {})[run["repetition_index"]] = run["ops"]
+        for run in repetitions(load_json(path)):
+            found.setdefault(flavour + run["name"], {})[run["repetition_index"]] = run
         return found
 
     def names(self):
         return {n for f in self.files for n in f}
 
     def times_as_fast(self, one, other):
-        """How many times as fast @one is as @other: from the last file that has both."""
-        for ops in reversed(self.files):
-            if one in ops and other in ops:
-                both = ops[one].keys() & ops[other].keys()
-                return statistics.median(ops[one][k] / ops[other][k] for k in both)
+        """How many times as fast @one is as @other: from the last file that has both, and of
+        that without those repetitions, if others remain, when the processors were near."""
+        for found in reversed(self.files):
+            if one in found and other in found:
+                x, y = found[one], found[other]
+                pairs = [(x[k], y[k]) for k in x.keys() & y.keys()]
+                far = [p for p in pairs if not any(is_near(run, self.usual) for run in p)]
+                return statistics.median(a["ops"] / b["ops"] for a, b in far or pairs)
         return None
 
     def of_runs(self, name, figure):

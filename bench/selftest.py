@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Repetitions made while the processors were near, on figures made up."""
+import json
+import os
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+from results import load_groups, threads_of  # noqa: E402
+from targets import Store  # noqa: E402
+
+bad = 0
+
+
+def expect(what, got, wanted):
+    global bad
+    bad += got != wanted
+    print(f"{'ok ' if got == wanted else 'BAD'} {what}: {got}, should be {wanted}")
+
+
+def results(*runs):
+    """Of replay on two threads: (backend, million operations a second, ns of a handover)."""
+    seen = {}
+    found = []
+    for backend, ops, ns in runs:
+        seen[backend] = seen.get(backend, -1) + 1
+        found.append({"run_type": "iteration", "name": f"replay/{backend}/trace:git/threads:2",
+                      "repetition_index": seen[backend], "ops": ops * 1e6, "handover_ns": ns})
+    return {"benchmarks": found}
+
+
+def rows(*runs):
+    return [(threads_of(g), g.ratio("streamctx", "mutex")) for g in load_groups(results(*runs))]
+
+
+def target(*runs):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "one.json")
+        with open(path, "w") as f:
+            json.dump(results(*runs), f)
+        return Store([path], None, None).times_as_fast("replay/streamctx/trace:git/threads:2",
+                                                       "replay/mutex/trace:git/threads:2")
+
+
+MIXED = (("mutex", 5, 80), ("streamctx", 15, 75), ("mutex", 12, 22), ("streamctx", 12, 22),
+         ("mutex", 5, 85), ("streamctx", 15, 90))
+ALL_NEAR = [(b, ops, 22) for b, ops, _ in MIXED]
+ONE_NEAR = [(b, ops, 22 if b == "mutex" else 80) for b, ops, _ in MIXED[:2]] + [("urcu", 8, 80)]
+
+expect("a row for each", rows(*MIXED), [("2", 3.0), ("2*", 1.0)])
+expect("a target is for the first", target(*MIXED), 3.0)
+expect("where they always are, they are not near", rows(*ALL_NEAR), [("2", 3.0)])
+expect("no row without mutex", rows(*ONE_NEAR), [("2*", 3.0)])
+expect("nor a target", target(*ONE_NEAR), 3.0)
+sys.exit(bad != 0)
