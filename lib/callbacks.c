@@ -54,10 +54,14 @@ static uint64_t dropped_again;
 /* Limbo keeps its reference for one more grace period. */
 static void context_drop_again(struct sctx_context *ctx, uint8_t links)
 {
+	struct sctx__retiring r;
+
 	sctx__add(&dropped_again, 1);
 	sctx__rcu_read_lock(); /* no update: a fork waits for this thread to park */
 	sctx__store(&ctx->in_limbo, sctx__in_limbo(links));
-	sctx__retire_context(ctx);
+	r = sctx__retire_begin();
+	sctx__retire_context(&r, ctx);
+	sctx__retire_end(&r);
 	sctx__rcu_read_unlock();
 }
 

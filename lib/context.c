@@ -53,6 +53,15 @@ struct sctx_context *sctx_ref(struct sctx_context *ctx)
 	return ctx;
 }
 
+bool sctx__only_stream_holds(struct sctx_stream *stream, struct sctx_context *ctx)
+{
+	uint32_t state = stream_lock(stream);
+	bool only = sctx__load(&ctx->stream) == stream && sctx__load(&ctx->refs) == 1;
+
+	stream_unlock(stream, state);
+	return only;
+}
+
 static int put(struct sctx_context *ctx)
 {
 	int error;

@@ -15,11 +15,11 @@
 /* Before publication: an empty list with these flags and one open reference. */
 void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags);
 
-/* sctx_teardown() inside an update, setting flags @also.  -EALREADY if one was set. */
-int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also);
+/* Inside an update: tear @stream down, and retire the node around it, of @bytes. */
+void sctx__node_teardown(struct sctx_stream *stream, size_t bytes);
 
 /* The same by who has the stream's lock, which left @state; it is released. */
-int sctx__stream_teardown_locked(struct sctx_stream *stream, uint32_t state, uint32_t also);
+void sctx__node_teardown_locked(struct sctx_stream *stream, uint32_t state, size_t bytes);
 
 /* sctx_insert() without waiting, for a stream that nobody else knows yet. */
 int sctx__stream_attach(struct sctx_stream *stream, struct sctx_context *ctx);

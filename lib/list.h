@@ -56,11 +56,11 @@ static inline struct sctx_entry *array_entry(struct sctx__array *array)
 /* All of @stream's entries, a disabled stream's too.  Stream locked. */
 static inline struct sctx__view list_all(struct sctx_stream *stream)
 {
-	struct sctx__array *array = list_array(stream->list);
+	uintptr_t list = stream->list & ~SCTX__LIST_HIDDEN;
 
-	if (array)
-		return sctx__array_view((uintptr_t)array);
-	return (struct sctx__view){ stream->inline_entry, NULL, stream->list & ~SCTX__LIST_HIDDEN };
+	if (list >= SCTX__LIST_ARRAY)
+		return sctx__array_view(list);
+	return (struct sctx__view){ stream->inline_entry, NULL, list };
 }
 
 /* False if none of @owner's is there, as most inserts find.  Stream locked. */

@@ -320,11 +320,11 @@ static void wake_reclaimer(void)
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
-void sctx__limbo_added_slow(struct sctx__limbo *limbo)
+void sctx__limbo_added_slow(struct sctx__limbo *limbo, bool first)
 {
 	struct sctx__thread *self = &sctx__self;
 
-	if (limbo->callbacks == 1) {
+	if (first) {
 		limbo->cpu = sched_getcpu();
 		sctx__store(&limbo->since, sctx__now_coarse());
 	}
@@ -333,6 +333,14 @@ void sctx__limbo_added_slow(struct sctx__limbo *limbo)
 	if (self->pending_callbacks >= sctx__load(&sctx__shared.batch_callbacks) ||
 	    self->pending_bytes >= sctx__load(&sctx__shared.batch_bytes))
 		account_flush(self);
+}
+
+void sctx__retire_block(struct sctx__block *block, size_t bytes)
+{
+	struct sctx__retiring r = sctx__retire_begin();
+
+	sctx__retire_with(&r, block, bytes);
+	sctx__retire_end(&r);
 }
 
 /* ------------------------------------------- cycles on threads of the host's */

@@ -21,7 +21,7 @@
 int sctx__admit_slow(bool nowait);
 
 /* The first addition to a set, or one that somebody is to be told of. */
-void sctx__limbo_added_slow(struct sctx__limbo *limbo);
+void sctx__limbo_added_slow(struct sctx__limbo *limbo, bool first);
 
 static inline bool sctx__admitted(void)
 {
@@ -39,20 +39,21 @@ static inline int sctx__admit(bool nowait)
  * @sleeping and then lets a grace period pass before it looks at limbo for
  * the last time: a section that it did not wait for sees @sleeping here.
  */
-static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t bytes)
+static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t added, size_t bytes)
 {
 	struct sctx__thread *self = &sctx__self;
-	size_t callbacks = self->pending_callbacks + 1;
+	size_t before = limbo->callbacks;
+	size_t callbacks = self->pending_callbacks + added;
 
-	limbo->callbacks++;
+	limbo->callbacks = before + added;
 	limbo->bytes += bytes;
 	bytes += self->pending_bytes;
 	sctx__store(&self->pending_callbacks, callbacks);
 	sctx__store(&self->pending_bytes, bytes);
-	if (sctx__unlikely(limbo->callbacks == 1 || sctx__load(&sctx__shared.sleeping) ||
+	if (sctx__unlikely(before == 0 || sctx__load(&sctx__shared.sleeping) ||
 			   callbacks >= sctx__load(&sctx__shared.batch_callbacks) ||
 			   bytes >= sctx__load(&sctx__shared.batch_bytes)))
-		sctx__limbo_added_slow(limbo);
+		sctx__limbo_added_slow(limbo, before == 0);
 }
 
 /* Pairs with the release in sctx__limbo_turn_phase(): the set was emptied. */
@@ -88,48 +89,80 @@ static inline uint8_t sctx__in_limbo(uint8_t links)
 	return (uint8_t)(links + 1);
 }
 
+/*
+ * What one update retires, told of at its end: one set of limbo's for all of it, since the
+ * phase that a section has read may be taken for its own until it ends.
+ */
+struct sctx__retiring {
+	struct sctx__limbo *limbo;
+	size_t callbacks;
+	size_t bytes;
+};
+
 /* All of these inside an update. */
 
-/* The caller's reference goes to limbo, which drops it after a grace period. */
-static inline void sctx__retire_context(struct sctx_context *ctx)
+SCTX__INLINE struct sctx__retiring sctx__retire_begin(void)
 {
-	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
-	size_t lane = limbo->callbacks % SCTX__LANES;
+	return (struct sctx__retiring){ sctx__limbo_of(&sctx__self), 0, 0 };
+}
+
+SCTX__INLINE void sctx__retire_end(const struct sctx__retiring *r)
+{
+	if (r->callbacks)
+		sctx__limbo_added(r->limbo, r->callbacks, r->bytes);
+}
+
+SCTX__INLINE void sctx__retire_counted(struct sctx__retiring *r, size_t bytes)
+{
+	r->callbacks++;
+	r->bytes += bytes;
+}
+
+/* The caller's reference goes to limbo, which drops it after a grace period. */
+SCTX__INLINE void sctx__retire_context(struct sctx__retiring *r, struct sctx_context *ctx)
+{
+	struct sctx__limbo *limbo = r->limbo;
+	size_t lane = (limbo->callbacks + r->callbacks) % SCTX__LANES;
 
 	SCTX__STACK_PUSH(&limbo->context[lane], &limbo->last_context[lane], ctx);
 	sctx__probe3(retire, ctx, SCTX__KIND_CONTEXT, sizeof(*ctx));
-	sctx__limbo_added(limbo, sizeof(*ctx));
+	sctx__retire_counted(r, sizeof(*ctx));
 }
 
 /* @stream->free_fn(@stream) after a grace period. */
-static inline void sctx__retire_stream(struct sctx_stream *stream)
+SCTX__INLINE void sctx__retire_stream(struct sctx__retiring *r, struct sctx_stream *stream)
 {
-	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
+	struct sctx__limbo *limbo = r->limbo;
 
 	SCTX__STACK_PUSH(&limbo->stream, &limbo->last_stream, stream);
 	sctx__probe3(retire, stream, SCTX__KIND_STREAM, sizeof(*stream));
-	sctx__limbo_added(limbo, sizeof(*stream));
+	sctx__retire_counted(r, sizeof(*stream));
 }
 
 /* The node around @stream, to be used again after a grace period. */
-static inline void sctx__retire_node(struct sctx_stream *stream, size_t bytes)
+SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream *stream,
+				     size_t bytes)
 {
-	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
+	struct sctx__limbo *limbo = r->limbo;
 
 	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);
 	limbo->nodes.count++;
 	sctx__probe3(retire, stream, SCTX__KIND_NODE, bytes);
-	sctx__limbo_added(limbo, bytes);
+	sctx__retire_counted(r, bytes);
 }
 
 /* @block->free_fn(@block) after a grace period. */
-static inline void sctx__retire_block(struct sctx__block *block, size_t bytes)
+SCTX__INLINE void sctx__retire_with(struct sctx__retiring *r, struct sctx__block *block,
+				     size_t bytes)
 {
-	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
+	struct sctx__limbo *limbo = r->limbo;
 
 	SCTX__STACK_PUSH(&limbo->block, &limbo->last_block, block);
 	sctx__probe3(retire, block, SCTX__KIND_BLOCK, bytes);
-	sctx__limbo_added(limbo, bytes);
+	sctx__retire_counted(r, bytes);
 }
+
+/* The same by itself. */
+void sctx__retire_block(struct sctx__block *block, size_t bytes);
 
 #endif /* SCTX_RECLAIM_H */

@@ -177,8 +177,7 @@ static void node_drop(struct sctx__node *node, bool attached)
 		return;
 	}
 	sctx__update_begin();
-	sctx__stream_teardown(&node->stream, SCTX__RETIRED);
-	sctx__retire_node(&node->stream, sizeof(*node));
+	sctx__node_teardown(&node->stream, sizeof(*node));
 	sctx__update_end();
 }
 
@@ -507,10 +506,9 @@ static bool close_last(struct sctx__node *node)
 		sctx__probe2(close, &node->stream, 1);
 		sctx__table_remove(place, node);
 		if (sctx__likely(locked))
-			sctx__stream_teardown_locked(&node->stream, state, SCTX__RETIRED);
+			sctx__node_teardown_locked(&node->stream, state, sizeof(*node));
 		else
-			sctx__stream_teardown(&node->stream, SCTX__RETIRED);
-		sctx__retire_node(&node->stream, sizeof(*node));
+			sctx__node_teardown(&node->stream, sizeof(*node));
 		sctx__count(SCTX__CLOSES, 1);
 		sctx__count(SCTX__LAST_CLOSES, 1);
 		grow(registry);

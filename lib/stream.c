@@ -68,7 +68,8 @@ static void report_all(struct report *report, struct sctx__view all)
 	}
 }
 
-static void drop_all(struct sctx_stream *stream, struct sctx__view all)
+SCTX__INLINE void drop_all(struct sctx__retiring *r, struct sctx_stream *stream,
+			   struct sctx__view all)
 {
 	int64_t removes = 0;
 
@@ -80,7 +81,7 @@ static void drop_all(struct sctx_stream *stream, struct sctx__view all)
 		/* Pairs with context_claim(): it may hang elsewhere from now on. */
 		sctx__store_release(&ctx->stream, NULL);
 		sctx__owned_unlinked(ctx, stream);
-		sctx__put_inside(ctx);
+		sctx__put_with(r, ctx);
 		removes++;
 	}
 	sctx__count(SCTX__REMOVES, removes);
@@ -90,8 +91,8 @@ static void drop_all(struct sctx_stream *stream, struct sctx__view all)
  * Once the list is empty and the stream torn, nobody but us changes the
  * entries, so the contexts are dropped without the lock.
  */
-static int teardown_locked(struct sctx_stream *stream, uint32_t state, uint32_t also,
-			   struct report *report)
+SCTX__INLINE int teardown_locked(struct sctx__retiring *r, struct sctx_stream *stream,
+				 uint32_t state, uint32_t also, struct report *report)
 {
 	struct sctx__view all = list_all(stream);
 	struct sctx__array *array = list_array(stream->list);
@@ -102,8 +103,9 @@ static int teardown_locked(struct sctx_stream *stream, uint32_t state, uint32_t 
 
 	if (report)
 		report_all(report, all);
-	drop_all(stream, all);
-	array_retire(array);
+	drop_all(r, stream, all);
+	if (array)
+		sctx__retire_with(r, &array->block, array_size(array->capacity));
 	if (state & SCTX__TRACKED)
 		sctx__untrack(stream);
 	if (state & also)
@@ -113,21 +115,30 @@ static int teardown_locked(struct sctx_stream *stream, uint32_t state, uint32_t 
 	return 0;
 }
 
-int sctx__stream_teardown_locked(struct sctx_stream *stream, uint32_t state, uint32_t also)
+void sctx__node_teardown_locked(struct sctx_stream *stream, uint32_t state, size_t bytes)
 {
-	return teardown_locked(stream, state, also, NULL);
+	struct sctx__retiring r = sctx__retire_begin();
+
+	teardown_locked(&r, stream, state, SCTX__RETIRED, NULL);
+	sctx__retire_node(&r, stream, bytes);
+	sctx__retire_end(&r);
 }
 
-int sctx__stream_teardown(struct sctx_stream *stream, uint32_t also)
+void sctx__node_teardown(struct sctx_stream *stream, size_t bytes)
 {
-	return teardown_locked(stream, stream_lock(stream), also, NULL);
+	sctx__node_teardown_locked(stream, stream_lock(stream), bytes);
 }
 
-static void teardown_now(struct sctx_stream *stream)
+static int teardown_now(struct sctx_stream *stream, struct report *report)
 {
+	struct sctx__retiring r;
+
 	sctx__update_begin();
-	sctx__stream_teardown(stream, 0);
+	r = sctx__retire_begin();
+	teardown_locked(&r, stream, stream_lock(stream), 0, report);
+	sctx__retire_end(&r);
 	sctx__update_end();
+	return report ? report->count : 0;
 }
 
 int sctx_teardown(struct sctx_stream *stream)
@@ -135,8 +146,7 @@ int sctx_teardown(struct sctx_stream *stream)
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
-	teardown_now(stream);
-	return 0;
+	return teardown_now(stream, NULL);
 }
 
 int sctx_teardown_report(struct sctx_stream *stream,
@@ -147,10 +157,7 @@ int sctx_teardown_report(struct sctx_stream *stream,
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
-	sctx__update_begin();
-	teardown_locked(stream, stream_lock(stream), 0, &report);
-	sctx__update_end();
-	return report.count;
+	return teardown_now(stream, &report);
 }
 
 int sctx_teardown_sync(struct sctx_stream *stream)
@@ -160,7 +167,7 @@ int sctx_teardown_sync(struct sctx_stream *stream)
 		return -EINVAL;
 	if (sctx__must_not_wait())
 		return -EDEADLK;
-	teardown_now(stream);
+	teardown_now(stream, NULL);
 	return sctx_barrier();
 }
 
@@ -170,6 +177,7 @@ int sctx_teardown_sync(struct sctx_stream *stream)
  */
 int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream))
 {
+	struct sctx__retiring r;
 	int error;
 
 	sctx__debug_enter();
@@ -178,11 +186,13 @@ int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_s
 	if (sctx__load(&stream->state) & SCTX__MANAGED)
 		return -EPERM;
 	sctx__update_begin();
-	error = sctx__stream_teardown(stream, SCTX__RETIRED);
+	r = sctx__retire_begin();
+	error = teardown_locked(&r, stream, stream_lock(stream), SCTX__RETIRED, NULL);
 	if (!error) {
 		stream->free_fn = free_fn;
-		sctx__retire_stream(stream);
+		sctx__retire_stream(&r, stream);
 	}
+	sctx__retire_end(&r);
 	sctx__update_end();
 	return error;
 }

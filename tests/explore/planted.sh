@@ -53,8 +53,8 @@ mistakes()
 			pairs-stream ;;
 	# ---- contexts and streams
 	teardown-unlocked)
-		plant stream.c '/^int sctx__stream_teardown(/,/^}/s/stream_lock(stream)/sctx__load(\&stream->state)/
-			/^static int teardown_locked/,/^}/s/stream_unlock(stream, \(.*\));/sctx__store(\&stream->state, \1);/' \
+		plant stream.c 's/stream_lock(stream), /sctx__load(\&stream->state), /
+			/^SCTX__INLINE int teardown_locked/,/^}/s/stream_unlock(stream, \(.*\));/sctx__store(\&stream->state, \1);/' \
 			pairs-stream ;;
 	disable-unlocked)
 		plant stream.c '/^int sctx_stream_disable/,/^}/{

@@ -102,7 +102,7 @@ plant open_set_taken \
 	"$(in_function 'void sctx__limbo_take_closed' 's/sctx__shared.phase ^ 1/sctx__shared.phase/')"
 plant barrier_too_short 's/reclaimer.started + 2/reclaimer.started + 1/'
 plant node_reused_at_once \
-	's/sctx__retire_node(&node->stream, sizeof(\*node));/sctx__node_free(node);/'
+	's/sctx__retire_node(&r, stream, bytes);/(void)bytes, stream->next = sctx__self.magazine.loaded, sctx__self.magazine.loaded = stream;/'
 ASAN=1
 plant array_freed_at_once 's/sctx__retire_block(&array->block, .*/array_free(\&array->block);/'
 ASAN=
@@ -125,10 +125,9 @@ plant remove_without_lock \
 	"$(in_function 'static struct sctx_context \*unlink_match' \
 		'{s/state = stream_lock(stream)/state = 0/;s/stream_unlock(stream, state);/(void)state;/}')"
 plant teardown_without_lock \
-	"$(in_function 'int sctx__stream_teardown(' \
-		's/stream_lock(stream)/sctx__load(\&stream->state) \& ~1u/')"
+	's/stream_lock(stream), /sctx__load(\&stream->state) \& ~1u, /'
 plant teardown_keeps_stream \
-	"$(in_function 'static void drop_all' 's/sctx__store_release(&ctx->stream, NULL);//')"
+	"$(in_function 'SCTX__INLINE void drop_all' 's/sctx__store_release(&ctx->stream, NULL);//')"
 plant insert_after_teardown \
 	's/return state & SCTX__TORN ? -ESHUTDOWN : -EOPNOTSUPP;/return state \& SCTX__TORN ? 0 : -EOPNOTSUPP;/'
 plant unique_without_match \
@@ -149,7 +148,7 @@ plant open_of_a_dead_one \
 plant module_gone_before_its_callbacks \
 	"$(in_function 'static int leave' 's/error = wait_for_callbacks(owner, &left);/left = 0;/')"
 plant module_not_told_of_teardown \
-	"$(in_function 'static void drop_all' 's/sctx__owned_unlinked(ctx, stream);//')"
+	"$(in_function 'SCTX__INLINE void drop_all' 's/sctx__owned_unlinked(ctx, stream);//')"
 
 # Forks
 plant updates_during_fork \
