@@ -27,7 +27,7 @@ HEAD = ["workload", "T", "streamctx", "mutex", "x", "best other", "", "x", "urcu
 def table_rows(groups):
     rows = []
     for g in groups:
-        if SUBJECT not in g.ops or g.workload == "known_cost":
+        if SUBJECT not in g.ops or g.workload == "known_cost" or g.beside and len(g.ops) == 1:
             continue
         best = g.best_other()
         name = g.workload if g.workload == MEANWHILE else f"{g.workload} {short(g.params)}".strip()

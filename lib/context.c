@@ -242,7 +242,8 @@ SCTX__INLINE enum step replace_locked(struct insertion *ins, const struct sctx_e
 
 SCTX__INLINE enum step append_locked(struct insertion *ins, struct sctx__array **old)
 {
-	bool room = list_has_room(ins->stream);
+	uintptr_t list = ins->stream->list;
+	bool room = list_has_room(list);
 
 	if (!room && !spare_fits(ins))
 		return NEED_ARRAY;
@@ -250,7 +251,7 @@ SCTX__INLINE enum step append_locked(struct insertion *ins, struct sctx__array *
 	if (ins->error)
 		return DONE;
 	if (room)
-		list_append(ins->stream, ins->ctx);
+		list_append(ins->stream, list, ins->ctx);
 	else
 		*old = spare_use(ins, NULL);
 	return DONE;

@@ -13,7 +13,13 @@
 #define SCTX__TRACKED 32u /* a registry knows it; @next is its record (track.h) */
 
 /* Before publication: an empty list with these flags and one open reference. */
-void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags);
+static inline void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags)
+{
+	stream->only = NULL;
+	stream->list = 0;
+	stream->state = SCTX__READY | flags;
+	stream->opens = 1;
+}
 
 /* Inside an update: tear @stream down, and retire the node around it, of @bytes. */
 void sctx__node_teardown(struct sctx_stream *stream, size_t bytes);

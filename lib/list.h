@@ -127,11 +127,11 @@ static inline struct sctx__array *array_alloc(size_t entries)
 	return array;
 }
 
-static inline bool list_has_room(struct sctx_stream *stream)
+static inline bool list_has_room(uintptr_t list)
 {
-	struct sctx__array *array = list_array(stream->list);
+	struct sctx__array *array = list_array(list);
 
-	return array ? array->count < array->capacity : stream->list < SCTX_INLINE_ENTRIES;
+	return array ? array->count < array->capacity : list < SCTX_INLINE_ENTRIES;
 }
 
 /* Live entries of @stream.  Stream locked. */
@@ -176,17 +176,17 @@ static inline void list_publish(struct sctx_stream *stream, uintptr_t list, cons
 		sctx__store_release(&stream->only, only);
 }
 
-/* There is room.  The release pairs with the acquire in sctx__array_view(). */
-static inline void list_append(struct sctx_stream *stream, struct sctx_context *ctx)
+/* There is room in @stream's @list.  The release pairs with the acquire in sctx__array_view(). */
+static inline void list_append(struct sctx_stream *stream, uintptr_t list, struct sctx_context *ctx)
 {
-	struct sctx__array *array = list_array(stream->list);
+	struct sctx__array *array = list_array(list);
 
 	if (array) {
 		entry_write(array_next(array, ctx->owner), ctx);
 		sctx__store_release(&array->count, array->count + 1);
 	} else {
-		entry_write(&stream->inline_entry[stream->list], ctx);
-		list_publish(stream, stream->list + 1, stream->list ? NULL : ctx->owner);
+		entry_write(&stream->inline_entry[list], ctx);
+		list_publish(stream, list + 1, list ? NULL : ctx->owner);
 	}
 }
 

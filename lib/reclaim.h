@@ -141,7 +141,7 @@ SCTX__INLINE void sctx__retire_stream(struct sctx__retiring *r, struct sctx_stre
 
 /* The node around @stream, to be used again after a grace period. */
 SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream *stream,
-				     size_t bytes)
+				    size_t bytes)
 {
 	struct sctx__limbo *limbo = r->limbo;
 
@@ -153,7 +153,7 @@ SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream
 
 /* @block->free_fn(@block) after a grace period. */
 SCTX__INLINE void sctx__retire_with(struct sctx__retiring *r, struct sctx__block *block,
-				     size_t bytes)
+				    size_t bytes)
 {
 	struct sctx__limbo *limbo = r->limbo;
 

@@ -147,7 +147,7 @@ static int node_open(struct sctx__node *node)
 	return -EMFILE;
 }
 
-static void grow(struct sctx_registry *registry)
+SCTX__INLINE void grow(struct sctx_registry *registry)
 {
 	/* Pairs with the release in table.c's finish(). */
 	if (sctx__unlikely(sctx__table_should_grow(sctx__load_acquire(&registry->table))))
@@ -155,8 +155,8 @@ static void grow(struct sctx_registry *registry)
 }
 
 /* Insert @node, unless its id has become open: then open that. */
-static int open_locked(struct sctx_registry *registry, struct sctx__node *node,
-		       struct sctx__node **opened)
+SCTX__INLINE int open_locked(struct sctx_registry *registry, struct sctx__node *node,
+			     struct sctx__node **opened)
 {
 	struct sctx__table *table = sctx__load_acquire(&registry->table);
 	struct sctx__place place = sctx__table_lock(table, node->hash);
@@ -209,6 +209,14 @@ SCTX__INLINE int open_new(struct sctx_registry *registry, struct sctx__node *nod
 	return error;
 }
 
+/* The same where it is rare. */
+static __attribute__((noinline)) int open_new_slow(struct sctx_registry *registry,
+						   struct sctx__node *node, bool attached,
+						   struct sctx_stream **stream)
+{
+	return open_new(registry, node, attached, stream);
+}
+
 static int open_attached(struct sctx_registry *registry, struct sctx__node *node,
 			 struct sctx_stream **stream)
 {
@@ -221,7 +229,7 @@ static int open_attached(struct sctx_registry *registry, struct sctx__node *node
 		node_drop(node, true);
 	} else {
 		sctx__update_begin();
-		error = open_new(registry, node, true, stream);
+		error = open_new_slow(registry, node, true, stream);
 	}
 	sctx__attachers_unpin(&attachers);
 	return error;
@@ -255,7 +263,7 @@ static __attribute__((noinline)) int open_slow(struct sctx_registry *registry,
 	if (sctx__load(&registry->attachers))
 		return open_attached(registry, node, stream);
 	sctx__update_begin();
-	return open_new(registry, node, false, stream);
+	return open_new_slow(registry, node, false, stream);
 }
 
 /* By an attached thread. */

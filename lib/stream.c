@@ -12,14 +12,6 @@
 
 const struct sctx_stream sctx__no_stream;
 
-void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags)
-{
-	stream->only = NULL;
-	stream->list = 0;
-	stream->state = SCTX__READY | flags;
-	stream->opens = 1;
-}
-
 int sctx_stream_init(struct sctx_stream *stream)
 {
 	if (!stream)

@@ -47,17 +47,6 @@ static void overflow_retire(struct sctx__bucket *bucket)
 	sctx__retire_block(&overflow->block, sizeof(*overflow));
 }
 
-static uintptr_t slot_make(struct sctx__node *node)
-{
-	return (uintptr_t)(node->hash >> SCTX__TAG_SHIFT) << SCTX__TAG_SHIFT | (uintptr_t)node;
-}
-
-/* Pairs with the acquire in sctx__bucket_find(), for setting and clearing. */
-static void slot_store(uintptr_t *slot, uintptr_t value)
-{
-	sctx__store_release(slot, value);
-}
-
 struct sctx__table *sctx__table_create(size_t buckets)
 {
 	struct sctx__table *table = sctx__pool_alloc(sizeof(*table));
@@ -98,46 +87,7 @@ static void table_free_block(struct sctx__block *block)
 		(struct sctx__table *)((char *)block - offsetof(struct sctx__table, block)));
 }
 
-/* ----------------------------------------------------------------- locking */
-
-struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash)
-{
-	struct sctx__place place = { .table = table };
-
-	for (;;) {
-		uintptr_t chain;
-
-		place.bucket = sctx__table_fetch(place.table, hash);
-		/* Pairs with the unlock in move_bucket(): the slots are cleared. */
-		chain = sctx__load_acquire(&place.bucket->chain);
-		if ((chain & (SCTX__MOVED | SCTX__LOCKED)) != SCTX__MOVED) {
-			chain = sctx__lock_word(&place.bucket->chain);
-			if (!(chain & SCTX__MOVED))
-				return place;
-			sctx__unlock_word(&place.bucket->chain, chain);
-		}
-		/* Pairs with the release that published the successor. */
-		place.table = sctx__load_acquire(&place.table->next);
-	}
-}
-
-/* Nobody else changes the word that has the lock. */
-void sctx__table_unlock(struct sctx__place place)
-{
-	uintptr_t chain = sctx__load(&place.bucket->chain);
-
-	sctx__unlock_word(&place.bucket->chain, chain);
-}
-
 /* ---------------------------------------------------------- insert, remove */
-
-static uintptr_t *free_slot(struct sctx__bucket *bucket)
-{
-	for (int i = 0; i < SCTX__SLOTS; i++)
-		if (!bucket->slot[i])
-			return &bucket->slot[i];
-	return NULL;
-}
 
 /* A new bucket at the front of the chain, holding @slot. */
 static int chain_push(struct sctx__place place, uintptr_t slot)
@@ -157,24 +107,14 @@ static int chain_push(struct sctx__place place, uintptr_t slot)
 	return 0;
 }
 
-static int place_slot(struct sctx__place place, uintptr_t slot)
+int sctx__chain_insert(struct sctx__place place, uintptr_t slot)
 {
-	struct sctx__bucket *bucket;
+	struct sctx__bucket *bucket = chain_next(place.bucket);
 
-	for (bucket = place.bucket; bucket; bucket = chain_next(bucket)) {
-		uintptr_t *empty = free_slot(bucket);
-
-		if (empty) {
-			slot_store(empty, slot);
+	for (; bucket; bucket = chain_next(bucket))
+		if (sctx__bucket_insert(bucket, slot))
 			return 0;
-		}
-	}
 	return chain_push(place, slot);
-}
-
-int sctx__table_insert(struct sctx__place place, struct sctx__node *node)
-{
-	return place_slot(place, slot_make(node));
 }
 
 static bool bucket_is_empty(const struct sctx__bucket *bucket)
@@ -201,34 +141,20 @@ static void chain_unlink(struct sctx__place place, struct sctx__bucket *bucket)
 	sctx__sub(&place.table->overflows, 1);
 }
 
-/* Clear @node's slot; returns the chained bucket that this left empty. */
-static struct sctx__bucket *slot_clear(struct sctx__place place, struct sctx__node *node)
+void sctx__chain_remove(struct sctx__place place, struct sctx__node *node)
 {
-	struct sctx__bucket *bucket = place.bucket;
-	int i = 0;
+	const uintptr_t slot = sctx__slot_make(node);
+	struct sctx__bucket *bucket = chain_next(place.bucket);
+	bool empty;
 
-	while (sctx__slot_node(bucket->slot[i]) != node) {
-		if (++i < SCTX__SLOTS)
-			continue;
-		i = 0;
+	while (bucket && !sctx__bucket_remove(bucket, slot))
 		bucket = chain_next(bucket);
-		if (!bucket)
-			return NULL;
-	}
-	slot_store(&bucket->slot[i], 0);
-	if (bucket == place.bucket || !bucket_is_empty(bucket))
-		return NULL;
-	chain_unlink(place, bucket);
-	return bucket;
-}
-
-void sctx__table_remove(struct sctx__place place, struct sctx__node *node)
-{
-	struct sctx__bucket *empty = slot_clear(place, node);
-
+	empty = bucket && bucket_is_empty(bucket);
+	if (empty)
+		chain_unlink(place, bucket);
 	sctx__table_unlock(place);
 	if (empty)
-		overflow_retire(empty);
+		overflow_retire(bucket);
 }
 
 /* No writer is at work. */
@@ -263,7 +189,7 @@ static int copy_slots(const struct mover *m, const struct sctx__bucket *bucket, 
 		if (undo) {
 			sctx__table_remove(place, node);
 		} else {
-			error = place_slot(place, bucket->slot[i]);
+			error = sctx__slot_insert(place, bucket->slot[i]);
 			sctx__table_unlock(place);
 		}
 		if (error)
@@ -289,7 +215,7 @@ static void clear_slots(struct sctx__bucket *bucket)
 {
 	for (int i = 0; i < SCTX__SLOTS; i++)
 		if (bucket->slot[i])
-			slot_store(&bucket->slot[i], 0);
+			sctx__slot_store(&bucket->slot[i], 0);
 }
 
 /* Fetch all of the bucket's nodes at once: their hashes are read. */

@@ -92,13 +92,6 @@ struct sctx__place {
 	struct sctx__bucket *bucket;
 };
 
-struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash);
-void sctx__table_unlock(struct sctx__place place);
-/* -ENOMEM with nothing changed. */
-int sctx__table_insert(struct sctx__place place, struct sctx__node *node);
-/* Unlocks it. */
-void sctx__table_remove(struct sctx__place place, struct sctx__node *node);
-
 /* After an insert or remove, no lock held: begin or help growing @*table. */
 void sctx__table_grow_slow(struct sctx__table **table);
 
@@ -291,6 +284,102 @@ static inline struct sctx__node *sctx__table_find(struct sctx__table *table, uin
 		/* Pairs with the release that published the successor. */
 		table = sctx__load_acquire(&table->next);
 	}
+}
+
+/*
+ * By writers, inside an update.  What an open of a new stream and a last close come by is
+ * here, to be a part of them; chains and moves are in table.c.
+ */
+
+SCTX__INLINE struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash)
+{
+	struct sctx__place place = { .table = table };
+
+	for (;;) {
+		uintptr_t chain;
+
+		place.bucket = sctx__table_fetch(place.table, hash);
+		/* Pairs with the unlock in move_bucket(): the slots are cleared. */
+		chain = sctx__load_acquire(&place.bucket->chain);
+		if (sctx__likely((chain & (SCTX__MOVED | SCTX__LOCKED)) != SCTX__MOVED)) {
+			chain = sctx__lock_word(&place.bucket->chain);
+			if (sctx__likely(!(chain & SCTX__MOVED)))
+				return place;
+			sctx__unlock_word(&place.bucket->chain, chain);
+		}
+		/* Pairs with the release that published the successor. */
+		place.table = sctx__load_acquire(&place.table->next);
+	}
+}
+
+/* Nobody else changes the word that has the lock. */
+SCTX__INLINE void sctx__table_unlock(struct sctx__place place)
+{
+	uintptr_t chain = sctx__load(&place.bucket->chain);
+
+	sctx__unlock_word(&place.bucket->chain, chain);
+}
+
+static inline uintptr_t sctx__slot_make(struct sctx__node *node)
+{
+	return (uintptr_t)(node->hash >> SCTX__TAG_SHIFT) << SCTX__TAG_SHIFT | (uintptr_t)node;
+}
+
+/* Pairs with the acquire in sctx__slot_load(), for setting and clearing. */
+static inline void sctx__slot_store(uintptr_t *slot, uintptr_t value)
+{
+	sctx__store_release(slot, value);
+}
+
+/* @value in a free slot of @bucket; false if it has none. */
+SCTX__INLINE bool sctx__bucket_insert(struct sctx__bucket *bucket, uintptr_t value)
+{
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		if (bucket->slot[i])
+			continue;
+		sctx__slot_store(&bucket->slot[i], value);
+		return true;
+	}
+	return false;
+}
+
+/* False if @value is in none. */
+SCTX__INLINE bool sctx__bucket_remove(struct sctx__bucket *bucket, uintptr_t value)
+{
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		if (bucket->slot[i] != value)
+			continue;
+		sctx__slot_store(&bucket->slot[i], 0);
+		return true;
+	}
+	return false;
+}
+
+/* In a chained bucket, or a new one. */
+int sctx__chain_insert(struct sctx__place place, uintptr_t slot);
+/* From a chained one; unlocks it. */
+void sctx__chain_remove(struct sctx__place place, struct sctx__node *node);
+
+/* -ENOMEM with nothing changed. */
+SCTX__INLINE int sctx__slot_insert(struct sctx__place place, uintptr_t slot)
+{
+	if (sctx__likely(sctx__bucket_insert(place.bucket, slot)))
+		return 0;
+	return sctx__chain_insert(place, slot);
+}
+
+SCTX__INLINE int sctx__table_insert(struct sctx__place place, struct sctx__node *node)
+{
+	return sctx__slot_insert(place, sctx__slot_make(node));
+}
+
+/* Unlocks it. */
+SCTX__INLINE void sctx__table_remove(struct sctx__place place, struct sctx__node *node)
+{
+	if (sctx__likely(sctx__bucket_remove(place.bucket, sctx__slot_make(node))))
+		sctx__table_unlock(place);
+	else
+		sctx__chain_remove(place, node);
 }
 
 #endif /* SCTX_TABLE_H */

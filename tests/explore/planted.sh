@@ -171,7 +171,7 @@ mistakes()
 		plant registry.c '/^static int node_open/,/^}/s/if (sctx__likely(opens < OPENS_MAX))/if (1)/' \
 			pairs-registry ;;
 	open-unchecked) # two openers of one id do not look again under the lock
-		plant registry.c '/^static int open_locked/,/^}/s/there = sctx__chain_find(.*);/there = NULL;/' \
+		plant registry.c '/^SCTX__INLINE int open_locked/,/^}/s/there = sctx__chain_find(.*);/there = NULL;/' \
 			pairs-registry ;;
 	# ---- owners
 	leaving-unseen) # an insert does not look whether its owner is leaving

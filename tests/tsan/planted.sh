@@ -60,7 +60,8 @@ plant unit/races list_published_relaxed context.c \
 	"$(in_function 'static inline void list_publish' "$relaxed")" list.h
 plant conformance/races replaced_by_relaxed context.c \
 	's/sctx__store_release(entry_context(entry), ins->ctx)/sctx__store(entry_context(entry), ins->ctx)/'
-plant unit/races node_published_relaxed table.c "$relaxed"
+plant unit/races node_published_relaxed registry.c \
+	"$(in_function 'static inline void sctx__slot_store' "$relaxed")" table.h
 plant unit/races unlocked_relaxed context.c 's/sctx__store_release(word,/sctx__store(word,/' sync.h
 plant unit/races phase_turned_relaxed thread.c \
 	"$(in_function 'void sctx__limbo_turn_phase' "$relaxed")"

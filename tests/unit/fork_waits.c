@@ -72,6 +72,8 @@ static void wait_for_a_fork_that_waits(void (*update)(struct held_fork *h))
 	assert_rc(sctx_stream_init(&h.stream), 0);
 	reader = reader_park(&h.stream, OWNER(1), NULL);
 	updater = thread_start(updates_main, &h);
+	while (atomic_load(&h.updates) < 20) /* as they are once the reclaimer has started */
+		nap_ms(1);
 	forker = thread_start(fork_main, NULL);
 	for (unsigned int i = 0; i < 30 && !still; i++)
 		still = updates_stand_still(&h);
