@@ -43,8 +43,8 @@ def change(path, *pairs):
 
 def free_at_once():
     change("lib/reclaim.h",
-           ("	size_t lane = (limbo->callbacks + r->callbacks) % SCTX__LANES;\n",
-            "	size_t lane = (limbo->callbacks + r->callbacks) % SCTX__LANES;\n\n"
+           ("	size_t lane = (limbo->callbacks + r->contexts) % SCTX__LANES;\n",
+            "	size_t lane = (limbo->callbacks + r->contexts) % SCTX__LANES;\n\n"
             "	if (1) {\n"
             "		sctx__self.in_callback = true;\n"
             "		sctx__store(&ctx->in_limbo, 0);\n"

@@ -53,13 +53,48 @@ struct sctx_context *sctx_ref(struct sctx_context *ctx)
 	return ctx;
 }
 
-bool sctx__only_stream_holds(struct sctx_stream *stream, struct sctx_context *ctx)
+/* @stream's own reference stays while it is locked: is it the only one? */
+static bool only_stream_holds(struct sctx_stream *stream, struct sctx_context *ctx)
 {
 	uint32_t state = stream_lock(stream);
 	bool only = sctx__load(&ctx->stream) == stream && sctx__load(&ctx->refs) == 1;
 
 	stream_unlock(stream, state);
 	return only;
+}
+
+static int put_last(struct sctx_context *ctx, uint8_t links)
+{
+	struct sctx__retiring r;
+
+	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
+		return sctx__misuse_context(-EBADF, "put of a context whose last reference was put",
+					    ctx);
+	sctx__owned_forget(ctx);
+	r = sctx__retire_begin();
+	sctx__put_last(&r, ctx, links);
+	sctx__retire_end(&r);
+	return 0;
+}
+
+/*
+ * One who borrowed the context may have taken a reference since the count was read, and
+ * have inserted it; so that it hangs somewhere does not make the put a misuse.
+ */
+int sctx__put_inside(struct sctx_context *ctx)
+{
+	while (!sctx__put_if_others_hold(ctx)) {
+		/* Pair with the releases in context_claim(). */
+		uint8_t links = sctx__load_acquire(&ctx->links);
+		struct sctx_stream *stream = sctx__load_acquire(&ctx->stream);
+
+		if (!stream)
+			return put_last(ctx, links);
+		if (only_stream_holds(stream, ctx))
+			return sctx__misuse_context(
+				-EBUSY, "put of a context that only its stream holds", ctx);
+	}
+	return 0;
 }
 
 static int put(struct sctx_context *ctx)

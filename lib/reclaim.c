@@ -337,10 +337,11 @@ void sctx__limbo_added_slow(struct sctx__limbo *limbo, bool first)
 
 void sctx__retire_block(struct sctx__block *block, size_t bytes)
 {
-	struct sctx__retiring r = sctx__retire_begin();
+	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
 
-	sctx__retire_with(&r, block, bytes);
-	sctx__retire_end(&r);
+	SCTX__STACK_PUSH(&limbo->block, &limbo->last_block, block);
+	sctx__probe3(retire, block, SCTX__KIND_BLOCK, bytes);
+	sctx__limbo_added(limbo, 1, bytes);
 }
 
 /* ------------------------------------------- cycles on threads of the host's */

@@ -95,38 +95,34 @@ static inline uint8_t sctx__in_limbo(uint8_t links)
  */
 struct sctx__retiring {
 	struct sctx__limbo *limbo;
-	size_t callbacks;
-	size_t bytes;
+	size_t contexts;
+	size_t streams;
+	size_t bytes; /* of the streams */
 };
 
 /* All of these inside an update. */
 
 SCTX__INLINE struct sctx__retiring sctx__retire_begin(void)
 {
-	return (struct sctx__retiring){ sctx__limbo_of(&sctx__self), 0, 0 };
+	return (struct sctx__retiring){ sctx__limbo_of(&sctx__self), 0, 0, 0 };
 }
 
 SCTX__INLINE void sctx__retire_end(const struct sctx__retiring *r)
 {
-	if (r->callbacks)
-		sctx__limbo_added(r->limbo, r->callbacks, r->bytes);
-}
-
-SCTX__INLINE void sctx__retire_counted(struct sctx__retiring *r, size_t bytes)
-{
-	r->callbacks++;
-	r->bytes += bytes;
+	if (r->streams || r->contexts)
+		sctx__limbo_added(r->limbo, r->streams + r->contexts,
+				  r->bytes + r->contexts * sizeof(struct sctx_context));
 }
 
 /* The caller's reference goes to limbo, which drops it after a grace period. */
 SCTX__INLINE void sctx__retire_context(struct sctx__retiring *r, struct sctx_context *ctx)
 {
 	struct sctx__limbo *limbo = r->limbo;
-	size_t lane = (limbo->callbacks + r->callbacks) % SCTX__LANES;
+	size_t lane = (limbo->callbacks + r->contexts) % SCTX__LANES;
 
 	SCTX__STACK_PUSH(&limbo->context[lane], &limbo->last_context[lane], ctx);
 	sctx__probe3(retire, ctx, SCTX__KIND_CONTEXT, sizeof(*ctx));
-	sctx__retire_counted(r, sizeof(*ctx));
+	r->contexts++;
 }
 
 /* @stream->free_fn(@stream) after a grace period. */
@@ -136,7 +132,8 @@ SCTX__INLINE void sctx__retire_stream(struct sctx__retiring *r, struct sctx_stre
 
 	SCTX__STACK_PUSH(&limbo->stream, &limbo->last_stream, stream);
 	sctx__probe3(retire, stream, SCTX__KIND_STREAM, sizeof(*stream));
-	sctx__retire_counted(r, sizeof(*stream));
+	r->streams++;
+	r->bytes += sizeof(*stream);
 }
 
 /* The node around @stream, to be used again after a grace period. */
@@ -148,21 +145,11 @@ SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream
 	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);
 	limbo->nodes.count++;
 	sctx__probe3(retire, stream, SCTX__KIND_NODE, bytes);
-	sctx__retire_counted(r, bytes);
+	r->streams++;
+	r->bytes += bytes;
 }
 
-/* @block->free_fn(@block) after a grace period. */
-SCTX__INLINE void sctx__retire_with(struct sctx__retiring *r, struct sctx__block *block,
-				    size_t bytes)
-{
-	struct sctx__limbo *limbo = r->limbo;
-
-	SCTX__STACK_PUSH(&limbo->block, &limbo->last_block, block);
-	sctx__probe3(retire, block, SCTX__KIND_BLOCK, bytes);
-	sctx__retire_counted(r, bytes);
-}
-
-/* The same by itself. */
+/* @block->free_fn(@block) after a grace period; by itself, as it is rare. */
 void sctx__retire_block(struct sctx__block *block, size_t bytes);
 
 #endif /* SCTX_RECLAIM_H */

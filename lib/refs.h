@@ -18,53 +18,30 @@
 #include <errno.h>
 
 /*
- * The caller holds the only reference left, which goes to limbo.  He loaded
- * @links before he saw that the context hangs nowhere.
+ * sctx_put() inside an update, which keeps the stream valid.  0, -EBADF or -EBUSY.
  */
-SCTX__INLINE int sctx__put_last(struct sctx__retiring *r, struct sctx_context *ctx, uint8_t links)
+int sctx__put_inside(struct sctx_context *ctx);
+
+/* The only reference left goes to limbo; @links was loaded before it was seen to hang nowhere. */
+SCTX__INLINE void sctx__put_last(struct sctx__retiring *r, struct sctx_context *ctx, uint8_t links)
 {
-	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
-		return sctx__misuse_context(-EBADF, "put of a context whose last reference was put",
-					    ctx);
 	sctx__debug_did(ctx, "put");
-	sctx__owned_forget(ctx);
 	sctx__store(&ctx->in_limbo, sctx__in_limbo(links));
 	sctx__retire_context(r, ctx);
-	return 0;
 }
 
-/* @stream's own reference stays while it is locked: is it the only one? */
-bool sctx__only_stream_holds(struct sctx_stream *stream, struct sctx_context *ctx);
-
-/*
- * sctx_put() inside an update, which keeps the stream valid.  One who borrowed
- * the context may have taken a reference since the count was read, and have
- * inserted it; so that it hangs somewhere does not make the put a misuse.
- */
-SCTX__INLINE int sctx__put_with(struct sctx__retiring *r, struct sctx_context *ctx)
+/* The same for what has just been unlinked, which nobody else holds, most likely. */
+SCTX__INLINE void sctx__put_unlinked(struct sctx__retiring *r, struct sctx_context *ctx)
 {
-	while (!sctx__put_if_others_hold(ctx)) {
-		/* Pair with the releases in context_claim(). */
-		uint8_t links = sctx__load_acquire(&ctx->links);
-		struct sctx_stream *stream = sctx__load_acquire(&ctx->stream);
+	/* As in sctx__put_inside(). */
+	bool last = sctx__load_acquire(&ctx->refs) == 1;
+	uint8_t links = sctx__load_acquire(&ctx->links);
 
-		if (sctx__likely(!stream))
-			return sctx__put_last(r, ctx, links);
-		if (sctx__only_stream_holds(stream, ctx))
-			return sctx__misuse_context(
-				-EBUSY, "put of a context that only its stream holds", ctx);
-	}
-	return 0;
-}
-
-/* The same by itself. */
-SCTX__INLINE int sctx__put_inside(struct sctx_context *ctx)
-{
-	struct sctx__retiring r = sctx__retire_begin();
-	int error = sctx__put_with(&r, ctx);
-
-	sctx__retire_end(&r);
-	return error;
+	if (sctx__likely(last && !sctx__load_acquire(&ctx->stream) && !sctx__load(&ctx->in_limbo) &&
+			 !(sctx__load(&ctx->flags) & SCTX__NOTED)))
+		sctx__put_last(r, ctx, links);
+	else
+		sctx__put_inside(ctx);
 }
 
 #endif /* SCTX_REFS_H */

@@ -192,8 +192,10 @@ SCTX__INLINE int open_new(struct sctx_registry *registry, struct sctx__node *nod
 	int error = open_locked(registry, node, &opened);
 
 	if (!error) {
-		sctx__count(SCTX__OPENS, 1);
-		sctx__count(SCTX__CREATES, opened == node);
+		if (sctx__likely(opened == node))
+			sctx__count(SCTX__CREATES, 1);
+		else
+			sctx__count(SCTX__REOPENS, 1);
 		sctx__self.expects_open = opened != node;
 		grow(registry);
 	}
@@ -270,7 +272,7 @@ static __attribute__((noinline)) int open_slow(struct sctx_registry *registry,
 SCTX__INLINE struct sctx_stream *opened(struct sctx__node *node)
 {
 	sctx__probe2(open, &node->stream, &node->id);
-	sctx__count(SCTX__OPENS, 1);
+	sctx__count(SCTX__REOPENS, 1);
 	return &node->stream;
 }
 
@@ -400,7 +402,7 @@ static void open_present(struct sctx_registry *registry, const struct sctx_id *i
 		opens++;
 	}
 	sctx__rcu_read_unlock();
-	sctx__count(SCTX__OPENS, opens);
+	sctx__count(SCTX__REOPENS, opens);
 }
 
 /* Returns what the first failed with, or 0. */
@@ -495,7 +497,7 @@ SCTX__INLINE bool close_one(struct sctx_stream *stream, uint32_t *opens)
 	if (!sctx__cas_acq_rel(&stream->opens, opens, *opens - 1))
 		return false;
 	sctx__probe2(close, stream, *opens);
-	sctx__count(SCTX__CLOSES, 1);
+	sctx__count(SCTX__OTHER_CLOSES, 1);
 	return true;
 }
 
@@ -517,7 +519,6 @@ static bool close_last(struct sctx__node *node)
 			sctx__node_teardown_locked(&node->stream, state, sizeof(*node));
 		else
 			sctx__node_teardown(&node->stream, sizeof(*node));
-		sctx__count(SCTX__CLOSES, 1);
 		sctx__count(SCTX__LAST_CLOSES, 1);
 		grow(registry);
 	} else {

@@ -19,10 +19,10 @@ int sctx_stats_get(struct sctx_stats *stats)
 	if (!stats || stats->size != sizeof(*stats))
 		return -EINVAL;
 	sctx__reclaim_stats(stats);
-	stats->opens = events(SCTX__OPENS);
 	stats->creates = events(SCTX__CREATES);
-	stats->closes = events(SCTX__CLOSES);
+	stats->opens = stats->creates + events(SCTX__REOPENS);
 	stats->last_closes = events(SCTX__LAST_CLOSES);
+	stats->closes = stats->last_closes + events(SCTX__OTHER_CLOSES);
 	stats->inserts = events(SCTX__INSERTS);
 	stats->removes = events(SCTX__REMOVES);
 	return 0;

@@ -65,18 +65,26 @@ SCTX__INLINE void drop_all(struct sctx__retiring *r, struct sctx_stream *stream,
 {
 	int64_t removes = 0;
 
-	for (uintptr_t i = 0; i < all.count; i++) {
-		struct sctx_context *ctx = all.entry[i].context;
+	for (const struct sctx_entry *e = all.entry; e < all.entry + all.count; e++) {
+		struct sctx_context *ctx = e->context;
 
 		if (!ctx)
 			continue;
 		/* Pairs with context_claim(): it may hang elsewhere from now on. */
 		sctx__store_release(&ctx->stream, NULL);
 		sctx__owned_unlinked(ctx, stream);
-		sctx__put_with(r, ctx);
+		sctx__put_unlinked(r, ctx);
 		removes++;
 	}
 	sctx__count(SCTX__REMOVES, removes);
+}
+
+static __attribute__((noinline)) void teardown_rest(struct sctx_stream *stream,
+						    struct sctx__array *array, uint32_t state)
+{
+	array_retire(array);
+	if (state & SCTX__TRACKED)
+		sctx__untrack(stream);
 }
 
 /*
@@ -96,10 +104,8 @@ SCTX__INLINE int teardown_locked(struct sctx__retiring *r, struct sctx_stream *s
 	if (report)
 		report_all(report, all);
 	drop_all(r, stream, all);
-	if (array)
-		sctx__retire_with(r, &array->block, array_size(array->capacity));
-	if (state & SCTX__TRACKED)
-		sctx__untrack(stream);
+	if (sctx__unlikely(array || state & SCTX__TRACKED))
+		teardown_rest(stream, array, state);
 	if (state & also)
 		return sctx__misuse_stream(-EALREADY, "stream retired twice", stream);
 	if (also)

@@ -69,10 +69,10 @@ struct sctx__magazine {
 
 /* See lib/counter.h. */
 enum sctx__event {
-	SCTX__OPENS,
 	SCTX__CREATES,
-	SCTX__CLOSES,
+	SCTX__REOPENS, /* opens of what is open */
 	SCTX__LAST_CLOSES,
+	SCTX__OTHER_CLOSES,
 	SCTX__INSERTS,
 	SCTX__REMOVES,
 	SCTX__EVENTS

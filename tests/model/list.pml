@@ -219,7 +219,7 @@ inline put_last(p, c)
 	}
 }
 
-/* sctx__only_stream_holds(): waits for the lock, and is misuse if it is so. */
+/* only_stream_holds(): waits for the lock, and is misuse if it is so. */
 inline not_only_stream(c)
 {
 	atomic {
@@ -557,7 +557,7 @@ inline detach(p, c)
 	section_end(p)
 }
 
-/* sctx__stream_teardown(), for @p inside an update. */
+/* teardown_locked(), for @p inside an update. */
 inline teardown(p)
 {
 	atomic { stream_lock(); list_all(); list = 0; set_live(0); torn = true; locked = false };
