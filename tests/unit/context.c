@@ -255,6 +255,30 @@ static void a_context_in_limbo_is_nobodys(void **state)
 }
 
 /* 2^31 references: too many to take, so the count is set by hand. */
+/* Who holds one when its stream is torn down may hang it up elsewhere, at once. */
+static void a_held_context_may_move_after_teardown(void **state)
+{
+	struct sctx_stream s, other;
+	struct reader *reader;
+	struct item *a;
+
+	(void)state;
+	sctx_stream_init(&s);
+	sctx_stream_init(&other);
+	a = item_insert(&s, OWNER(1), NULL);
+	assert_ptr_equal(sctx_get(&s, OWNER(1), NULL), &a->ctx);
+	reader = reader_park(&s, NULL, NULL); /* no grace period */
+	assert_rc(sctx_teardown(&s), 0);
+	assert_rc(sctx_insert(&other, &a->ctx), 0);
+	assert_ptr_equal(peek(&other, OWNER(1), NULL), &a->ctx);
+	reader_leave(reader);
+	assert_rc(sctx_barrier(), 0);
+	assert_int_equal(item_called(a), 0);
+	settle(&other);
+	assert_int_equal(item_called(a), 1);
+	item_free(a);
+}
+
 static void references_have_a_limit(void **state)
 {
 	const uint32_t most = UINT32_C(1) << 31;
@@ -1042,6 +1066,7 @@ int main(void)
 		cmocka_unit_test(a_borrowed_context_may_be_referenced),
 		cmocka_unit_test(a_borrowed_context_may_be_referenced_after_its_last_put),
 		cmocka_unit_test(a_context_in_limbo_is_nobodys),
+		cmocka_unit_test(a_held_context_may_move_after_teardown),
 		cmocka_unit_test(references_have_a_limit),
 		cmocka_unit_test(detach_of_what_hangs_nowhere),
 		cmocka_unit_test(detach_is_by_pointer),
