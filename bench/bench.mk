@@ -112,7 +112,7 @@ $(BENCH_B)/study/sctx-gbench: $(BENCH_B)/gbench.o $(BENCH_OBJS) $(BENCH_STUDY_OB
 	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS) \
 		-Wl,-rpath,'$$ORIGIN/../..' $(BENCH_STUDY_LIBS) -lbenchmark
 
-bench: $(BENCH_B)/have-deps
+bench: $(B)/have-libs $(BENCH_B)/have-deps
 	@+$(sub_make) bench-programs
 	@B='$(BENCH_B)' BENCH_FILTER='$(BENCH_FILTER)' BENCH_OUT='$(BENCH_OUT)' \
 		BENCH_QUICK='$(BENCH_QUICK)' bench/run
