@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table's writers: insert, remove, growing, walking.  Called by
+ * The table's writers: chains, growing, walking; the rest of them is in table.h.  Called by
  * lib/registry.c inside update sections.  A bucket's lock covers its chain;
  * a bucket of a table is locked before buckets of its successor.
  */

@@ -122,7 +122,7 @@ static inline struct sctx__node *sctx__slot_node(uintptr_t slot)
 }
 
 /*
- * The acquire pairs with the release in table.c's slot_store(): whoever sees the
+ * The acquire pairs with the release in sctx__slot_store(): whoever sees the
  * slot sees the node behind it, or, where a move cleared it, sees MOVED.
  */
 static inline uintptr_t sctx__slot_load(const uintptr_t *slot)
