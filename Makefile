@@ -37,6 +37,9 @@ SCTX_CXXFLAGS := -std=gnu++17 $(WARNINGS) -pthread $(SCTX_CPPFLAGS)
 # What was stored as two words and is loaded as a vector waits until both are in the cache.
 LIB_CFLAGS    := -fPIC -fvisibility=hidden -falign-functions=64 -fno-tree-slp-vectorize $(if $(filter bp,$(RCU)),-ftls-model=initial-exec)
 
+# xxHash 0.8.1 asks gcc to inline what it cannot see to be one function at -Og.
+LIB_CFLAGS    += $(if $(filter -Og,$(CFLAGS)),-DXXH_NO_INLINE_HINTS=1)
+
 LIB_SRCS := $(sort $(wildcard lib/*.c))
 LIB_OBJS := $(LIB_SRCS:lib/%.c=$(B)/lib/%.o)
 SO       := $(B)/libstreamctx.so

@@ -68,6 +68,7 @@ static inline struct sctx__counts *sctx__counts_self(void)
 	SCTX__COUNTED(rmw, __atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQ_REL, \
 						       __ATOMIC_ACQUIRE))
 #define sctx__cas_pair_acq_rel(p, old, v) SCTX__COUNTED(rmw, sctx__cas_whole((p), (old), (v)))
+#define sctx__add_own(p, v)               SCTX__COUNTED(stores, sctx__add_own((p), (v)))
 #define sctx__fence()                     SCTX__COUNTED(fences, sctx__fence())
 
 #endif /* BENCH_COUNT_SYNC_H */

@@ -16,9 +16,7 @@
 /* Events since the process began.  By a thread that is attached, as in every update. */
 static inline void sctx__count(enum sctx__event event, int64_t n)
 {
-	int64_t *count = &sctx__self.event[event];
-
-	sctx__store(count, *count + n);
+	sctx__add_own(&sctx__self.event[event], n);
 }
 
 int64_t sctx__count_sum(enum sctx__event event);

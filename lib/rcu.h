@@ -245,17 +245,63 @@ static inline __attribute__((no_sanitize_thread)) bool sctx__rcu_inside(void *re
 #endif /* !bp */
 
 /*
- * Whether a section would begin without a call.  For a function that has a way
- * without any, and one with: this asks for the first.
+ * The section of a function that has a way without a call, and one with.  Whether it would
+ * begin without one, and such a section, inside of which no other begins: what a thread is
+ * known by is looked up once.  It may end as any other.
  */
-static inline bool sctx__rcu_is_quick(void)
-{
 #if defined(SCTX__MEMB_READY)
-	return *sctx__memb_counter() == SCTX__MEMB_READY;
-#else
-	return true;
-#endif
+
+typedef unsigned long *sctx__reader;
+
+static inline sctx__reader sctx__rcu_reader(void)
+{
+	return sctx__memb_counter();
 }
+
+static inline bool sctx__rcu_is_quick(sctx__reader reader)
+{
+	return *reader == SCTX__MEMB_READY;
+}
+
+SCTX__INLINE void sctx__rcu_quick_lock(sctx__reader reader)
+{
+	sctx__memb_enter(reader);
+}
+
+SCTX__INLINE void sctx__rcu_quick_unlock(sctx__reader reader)
+{
+	sctx__memb_leave(reader);
+}
+
+#else
+
+typedef struct {
+} sctx__reader;
+
+static inline sctx__reader sctx__rcu_reader(void)
+{
+	return (sctx__reader){};
+}
+
+static inline bool sctx__rcu_is_quick(sctx__reader reader)
+{
+	(void)reader;
+	return true;
+}
+
+SCTX__INLINE void sctx__rcu_quick_lock(sctx__reader reader)
+{
+	(void)reader;
+	sctx__rcu_read_lock();
+}
+
+SCTX__INLINE void sctx__rcu_quick_unlock(sctx__reader reader)
+{
+	(void)reader;
+	sctx__rcu_read_unlock();
+}
+
+#endif
 
 /*
  * The calling thread, whose @reader the library registered (or NULL), has done

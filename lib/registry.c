@@ -35,9 +35,11 @@
 #define FIRST_BUCKETS 1024
 #endif
 
+/* A secret of its own takes fewer instructions than a seed, which is added to the public one. */
 static uint64_t hash_id(const struct sctx_registry *registry, const struct sctx_id *id)
 {
-	return XXH3_64bits_withSeed(id, sizeof(*id), registry->seed);
+	_Static_assert(SCTX__SECRET_SIZE >= XXH3_SECRET_SIZE_MIN, "it would be refused");
+	return XXH3_64bits_withSecret(id, sizeof(*id), registry->secret, SCTX__SECRET_SIZE);
 }
 
 static struct sctx__node *node_of(const struct sctx_stream *stream)
@@ -79,7 +81,7 @@ int sctx_registry_create(struct sctx_registry **out)
 	}
 	memset(registry, 0, sizeof(*registry));
 	do
-		got = getrandom(&registry->seed, sizeof(registry->seed), 0);
+		got = getrandom(registry->secret, sizeof(registry->secret), 0);
 	while (got < 0 && errno == EINTR);
 	if (got < 0) {
 		int error = -errno;
@@ -283,9 +285,9 @@ SCTX__INLINE struct sctx_stream *opened(struct sctx__node *node)
  * @absent: it has looked everywhere.
  */
 static __attribute__((noinline)) int open_in_section(struct sctx_registry *registry,
-						     const struct sctx_id *id, uint64_t hash,
-						     unsigned int flags,
-						     struct sctx_stream **stream, bool absent)
+						     const struct sctx_id *id, unsigned int flags,
+						     struct sctx_stream **stream, uint64_t hash,
+						     bool absent)
 {
 	struct sctx__table *table = sctx__load_acquire(&registry->table);
 	struct sctx__node *node = NULL;
@@ -314,20 +316,26 @@ static __attribute__((noinline)) int open_in_section(struct sctx_registry *regis
 }
 
 /*
- * Nested, or by a thread that is not attached, or by one that opened a new stream last and
- * will open another, most likely: then the bucket is to be changed, and its line, which
- * another core may have, is fetched once, for writing, instead of for reading first.
+ * With flags that there are not, or nested, or by a thread that is not attached, or by one
+ * that opened a new stream last and will open another, most likely: then the bucket is to
+ * be changed, and its line, which another core may have, is fetched once, for writing,
+ * instead of for reading first.
  */
 static __attribute__((noinline)) int open_other(struct sctx_registry *registry,
-						const struct sctx_id *id, uint64_t hash,
-						unsigned int flags, struct sctx_stream **stream)
+						const struct sctx_id *id, unsigned int flags,
+						struct sctx_stream **stream, uint64_t hash)
 {
-	struct sctx__thread *self = sctx__thread_self();
+	struct sctx__thread *self;
 
+	if (flags & ~OPEN_FLAGS) {
+		*stream = NULL;
+		return -EINVAL;
+	}
+	self = sctx__thread_self();
 	sctx__rcu_read_lock();
 	if (!self->expects_open)
 		sctx__table_fetch(sctx__load_acquire(&registry->table), hash);
-	return open_in_section(registry, id, hash, flags, stream, false);
+	return open_in_section(registry, id, flags, stream, hash, false);
 }
 
 /*
@@ -342,29 +350,31 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 	const struct sctx__bucket *bucket;
 	const uintptr_t *slot;
 	struct sctx__node *node;
+	sctx__reader reader;
 	uint64_t hash;
 
-	if (!stream)
+	if (sctx__unlikely(!stream))
 		return -EINVAL;
-	if (!registry || !id || flags & ~OPEN_FLAGS) {
+	if (sctx__unlikely(!registry || !id)) {
 		*stream = NULL;
 		return -EINVAL;
 	}
 	hash = hash_id(registry, id);
-	if (sctx__unlikely(!sctx__thread_is_quick()))
-		return open_other(registry, id, hash, flags, stream);
-	sctx__rcu_read_lock();
+	reader = sctx__rcu_reader();
+	if (sctx__unlikely(!sctx__thread_is_quick(reader) || flags & ~OPEN_FLAGS))
+		return open_other(registry, id, flags, stream, hash);
+	sctx__rcu_quick_lock(reader);
 	table = sctx__load_acquire(&registry->table);
 	bucket = &table->bucket[hash & table->mask];
 	slot = sctx__bucket_tagged(bucket, sctx__tag_of(hash));
 	if (sctx__unlikely(!slot))
-		return open_in_section(registry, id, hash, flags, stream,
+		return open_in_section(registry, id, flags, stream, hash,
 				       !sctx__bucket_goes_on(bucket));
 	node = sctx__slot_match(slot, sctx__tag_of(hash), id);
 	if (sctx__unlikely(!node || node_open(node)))
-		return open_in_section(registry, id, hash, flags, stream, false);
+		return open_in_section(registry, id, flags, stream, hash, false);
 	*stream = opened(node);
-	sctx__rcu_read_unlock();
+	sctx__rcu_quick_unlock(reader);
 	return 0;
 }
 
@@ -529,13 +539,16 @@ static bool close_last(struct sctx__node *node)
 }
 
 /*
- * The last one, perhaps, or misuse; or another thread was faster (@lost).  Opens take the
- * count without being seen to lose it, so that who does stays away for longer than others.
+ * The last one, perhaps, or misuse, or of no registry's stream; or another thread was
+ * faster (@lost).  Opens take the count without being seen to lose it, so that who does
+ * stays away for longer than others.
  */
 static __attribute__((noinline)) int close_slow(struct sctx_stream *stream, bool lost)
 {
 	uint32_t opens;
 
+	if (!(sctx__load(&stream->state) & SCTX__MANAGED))
+		return -EPERM;
 	sctx__thread_self();
 	if (lost)
 		sctx__back_off(2);
@@ -560,9 +573,7 @@ int sctx_close(struct sctx_stream *stream)
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
-	sctx__prefetch_write(&stream->opens);
-	if (!(sctx__load(&stream->state) & SCTX__MANAGED))
-		return -EPERM;
+	/* An embedded stream's count is 1: close_slow() sees to it. */
 	opens = sctx__load(&stream->opens);
 	if (sctx__unlikely(opens < 2 || opens & DEAD || !sctx__self.attached))
 		return close_slow(stream, false);

@@ -9,9 +9,11 @@
 
 struct sctx__tracked;
 
+#define SCTX__SECRET_SIZE 136 /* as XXH3 asks; for an id it reads the first 32 bytes */
+
 struct sctx_registry {
 	struct sctx__table *table;
-	uint64_t seed;
+	uint8_t secret[SCTX__SECRET_SIZE]; /* of its hash; random */
 	struct sctx__block block;
 	/* Owners that attach at open: set and cleared by owner.c. */
 	uint32_t attachers; /* slots below it may be in use */

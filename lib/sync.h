@@ -40,6 +40,34 @@ void __tsan_atomic_thread_fence(int order);
 #define sctx__cas_acq_rel(p, old, v) \
 	__atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
+/* To what one thread alone writes, and others load: no other's addition is lost. */
+static inline void sctx__add_own(int64_t *p, int64_t v)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	__asm__("addq %1, %0" : "+m"(*p) : "er"(v)); /* the builtins take three instructions */
+#else
+	sctx__store(p, *p + v);
+#endif
+}
+
+/* Whether the 16 bits at @p are @v: an acquire load and a comparison. */
+static inline bool sctx__is_u16_acquire(const void *p, uint16_t v)
+{
+	typedef uint16_t __attribute__((may_alias)) half;
+
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	bool is;
+
+	__asm__ volatile("cmpw %2, %1" /* one instruction, again */
+			 : "=@cce"(is)
+			 : "m"(*(const half *)p), "r"(v)
+			 : "memory");
+	return is;
+#else
+	return sctx__load_acquire((const half *)p) == v;
+#endif
+}
+
 /*
  * Two neighbours at once, which are operated on apart elsewhere.  Hardware has one
  * order for all of that; C does not say, and ThreadSanitizer goes by addresses: it is

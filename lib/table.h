@@ -137,9 +137,7 @@ static inline uintptr_t sctx__slot_load(const uintptr_t *slot)
 static inline bool sctx__slot_has_tag(const uintptr_t *slot, uint16_t tag)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(SCTX__TSAN)
-	typedef uint16_t __attribute__((may_alias)) tag_t;
-
-	return sctx__load_acquire((const tag_t *)slot + 3) == tag;
+	return sctx__is_u16_acquire((const char *)slot + SCTX__TAG_SHIFT / 8, tag);
 #else
 	return sctx__slot_load(slot) >> SCTX__TAG_SHIFT == tag;
 #endif
@@ -185,12 +183,7 @@ static inline struct sctx__node *sctx__slot_match(const uintptr_t *slot, uint16_
 
 	if (sctx__unlikely((uint16_t)(value >> SCTX__TAG_SHIFT) != tag || !node))
 		return NULL;
-	sctx__prefetch_write(&node->stream.opens);
-	if (sctx__unlikely(!sctx__id_equal(&node->id, id)))
-		return NULL;
-	/* Whoever finds a stream looks a context up next. */
-	__builtin_prefetch(sctx__load(&node->stream.inline_entry[0].context));
-	return node;
+	return sctx__likely(sctx__id_equal(&node->id, id)) ? node : NULL;
 }
 
 static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bucket, uint64_t hash,

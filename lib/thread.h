@@ -156,9 +156,9 @@ static inline struct sctx__thread *sctx__thread_self(void)
  * Whether a section would begin, and an event be counted, without a call, and the stream
  * to be opened is open already, if this open is like the last one.
  */
-static inline bool sctx__thread_is_quick(void)
+static inline bool sctx__thread_is_quick(sctx__reader reader)
 {
-	return sctx__self.expects_open && sctx__rcu_is_quick();
+	return sctx__self.expects_open && sctx__rcu_is_quick(reader);
 }
 
 /*

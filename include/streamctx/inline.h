@@ -189,33 +189,44 @@ SCTX__INLINE unsigned long *sctx__memb_counter(void)
 	return SCTX__SHARED_OBJECT ? sctx__memb_ctr : &URCU_TLS(urcu_memb_reader).ctr;
 }
 
-SCTX__INLINE void sctx__rcu_read_lock(void)
+/* From READY, and back. */
+SCTX__INLINE void sctx__memb_enter(unsigned long *ctr)
 {
-	unsigned long *ctr = sctx__memb_counter();
-
-	if (sctx__unlikely(*ctr != SCTX__MEMB_READY)) {
-		sctx__memb_read_lock_slow();
-		return;
-	}
 	/* The membarrier() of the grace period orders this, as in liburcu. */
 	CMM_STORE_SHARED(*ctr, CMM_LOAD_SHARED(urcu_memb_gp.ctr));
 	cmm_barrier();
 }
 
-SCTX__INLINE void sctx__rcu_read_unlock(void)
+SCTX__INLINE void sctx__memb_leave(unsigned long *ctr)
 {
-	unsigned long *ctr = sctx__memb_counter(), section = *ctr;
+	unsigned long section = *ctr;
 
-	if (sctx__unlikely((uint32_t)(section & URCU_GP_CTR_NEST_MASK) != URCU_GP_COUNT)) {
-		sctx__memb_read_unlock_slow();
-		return;
-	}
 	sctx__tsan_release(&urcu_memb_gp); /* pairs with sctx__rcu_synchronize()'s */
 	cmm_barrier();
 	CMM_STORE_SHARED(*ctr, SCTX__MEMB_READY);
 	cmm_barrier();
 	if (sctx__unlikely(CMM_LOAD_SHARED(urcu_memb_gp.futex) == -1))
 		sctx__memb_section_ended(section);
+}
+
+SCTX__INLINE void sctx__rcu_read_lock(void)
+{
+	unsigned long *ctr = sctx__memb_counter();
+
+	if (sctx__likely(*ctr == SCTX__MEMB_READY))
+		sctx__memb_enter(ctr);
+	else
+		sctx__memb_read_lock_slow();
+}
+
+SCTX__INLINE void sctx__rcu_read_unlock(void)
+{
+	unsigned long *ctr = sctx__memb_counter();
+
+	if (sctx__likely((uint32_t)(*ctr & URCU_GP_CTR_NEST_MASK) == URCU_GP_COUNT))
+		sctx__memb_leave(ctr);
+	else
+		sctx__memb_read_unlock_slow();
 }
 
 SCTX__INLINE bool sctx__rcu_read_ongoing(void)

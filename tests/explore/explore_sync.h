@@ -68,6 +68,11 @@
 #define sctx__cas_acquire(p, old, v) EXPLORE_CAS(p, old, v, "cas " #p)
 #define sctx__cas_acq_rel(p, old, v) (explore_release(), EXPLORE_CAS(p, old, v, "cas " #p))
 
+static inline void sctx__add_own(int64_t *p, int64_t v)
+{
+	sctx__store(p, *p + v);
+}
+
 struct sctx__pair {
 	uint32_t first, second;
 } __attribute__((aligned(8)));

@@ -23,7 +23,7 @@ extern __thread unsigned int fail_in, fail_all;
 /* How many threads, threads with attributes, keys, hooks, locks cannot be had yet. */
 extern atomic_uint no_threads, no_pinned_threads, no_keys, no_hooks, no_mlocks;
 extern int random_error;                /* errno of getrandom, or */
-extern bool random_zero;                /* a seed that is known */
+extern bool random_zero;                /* a secret that is known */
 extern __thread uintptr_t address_bits; /* set in what is allocated: not to be touched */
 
 /* Runs @statement with memory enough. */

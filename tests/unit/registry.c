@@ -196,7 +196,7 @@ static void arguments_are_checked(void **state)
 {
 	struct sctx_registry *registry = registry_new();
 	struct sctx_id id = id_of(1);
-	struct sctx_stream *s = (void *)1;
+	struct sctx_stream *s = (void *)1, *open;
 
 	(void)state;
 	assert_rc(sctx_open(NULL, &id, 0, &s), -EINVAL);
@@ -211,6 +211,17 @@ static void arguments_are_checked(void **state)
 	s = (void *)1;
 	assert_rc(sctx_open(registry, &id, 0x80000000u | SCTX_OPEN_NOWAIT, &s), -EINVAL);
 	assert_null(s);
+	assert_u64(streams_in(registry), ==, 0);
+
+	/* Nor of a stream that is open, by who has just opened it again. */
+	assert_rc(sctx_open(registry, &id, 0, &open), 0);
+	assert_rc(sctx_open(registry, &id, 0, &open), 0);
+	s = (void *)1;
+	assert_rc(sctx_open(registry, &id, 0x4u, &s), -EINVAL);
+	assert_null(s);
+	assert_rc(sctx_barrier(), 0);
+	assert_rc(sctx_close(open), 0);
+	assert_rc(sctx_close(open), 0);
 	assert_u64(streams_in(registry), ==, 0);
 
 	assert_rc(sctx_close(NULL), -EINVAL);
@@ -923,9 +934,9 @@ static void for_each_that_makes_the_table_grow(void **state)
 /* ------------------------------------------------------------ hostile ids */
 
 /*
- * Ids that XXH3 sends all to one value when the seed is 0 (its first step
- * multiplies by volume XOR a public constant).  Under a seed that an attacker
- * does not know they spread like any others.
+ * Ids that XXH3 sends all to one value by its public secret (its first step
+ * multiplies by volume XOR that).  By a secret that an attacker does not know
+ * they spread like any others.
  */
 #define XXH3_SECRET_0 0xbe4ba423396cfeb8ull
 
@@ -952,7 +963,7 @@ static uint64_t time_to_open(bool hostile, unsigned int n)
 	return took;
 }
 
-static void ids_that_collide_without_the_seed_do_not_with_it(void **state)
+static void ids_that_collide_by_the_public_secret_do_not_here(void **state)
 {
 	const unsigned int n = 20000;
 	uint64_t plain, hostile;
@@ -1052,7 +1063,7 @@ int main(void)
 		cmocka_unit_test(the_table_grows_under_lookups_opens_and_closes),
 		cmocka_unit_test(for_each_while_the_table_grows),
 		cmocka_unit_test(for_each_that_makes_the_table_grow),
-		cmocka_unit_test(ids_that_collide_without_the_seed_do_not_with_it),
+		cmocka_unit_test(ids_that_collide_by_the_public_secret_do_not_here),
 		cmocka_unit_test(churn_takes_no_memory),
 		cmocka_unit_test(a_thread_keeps_so_many_nodes),
 	};
