@@ -12,7 +12,7 @@
 # make bench-programs             build/bench/sctx-bench and sctx-gbench
 # make bench-targets              each target of speed and memory: met or missed
 # make bench-bounds               what no reclamation can give replay, and what instructions
-#                                 take from open_warm: with code that is not for use (3 min)
+#                                 take from open_warm: with code that is not for use (4 min)
 # make bench-study                everything, with the packaged peers: fifty minutes;
 #                                 make deps-study first installs them
 
@@ -134,9 +134,10 @@ $(BENCH_B)/sctx-broken: $(BENCH_B)/sctx-bench.o $(BENCH_HARNESS:%=$(BENCH_B)/%.o
 bench-selftest: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
 	@B='$(BENCH_B)' bench/run selftest
 
-bench-check: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
+bench-check: $(BENCH_PROGRAMS) $(BENCH_SELFTEST) $(BENCH_B)/window
 	@B='$(BENCH_B)' bench/run check
 	@B='$(B)' bench/bounds.py check
+	@$(BENCH_B)/window >/dev/null
 
 bench-study-selftest bench-study-check: bench-study-%: $(BENCH_STUDY_PROGRAMS) $(BENCH_SELFTEST)
 	@B='$(BENCH_B)' P='$(BENCH_B)/study' bench/run $*
@@ -150,7 +151,11 @@ bench-targets: $(BENCH_STUDY_PROGRAMS) $(COST_PROGRAMS) qsbr-programs
 	@B='$(BENCH_B)' P='$(BENCH_B)/study' QSBR='$(B)/qsbr/bench' \
 		BENCH_QUICK='$(BENCH_QUICK)' bench/run targets
 
-bench-bounds: $(BENCH_PLAIN)
+$(BENCH_B)/window: bench/window.c $(B)/flags $(BENCH_B)/have-deps
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SCTX_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+bench-bounds: $(BENCH_PLAIN) $(BENCH_B)/window
 	@B='$(B)' MAKE='$(MAKE)' bench/bounds.py
 
 qsbr-programs:

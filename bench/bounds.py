@@ -10,7 +10,10 @@ In a copy of the tree,
   - floor, which synchronises nothing, gets the two atomic operations of an open
     count, and then so many empty instructions beside them.
 
-Each line: medians of interleaved runs, million operations a second.
+Each line: medians of interleaved runs, million operations a second.  open_warm is told
+apart by how far ahead the processor looked (window.c) before and after the run: with its
+whole window, or with the half that a busy neighbour on the core's other hardware thread
+leaves it.
 
   bounds.py         as `make bench-bounds` runs it, with B the build directory
   bounds.py check   only that the copy can be changed so
@@ -25,6 +28,8 @@ import sys
 BUILD = os.environ.get("B", "build")
 TREE = BUILD + "/bounds"
 ROUNDS, SECONDS = 7, "0.4"
+WINDOW_ROUNDS = 11
+HALF = 1.5  # window.c's ratio: near 1, or near 2
 TRACES = ("build", "git", "search")
 NOPS = (0, 30, 60, 90, 130)
 
@@ -96,6 +101,31 @@ def run(program, workload, backend, options):
     return json.loads(result.stdout)["ops"] if result.returncode == 0 else None
 
 
+def window():
+    """Whether it is half, of the CPU that a run's first thread is bound to."""
+    cpu = min(os.sched_getaffinity(0))
+    return float(subprocess.check_output([BUILD + "/bench/window"],
+                                         preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))) > HALF
+
+
+def compare_by_window(title, workload, options, columns):
+    """As compare(), without a base; runs in which the window changed are left out."""
+    seen = {(half, heading): [] for half in (False, True) for heading, _, _ in columns}
+    before = window()
+    for _ in range(WINDOW_ROUNDS):
+        for heading, program, backend in columns:
+            ops = run(program, workload, backend, options)
+            after = window()
+            if ops and after == before:
+                seen[after, heading].append(ops)
+            before = after
+    print("%-26s %-30s %8s %16s" % (title, "", "window", "half of it"))
+    for heading, _, _ in columns:
+        cells = ["%.2f (%d)" % (statistics.median(ops) / 1e6, len(ops)) if ops else "-"
+                 for ops in (seen[False, heading], seen[True, heading])]
+        print("%-26s %-30s %8s %16s" % ("", heading, *cells), flush=True)
+
+
 def compare(title, workload, options, columns):
     """columns: (heading, program, backend).  The last one is what the others are compared to."""
     seen = {heading: [] for heading, _, _ in columns}
@@ -127,10 +157,11 @@ def main():
                  ("the same, freeing at once", changed, "streamctx"),
                  ("sharded, freeing at once", ours, "sharded"),
                  ("mutex", ours, "mutex")])
-    compare("open_warm, 1 thread", "open_warm", ["--threads", "1"],
-            [("streamctx", ours, "streamctx"), ("floor", ours, "floor")] +
-            [("floor, atomic, %d nops" % n, changed, "floor_%d" % n) for n in NOPS] +
-            [("urcu", ours, "urcu"), ("mutex", ours, "mutex")])
+    compare_by_window("open_warm, 1 thread (runs)", "open_warm", ["--threads", "1"],
+                      [("streamctx", ours, "streamctx"), ("floor", ours, "floor")] +
+                      [("floor, atomic, %d nops" % n, changed, "floor_%d" % n) for n in NOPS] +
+                      [("urcu", ours, "urcu"), ("mutex", ours, "mutex")])
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -215,7 +215,7 @@ static void load_and_unload(const char *path)
 	lib.sctx_read_lock();
 	lib.sctx_read_unlock();
 	CHECK(lib.sctx_registry_create(&registry) == 0);
-	CHECK(task_count() == 1);
+	only_the_main_thread_is_left();
 	CHECK(lib.sctx_registry_destroy(registry) == 0);
 	library_close();
 	only_the_main_thread_is_left();
