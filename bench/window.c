@@ -52,21 +52,21 @@ static struct line *circle(uint64_t random)
 #define STRING(n) #n
 #define EMPTY(n) \
 	__asm__ volatile(".rept " STRING(n) "\n\tnop\n\t.endr" : "+r"(a), "+r"(b) : : "memory")
-#define DEFINE_WALK(name, n)                            \
-	static uint64_t name(struct line **at) \
-	{                                               \
-		struct line *a = at[0], *b = at[1];     \
-		uint64_t begin = now_ns();              \
-                                                        \
-		for (int i = 0; i < TURNS; i++) {       \
-			a = a->next;                    \
-			EMPTY(n);                       \
-			b = b->next;                    \
-			EMPTY(n);                       \
-		}                                       \
-		at[0] = a;                              \
-		at[1] = b;                              \
-		return now_ns() - begin;                \
+#define DEFINE_WALK(name, n)                        \
+	static uint64_t name(struct line **at)      \
+	{                                           \
+		struct line *a = at[0], *b = at[1]; \
+		uint64_t begin = now_ns();          \
+                                                    \
+		for (int i = 0; i < TURNS; i++) {   \
+			a = a->next;                \
+			EMPTY(n);                   \
+			b = b->next;                \
+			EMPTY(n);                   \
+		}                                   \
+		at[0] = a;                          \
+		at[1] = b;                          \
+		return now_ns() - begin;            \
 	}
 
 DEFINE_WALK(walk_few, FEW)
