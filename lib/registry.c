@@ -408,6 +408,8 @@ static void open_present(struct sctx_registry *registry, const struct sctx_id *i
 		if (error[i])
 			continue;
 		stream[i] = &node->stream;
+		/* Who opens many looks up in the first when all are open. */
+		__builtin_prefetch(sctx__load(&node->stream.inline_entry[0].context));
 		sctx__probe2(open, stream[i], &node->id);
 		opens++;
 	}
