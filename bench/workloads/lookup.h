@@ -56,8 +56,10 @@ find_and_lookup(const struct backend_ops *b, struct worker *w, uint64_t n, unsig
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t which = bench_random(&random, w->streams);
 		struct sctx_id id = bench_id(which);
-		struct bench_stream *stream = b->find(w->table, &id);
+		struct bench_stream *stream;
 
+		bench_unknown(&id);
+		stream = b->find(w->table, &id);
 		expected += bench_word(which, owner);
 		if (!stream)
 			continue;

@@ -34,6 +34,7 @@ WORKLOAD open_many(const struct backend_ops *b, struct worker *w, uint64_t n, bo
 			uint64_t which = bench_random(&random, w->streams);
 
 			id[k] = bench_id(which);
+			bench_unknown(&id[k]);
 			expected += bench_word(which, 0);
 		}
 		open_batch(b, w, id, stream, batch);

@@ -2,10 +2,11 @@
 /* Opens and closes, of streams that others hold open and of new ones. */
 
 static inline __attribute__((always_inline)) struct bench_stream *
-open_stream(const struct backend_ops *b, struct worker *w, const struct sctx_id *id, bool timed)
+open_stream(const struct backend_ops *b, struct worker *w, struct sctx_id *id, bool timed)
 {
 	struct bench_stream *stream;
 
+	bench_unknown(id);
 	if (timed) {
 		uint64_t begin = bench_ticks();
 
@@ -79,7 +80,7 @@ WORKLOAD open_zipf(const struct backend_ops *b, struct worker *w, uint64_t n, bo
 /* The same on a single stream. */
 WORKLOAD open_hot(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {
-	const struct sctx_id id = bench_id(0);
+	struct sctx_id id = bench_id(0);
 	uint64_t seen = 0;
 
 	for (uint64_t i = 0; i < n; i++) {

@@ -6,10 +6,9 @@
  */
 WORKLOAD stall(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {
-	(void)timed;
 	for (uint64_t i = 0; i < n; i++) {
 		struct sctx_id id = bench_fresh_id(w);
-		struct bench_stream *stream = b->open(w->table, &id);
+		struct bench_stream *stream = open_stream(b, w, &id, timed);
 		uint64_t begin;
 
 		b->insert(stream, &bench_owner[0], NULL, w->serial);

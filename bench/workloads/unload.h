@@ -18,11 +18,10 @@ WORKLOAD unload(const struct backend_ops *b, struct worker *w, uint64_t n, bool 
 {
 	uint64_t random = w->random, before = bench_now_ns();
 
-	(void)timed;
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t which = bench_random(&random, w->streams);
 		struct sctx_id id = bench_id(which);
-		struct bench_stream *stream = b->open(w->table, &id);
+		struct bench_stream *stream = open_stream(b, w, &id, timed);
 
 		b->enter(stream);
 		bench_look(b->lookup(stream, w->leaver, NULL));
