@@ -348,8 +348,8 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 {
 	const struct sctx__table *table;
 	const struct sctx__bucket *bucket;
-	const uintptr_t *slot;
 	struct sctx__node *node;
+	uintptr_t slot;
 	sctx__reader reader;
 	uint64_t hash;
 
@@ -366,11 +366,10 @@ int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned
 	sctx__rcu_quick_lock(reader);
 	table = sctx__load_acquire(&registry->table);
 	bucket = &table->bucket[hash & table->mask];
-	slot = sctx__bucket_tagged(bucket, sctx__tag_of(hash));
-	if (sctx__unlikely(!slot))
+	if (sctx__unlikely(!sctx__bucket_tagged(bucket, sctx__tag_of(hash), &slot)))
 		return open_in_section(registry, id, flags, stream, hash,
 				       !sctx__bucket_goes_on(bucket));
-	node = sctx__slot_match(slot, sctx__tag_of(hash), id);
+	node = sctx__slot_match(slot, id);
 	if (sctx__unlikely(!node || node_open(node)))
 		return open_in_section(registry, id, flags, stream, hash, false);
 	*stream = opened(node);

@@ -150,8 +150,8 @@ static inline struct sctx__bucket *sctx__bucket_chain(uintptr_t chain)
 
 static inline bool sctx__id_equal(const struct sctx_id *a, const struct sctx_id *b)
 {
-	return ((a->volume ^ b->volume) | (a->file[0] ^ b->file[0]) | (a->file[1] ^ b->file[1]) |
-		(a->stream ^ b->stream)) == 0;
+	return a->volume == b->volume && a->file[0] == b->file[0] && a->file[1] == b->file[1] &&
+	       a->stream == b->stream;
 }
 
 static inline uint16_t sctx__tag_of(uint64_t hash)
@@ -159,31 +159,31 @@ static inline uint16_t sctx__tag_of(uint64_t hash)
 	return (uint16_t)(hash >> SCTX__TAG_SHIFT);
 }
 
-/* The first slot that has @tag, or NULL. */
-static inline const uintptr_t *sctx__bucket_tagged(const struct sctx__bucket *bucket, uint16_t tag)
+/* Whether a slot has @tag.  The first that has it is loaded again, as a whole, to *@slot. */
+SCTX__INLINE bool sctx__bucket_tagged(const struct sctx__bucket *bucket, uint16_t tag,
+				      uintptr_t *slot)
 {
 #ifndef __clang__ /* which does so by itself */
 #pragma GCC unroll 7
 #endif
-	for (int i = 0; i < SCTX__SLOTS; i++)
-		if (sctx__unlikely(sctx__slot_has_tag(&bucket->slot[i], tag)))
-			return &bucket->slot[i];
-	return NULL;
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], tag)))
+			continue;
+		*slot = sctx__slot_load(&bucket->slot[i]);
+		return true;
+	}
+	return false;
 }
 
 /*
- * The node in @slot, which has @tag, if it is named @id, or NULL.  The slot is loaded
- * again as a whole: it may be another one's by now, of the same tag too.
+ * The node in @slot if it is named @id, or NULL.  The slot may be empty or another one's
+ * since its tag was looked at, of which the id says all.
  */
-static inline struct sctx__node *sctx__slot_match(const uintptr_t *slot, uint16_t tag,
-						  const struct sctx_id *id)
+static inline struct sctx__node *sctx__slot_match(uintptr_t slot, const struct sctx_id *id)
 {
-	uintptr_t value = sctx__slot_load(slot);
-	struct sctx__node *node = sctx__slot_node(value);
+	struct sctx__node *node = sctx__slot_node(slot);
 
-	if (sctx__unlikely((uint16_t)(value >> SCTX__TAG_SHIFT) != tag || !node))
-		return NULL;
-	return sctx__likely(sctx__id_equal(&node->id, id)) ? node : NULL;
+	return sctx__likely(node && sctx__id_equal(&node->id, id)) ? node : NULL;
 }
 
 static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bucket, uint64_t hash,
@@ -199,7 +199,7 @@ static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bu
 
 		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], tag)))
 			continue;
-		node = sctx__slot_match(&bucket->slot[i], tag, id);
+		node = sctx__slot_match(sctx__slot_load(&bucket->slot[i]), id);
 		if (sctx__likely(node != NULL))
 			return node;
 	}
