@@ -172,6 +172,7 @@ SCTX__INLINE bool sctx__bucket_tagged(const struct sctx__bucket *bucket, uint16_
 		*slot = sctx__slot_load(&bucket->slot[i]);
 		return true;
 	}
+	*slot = 0;
 	return false;
 }
 
