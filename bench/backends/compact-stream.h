@@ -55,8 +55,8 @@ static inline uint64_t compact_hash(const struct sctx_id *id)
 
 static inline bool id_equal(const struct sctx_id *a, const struct sctx_id *b)
 {
-	return ((a->volume ^ b->volume) | (a->file[0] ^ b->file[0]) | (a->file[1] ^ b->file[1]) |
-		(a->stream ^ b->stream)) == 0;
+	return a->volume == b->volume && a->file[0] == b->file[0] && a->file[1] == b->file[1] &&
+	       a->stream == b->stream;
 }
 
 /* ---------------------------------------------------------------- entries */
