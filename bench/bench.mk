@@ -11,8 +11,8 @@
 # make bench-study-check
 # make bench-programs             build/bench/sctx-bench and sctx-gbench
 # make bench-targets              each target of speed and memory: met or missed
-# make bench-bounds               what no reclamation can give replay, and what instructions
-#                                 take from open_warm: with code that is not for use (3 min)
+# make bench-bounds               what no reclamation can give replay, and what counts, contexts
+#                                 and instructions take from open_warm: code not for use (4 min)
 # make bench-study                everything, with the packaged peers: fifty minutes;
 #                                 make deps-study first installs them
 

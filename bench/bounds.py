@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What lies between us and two targets: measured with code that is not for use.
 
-In a copy of the tree,
+In copies of the tree,
 
   - the library gives a stream's memory back, and calls contexts back, where they
     are retired: a grace period that costs nothing, and protects nobody.  More
@@ -18,7 +18,7 @@ whole window, or with the half that a busy neighbour on the core's other hardwar
 leaves it.
 
   bounds.py         as `make bench-bounds` runs it, with B the build directory
-  bounds.py check   only that the copy can be changed so
+  bounds.py check   only that the copies can be changed so
 """
 import json
 import os
