@@ -12,7 +12,7 @@
 # make bench-programs             build/bench/sctx-bench and sctx-gbench
 # make bench-targets              each target of speed and memory: met or missed
 # make bench-bounds               what no reclamation can give replay, and what counts, contexts
-#                                 and instructions take from open_warm: code not for use (4 min)
+#                                 and sections take from open_warm: code not for use (4 min)
 # make bench-study                everything, with the packaged peers: fifty minutes;
 #                                 make deps-study first installs them
 

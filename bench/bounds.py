@@ -8,7 +8,8 @@ In copies of the tree,
     are retired: a grace period that costs nothing, and protects nobody.  More
     than this no reclamation can give;
   - floor, which synchronises nothing, gets the two atomic operations of an open
-    count, and then so many empty instructions beside them;
+    count; then those that ours has, of which the close's must not take the last
+    one off; then ours' two sections as well;
   - ours counts opens without atomic operations (right on one thread alone), or what
     a lookup found is not read, which spares its line, or both.
 
@@ -33,7 +34,13 @@ ROUNDS, SECONDS = 7, "0.4"
 WINDOW_ROUNDS = 11
 HALF = 1.5  # window.c's ratio: near 1, or near 2
 TRACES = ("build", "git", "search")
-NOPS = (0, 60, 130)
+
+# What floor gets: its backend's name, what the line says, how it closes, whether in sections.
+FLOORS = (
+    ("floor_atomic", "floor, adds and takes off atomically", "sub", False),
+    ("floor_counts", "floor, counts as ours", "cas", False),
+    ("floor_sections", "the same, in sections", "cas", True),
+)
 
 
 def change(tree, path, *pairs):
@@ -68,21 +75,42 @@ def free_at_once(tree):
             "	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);\n"))
 
 
-def floor_with(tree, nops):
-    backend = "bench/backends/floor_%d.c" % nops
-    shutil.copy("bench/backends/floor.c", "%s/%s" % (tree, backend))
-    empty = '__asm__ volatile(".rept %d\\n nop\\n .endr");\n' % (nops // 2)
-    change(tree, backend,
-           ('.name = "floor"', '.name = "floor_%d"' % nops),
-           ("	stream->opens++;",
-            "	" + empty + "	__atomic_fetch_add(&stream->opens, 1, __ATOMIC_RELAXED);"),
-           ("	if (--stream->opens > 0)",
-            "	" + empty + "	if (__atomic_sub_fetch(&stream->opens, 1, __ATOMIC_ACQ_REL) > 0)"))
+CLOSES = {
+    "sub": ("	if (--stream->opens > 0)",
+            "	if (__atomic_sub_fetch(&stream->opens, 1, __ATOMIC_ACQ_REL) > 0)"),
+    "cas": ("	if (--stream->opens > 0)",
+            "	uint32_t opens = __atomic_load_n(&stream->opens, __ATOMIC_RELAXED);\n\n"
+            "	while (opens > 1 && !__atomic_compare_exchange_n(&stream->opens, &opens, opens - 1,\n"
+            "			false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))\n"
+            "		;\n"
+            "	if (opens > 1)"),
+}
+
+SECTIONS = (
+    ("#include \"compact.h\"", "#define SCTX_INLINE\n#include \"compact.h\""),
+    ("	struct bench_stream *stream = buckets_find(&table->buckets, hash, id);\n",
+     "	struct bench_stream *stream;\n\n"
+     "	sctx_read_lock();\n"
+     "	stream = buckets_find(&table->buckets, hash, id);\n"
+     "	sctx_read_unlock();\n"),
+    ("static inline void no_section(struct bench_stream *stream)\n{\n	(void)stream;\n}",
+     "static inline void lock(struct bench_stream *stream)\n"
+     "{\n	(void)stream;\n	sctx_read_lock();\n}\n\n"
+     "static inline void unlock(struct bench_stream *stream)\n"
+     "{\n	(void)stream;\n	sctx_read_unlock();\n}"),
+    ("	.enter = no_section,", "	.enter = lock,"),
+    ("	.leave = no_section,", "	.leave = unlock,"),
+)
 
 
 def floors(tree):
-    for nops in NOPS:
-        floor_with(tree, nops)
+    for name, _, close, sections in FLOORS:
+        backend = "bench/backends/%s.c" % name
+        shutil.copy("bench/backends/floor.c", "%s/%s" % (tree, backend))
+        change(tree, backend, ('.name = "floor"', '.name = "%s"' % name), CLOSES[close],
+               ("	stream->opens++;",
+                "	__atomic_fetch_add(&stream->opens, 1, __ATOMIC_ACQUIRE);"),
+               *(SECTIONS if sections else ()))
 
 
 def plain_counts(tree):
@@ -159,11 +187,11 @@ def compare_by_window(title, workload, options, columns):
             if ops and after == before:
                 seen[after, heading].append(ops)
             before = after
-    print("%-26s %-30s %8s %16s" % (title, "", "window", "half of it"))
+    print("%-26s %-36s %8s %16s" % (title, "", "window", "half of it"))
     for heading, _, _ in columns:
         cells = ["%.2f (%d)" % (statistics.median(ops) / 1e6, len(ops)) if ops else "-"
                  for ops in (seen[False, heading], seen[True, heading])]
-        print("%-26s %-30s %8s %16s" % ("", heading, *cells), flush=True)
+        print("%-26s %-36s %8s %16s" % ("", heading, *cells), flush=True)
 
 
 def compare(title, workload, options, columns):
@@ -177,7 +205,7 @@ def compare(title, workload, options, columns):
         ops = [n for n in seen[heading] if n]
         ratios = [a / b for a, b in zip(seen[heading], seen[base]) if a and b]
         failed = seen[heading].count(None)
-        print("%-26s %-30s %8s  %s%s" % (
+        print("%-26s %-36s %8s  %s%s" % (
             title, heading, "%.2f" % (statistics.median(ops) / 1e6) if ops else "-",
             "%.2f x %s" % (statistics.median(ratios), base) if ratios and heading != base else "",
             "  (%d of %d runs used freed memory)" % (failed, ROUNDS) if failed else ""), flush=True)
@@ -207,7 +235,7 @@ def main():
                        ("both", program("both"), "streamctx"),
                        ("floor", ours, "floor"),
                        ("floor, contexts unread", program("unread"), "floor")] +
-                      [("floor, atomic, %d nops" % n, changed, "floor_%d" % n) for n in NOPS] +
+                      [(line, changed, name) for name, line, _, _ in FLOORS] +
                       [("urcu", ours, "urcu"), ("mutex", ours, "mutex")])
 
 
