@@ -70,6 +70,7 @@
 #define IN_PLACE_ANYWAY 16 /* scene 4: replaced in place, though not its owner's newest */
 #define RELINKED_UNSEEN 17 /* scene 1: context_drop() does not look whether it was claimed */
 #define LINKS_LATE 18 /* scene 1: put_inside(): the links are read after the stream */
+#define HANGING_UNSEEN 19 /* scene 1: put_inside(), put_unlinked(): the stream is not looked at */
 
 /* Processes, as bits of @inside. */
 #define MAIN	 0
@@ -229,7 +230,7 @@ inline not_only_stream(c)
 	}
 }
 
-/* sctx__put_inside(), for @p inside an update. */
+/* sctx__put_inside(), for @p inside an update; sctx__put_unlinked() is its first round. */
 inline put_inside(p, c)
 {
 	do
@@ -240,7 +241,9 @@ inline put_inside(p, c)
 		linked = links[c];
 #else
 		linked = links[c];
+#if BROKEN != HANGING_UNSEEN
 		where = hangs[c];
+#endif
 #endif
 		if
 		:: where == NOWHERE -> put_last(p, c); break
