@@ -9,8 +9,8 @@
 #                 (lib/packaging/packaging.mk)
 # make clean      remove build/
 #
-# RCU=memb|bp|qsbr|c11  liburcu flavour (lib/rcu.h)     CC=gcc|clang
-# V=1 shows commands    DEBUG=1 stops with a message at misuse (lib/debug.h)
+# RCU=memb|bp|qsbr|c11  liburcu flavour (lib/rcu/rcu.h)     CC=gcc|clang
+# V=1 shows commands    DEBUG=1 stops with a message at misuse (lib/base/debug.h)
 
 VERSION  := $(shell sed -n 's/^.define SCTX_VERSION "\(.*\)"/\1/p' include/streamctx.h)
 SOVERSION := 0
@@ -40,7 +40,7 @@ LIB_CFLAGS    := -fPIC -fvisibility=hidden -falign-functions=64 -fno-tree-slp-ve
 # xxHash 0.8.1 asks gcc to inline what it cannot see to be one function at -Og.
 LIB_CFLAGS    += $(if $(filter -Og,$(CFLAGS)),-DXXH_NO_INLINE_HINTS=1)
 
-LIB_SRCS := $(sort $(wildcard lib/*.c))
+LIB_SRCS := $(sort $(wildcard lib/*/*.c))
 LIB_OBJS := $(LIB_SRCS:lib/%.c=$(B)/lib/%.o)
 SO       := $(B)/libstreamctx.so
 
@@ -95,7 +95,8 @@ $(B)/flags: force | $(B)/lib
 
 $(B)/lib/%.o: lib/%.c $(B)/flags $(B)/have-libs
 	$(call say,CC,$@)
-	$(Q)$(CC) $(SCTX_CFLAGS) $(LIB_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SCTX_CFLAGS) -Ilib $(LIB_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(SO).$(VERSION): $(LIB_OBJS) lib/libstreamctx.map
 	$(call say,LINK,$@)

@@ -56,7 +56,7 @@ def change(tree, path, *pairs):
 
 
 def free_at_once(tree):
-    change(tree, "lib/reclaim.h",
+    change(tree, "lib/reclaim/reclaim.h",
            ("	size_t lane = (limbo->callbacks + r->contexts) % SCTX__LANES;\n",
             "	size_t lane = (limbo->callbacks + r->contexts) % SCTX__LANES;\n\n"
             "	if (1) {\n"
@@ -114,7 +114,7 @@ def floors(tree):
 
 
 def plain_counts(tree):
-    change(tree, "lib/registry.c",
+    change(tree, "lib/registry/registry.c",
            ("	uint32_t opens = sctx__add_acquire(&node->stream.opens, 1);",
             "	uint32_t opens = node->stream.opens++;"),
            ("	return sctx__likely(close_one(stream, &opens)) ? 0 : close_slow(stream, true);",

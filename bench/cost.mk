@@ -14,7 +14,7 @@ COST_OBJS    := $(LIB_SRCS:lib/%.c=$(COST_B)/lib/%.o) \
 $(COST_B)/lib/%.o: lib/%.c $(B)/flags $(B)/have-libs
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SCTX_CFLAGS) $(LIB_CFLAGS) $(COST_DEFINES) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(SCTX_CFLAGS) -Ilib $(LIB_CFLAGS) $(COST_DEFINES) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(COST_B)/bench/%.o: bench/%.c $(B)/flags $(B)/have-libs
 	$(call say,CC,$@)

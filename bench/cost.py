@@ -3,7 +3,7 @@
 """What an operation of streamctx costs, in things that can be counted.
 
 Atomic read-modify-writes, full fences and shared stores are counted by the
-counted build of the library (lib/sync.h), in the thread that works; what the
+counted build of the library (lib/base/sync.h), in the thread that works; what the
 reclaimer's threads add is printed beside it.  liburcu's own are not among
 them: its grace periods, and the plain store at each end of a read section.
 Instructions are those of the working thread in the released build, by

@@ -2,7 +2,7 @@
 /* Of the counted build alone: the library's counters, for the harness. */
 #include "counts.h"
 
-#include "../lib/sync.h"
+#include "../lib/base/sync.h"
 
 static struct bench_counts read_counts(const struct sctx__counts *c)
 {

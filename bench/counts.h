@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the counted build of the library has counted (lib/sync.h, SCTX_COUNT);
+ * What the counted build of the library has counted (lib/base/sync.h, SCTX_COUNT);
  * zeros in every other build.
  */
 #ifndef BENCH_COUNTS_H

@@ -2,7 +2,7 @@
 /*
  * The read side, compiled into its caller: the read section and the lookup.
  * Included by streamctx.h where SCTX_INLINE is defined, and by the library
- * itself through lib/rcu.h, so that there is one text of it.
+ * itself through lib/rcu/rcu.h, so that there is one text of it.
  *
  * The caller's flavour must be the library's: pkg-config gives the
  * definition (SCTX_RCU_BP, SCTX_RCU_QSBR, SCTX_RCU_C11; none means memb), and
@@ -60,7 +60,7 @@
 extern "C" {
 #endif
 
-/* lib/sync.h has its own definition, for the builds that count or explore. */
+/* lib/base/sync.h has its own definition, for the builds that count or explore. */
 #ifndef sctx__load
 #define sctx__load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #endif
@@ -282,7 +282,7 @@ struct sctx__view {
 };
 
 /*
- * The acquire pairs with the release in lib/list.h that publishes an entry of
+ * The acquire pairs with the release in lib/stream/list.h that publishes an entry of
  * the array (count): who sees the new count sees the entries it covers, and
  * their tags.
  */
@@ -297,7 +297,7 @@ SCTX__INLINE struct sctx__view sctx__array_view(uintptr_t list)
 }
 
 /*
- * The acquire pairs with the releases in lib/list.h that publish an array or
+ * The acquire pairs with the releases in lib/stream/list.h that publish an array or
  * an inline entry (list).
  */
 SCTX__INLINE struct sctx__view sctx__list_view(const struct sctx_stream *stream)
@@ -321,7 +321,7 @@ SCTX__INLINE bool sctx__entry_is(const struct sctx_entry *entry, const void *own
 
 /*
  * NULL if the context is gone.  It may be unlinked at any moment; what was
- * seen is what counts.  The acquire pairs with the releases in lib/context.c:
+ * seen is what counts.  The acquire pairs with the releases in lib/stream/context.c:
  * that which replaces a context, and that which unlinks one, so that who sees
  * it gone sees what was inserted before.
  */
@@ -464,7 +464,7 @@ SCTX__INLINE const struct sctx_entry *sctx__view_find(struct sctx__view view, co
  *
  * If all matches that it passed were live, that is the first it met, and the
  * moment is that of loading the list: this one was the newest then, or, if it
- * was replaced since, when it was replaced (lib/context.c sees to that).  The
+ * was replaced since, when it was replaced (lib/stream/context.c sees to that).  The
  * same if there was none.
  *
  * If one was gone, what is inserted meanwhile is behind the scan: it could miss

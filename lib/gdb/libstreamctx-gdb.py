@@ -13,12 +13,12 @@ import struct
 
 import gdb
 
-SLOTS, SLOT_BITS = 7, 48  # lib/table.h
+SLOTS, SLOT_BITS = 7, 48  # lib/registry/table.h
 MOVED, CHAIN_FLAGS = 2, 63
 HIDDEN, ARRAY = 1 << 63, 64  # streamctx/inline.h
 STATES = {1: "locked", 2: "takes contexts", 4: "torn down", 8: "retired",
-          16: "a registry's", 32: "tracked"}  # lib/context.h
-OWNED = 1  # lib/owned.h
+          16: "a registry's", 32: "tracked"}  # lib/stream/context.h
+OWNED = 1  # lib/owner/owned.h
 LISTED = 20  # of a stack in limbo
 
 

@@ -14,8 +14,8 @@
  *   search.c   which thread goes on at a point: depth first with a preemption
  *              bound, by random priorities, or as a given schedule says
  *   conflict.c which points matter: those at memory that threads share
- *   atomics.c, system.c, readers.c  what the library calls (seam.h, lib/rcu.h)
- *   memory.c   an allocator that knows what was freed (lib/pool.h)
+ *   atomics.c, system.c, readers.c  what the library calls (seam.h, lib/rcu/rcu.h)
+ *   memory.c   an allocator that knows what was freed (lib/base/pool.h)
  *   ledger.c   who holds which context, and what must hold of it
  *   orders.c   whether some order of the operations gives what they gave
  *   ops.h, stream_ops.c, ordered.c, slot.c, registry.c, owner.c  the operations

@@ -10,7 +10,7 @@
 # build/explore/explore runs a program by hand, and replays what failed:
 # tests/explore/main.c.  tests/explore/engine.h says what it is.
 #
-# The library's sources are compiled as they are, with lib/sync.h exchanged for
+# The library's sources are compiled as they are, with lib/base/sync.h exchanged for
 # explore_sync.h, into a shared object that the explorer saves and restores;
 # rcu.c and pool.c are the explorer's own (readers.c, memory.c).
 
@@ -18,9 +18,9 @@ CHECK_PARTS += explore
 
 E := $(B)/explore
 EXPLORE_SRCS := $(sort $(wildcard tests/explore/*.c))
-EXPLORE_LIB  := $(filter-out lib/rcu.c lib/pool.c,$(LIB_SRCS))
+EXPLORE_LIB  := $(filter-out lib/rcu/rcu.c lib/base/pool.c,$(LIB_SRCS))
 EXPLORE_LINEAR := history spec check
-EXPLORE_CPPFLAGS := -Iinclude -Itests/explore -D_GNU_SOURCE -DSCTX_RCU_C11
+EXPLORE_CPPFLAGS := -Iinclude -Ilib -Itests/explore -D_GNU_SOURCE -DSCTX_RCU_C11
 EXPLORE_CFLAGS := -std=gnu11 $(WARNINGS) -Wstrict-prototypes -pthread $(EXPLORE_CPPFLAGS) -g
 # The calls before plain accesses are wanted, not ThreadSanitizer itself.
 EXPLORE_LIB_CFLAGS := $(EXPLORE_CFLAGS) -DSCTX_EXPLORE -fPIC -O1 -fsanitize=thread
@@ -55,7 +55,7 @@ check-build-explore:
 
 # A line for each program in the log, and a table of the suites on the screen.
 explore_table = sed -n '/^suite /,/^all /p' $(LOGS)/$(1)/explore/explore.log
-explore_env = EXPLORE_DIR=$(E) EXPLORE_CC="$(CC) $(filter-out -Iinclude,$(EXPLORE_LIB_CFLAGS))"
+explore_env = EXPLORE_DIR=$(E) EXPLORE_CC="$(CC) $(filter-out -Iinclude -Ilib,$(EXPLORE_LIB_CFLAGS))"
 
 run_explore = $(explore_env) EXPLORE_PLANTED=few SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600} \
 	tests/run.sh run explore $(LOGS) $(E)/explore tests/explore/covered.sh \

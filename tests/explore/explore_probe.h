@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * lib/probe.h as the schedule explorer has it: nothing, but for the one in the
+ * lib/base/probe.h as the schedule explorer has it: nothing, but for the one in the
  * midst of a retirement, which has no step of its own between the load of the
  * phase and the last of what it writes into the set.  That nobody takes the set
  * away meanwhile is what the section is for.

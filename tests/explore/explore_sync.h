@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * lib/sync.h as the schedule explorer has it.  Included by that file under
+ * lib/base/sync.h as the schedule explorer has it.  Included by that file under
  * SCTX_EXPLORE, and so ahead of everything else in each of the library's
  * sources: what else of the system they use is exchanged here as well.
  *

@@ -7,8 +7,8 @@
  */
 #include "engine.h"
 
-#include "../../lib/callbacks.h"
-#include "../../lib/counter.h"
+#include "reclaim/callbacks.h"
+#include "thread/counter.h"
 #include "memory.h"
 
 #include <link.h>

@@ -164,7 +164,7 @@ void memory_check_leaks(void)
 	explore_fail("%d blocks leaked", live);
 }
 
-/* ------------------------------------------------- the library's lib/pool.h */
+/* ------------------------------------------------- the library's lib/base/pool.h */
 
 void *sctx__pool_alloc(size_t size);
 void sctx__pool_free(void *memory, size_t size);

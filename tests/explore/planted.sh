@@ -205,7 +205,7 @@ all=$(sed -n '/^mistakes()/,/^}/s/^	\([a-z-]*\)).*/\1/p' "$0")
 # The sources with the mistake in $at.
 change() # file, sed script
 {
-	file=lib/$1
+	file=$(echo lib/*/"$1")
 	[ "$1" = inline.h ] && file=include/streamctx/inline.h
 	rm -rf "$at" && mkdir -p "$at" && cp -r lib include "$at" && sed -e "$2" "$file" >"$at/$file" || exit 2
 	if cmp -s "$file" "$at/$file"; then
@@ -217,10 +217,10 @@ change() # file, sed script
 # Its library there.  A header is compiled into all.
 build() # file
 {
-	for object in "$dir"/lib/*.o; do
-		source=$(basename "$object" .o).c
+	for object in "$dir"/lib/*/*.o; do
+		source=$(basename "$object" .o).c room=$(basename "$(dirname "$object")")
 		case $1 in
-		*.h | "$source") $cc -I"$at/include" -w -c -o "$at/lib/${source%.c}.o" "$at/lib/$source" || return 1 ;;
+		*.h | "$source") $cc -I"$at/include" -I"$at/lib" -w -c -o "$at/lib/${source%.c}.o" "$at/lib/$room/$source" || return 1 ;;
 		*) cp "$object" "$at/lib" ;;
 		esac
 	done

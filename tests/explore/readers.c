@@ -9,7 +9,7 @@
 /* In the library. */
 void sctx__reader_attach_slow(void);
 
-/* What lib/rcu.h declares for SCTX_RCU_C11. */
+/* What lib/rcu/rcu.h declares for SCTX_RCU_C11. */
 void sctx__rcu_read_lock(void);
 void sctx__rcu_read_unlock(void);
 bool sctx__rcu_read_ongoing(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * RCU as what it promises: a grace period ends when every section that was
- * open as it began has ended.  Stands in for the c11 flavour (lib/rcu.h).
+ * open as it began has ended.  Stands in for the c11 flavour (lib/rcu/rcu.h).
  */
 #ifndef EXPLORE_READERS_H
 #define EXPLORE_READERS_H

@@ -27,14 +27,14 @@ FUZZ_api_FLAGS := -DFIRST_BUCKETS=1 $(addprefix -Wl$(,)--wrap=,malloc aligned_al
 FUZZ_trace_SRCS   := tests/fuzz/trace.c tests/fuzz/trace_valid.c bench/trace.c bench/plan.c
 FUZZ_options_SRCS := tests/fuzz/options.c bench/options.c
 
-FUZZ_DEPS := $(wildcard lib/*.h include/*.h include/*/*.h bench/*.h tests/fuzz/*.h)
+FUZZ_DEPS := $(wildcard lib/*/*.h include/*.h include/*/*.h bench/*.h tests/fuzz/*.h)
 
 define fuzz_target
 $(FUZZ_B)/$(1): $$(FUZZ_$(1)_SRCS) $$(FUZZ_DEPS) $$(B)/flags $$(B)/have-libs
 	$$(call say,FUZZ,$$@)
 	@mkdir -p $$(@D)
 	$$(call need_program,clang,$$(FUZZ_CC))
-	$$(Q)$$(FUZZ_CC) $$(FUZZ_FLAGS) $$(FUZZ_$(1)_FLAGS) -o $$@ $$(FUZZ_$(1)_SRCS) -lurcu-memb
+	$$(Q)$$(FUZZ_CC) $$(FUZZ_FLAGS) -Ilib $$(FUZZ_$(1)_FLAGS) -o $$@ $$(FUZZ_$(1)_SRCS) -lurcu-memb
 
 # run.sh wants programs without arguments: each target's has its name.
 $(FUZZ_B)/check/$(1).sh: $(FUZZ_B)/$(1) tests/fuzz/check.sh

@@ -32,7 +32,7 @@ target()
 
 compile() # source object: quotes are for headers of the sources' own folder first
 {
-	$FUZZ_CC $FUZZ_FLAGS -w -DFIRST_BUCKETS=1 -c -o "$2" "$1" || exit 1
+	$FUZZ_CC -I"${3:-lib}" $FUZZ_FLAGS -w -DFIRST_BUCKETS=1 -c -o "$2" "$1" || exit 1
 }
 
 # Objects without a bug, made once.
@@ -40,7 +40,7 @@ sound_objects()
 {
 	mkdir -p "$out/$target"
 	case $target in
-	api) sources=$(ls lib/*.c) ;;
+	api) sources=$(ls lib/*/*.c) ;;
 	trace) sources="bench/trace.c bench/plan.c" ;;
 	options) sources=bench/options.c ;;
 	esac
@@ -78,8 +78,7 @@ plant()
 		case " $PLANTED " in *" $name "*) ;; *) return ;; esac
 	fi
 	copy=$out/$name/$folder
-	rm -rf "${out:?}/$name" && mkdir -p "$copy" && cp "$folder"/*.[ch] "$copy"
-	[ "$folder" = lib ] || ln -s "$PWD/bench/workloads" "$copy/workloads"
+	rm -rf "${out:?}/$name" && mkdir -p "$copy" && cp -r "$folder"/* "$copy"
 	sed -i "$edit" "$copy/$changed"
 	if cmp -s "$folder/$changed" "$copy/$changed"; then
 		echo "MISSED $target/$name: $changed has changed, nothing was planted"
@@ -87,8 +86,8 @@ plant()
 		return
 	fi
 	[ -z "$PLANT_ONLY" ] || return
-	compile "$copy/$file" "$out/$name/planted.o"
-	link $(ls "$out/$target"/*.o | grep -v "/$folder\.$file\.o$") "$out/$name/planted.o"
+	compile "$copy/$file" "$out/$name/planted.o" "$copy"
+	link $(ls "$out/$target"/*.o | grep -v "/$folder\.$(echo "$file" | tr / .)\.o$") "$out/$name/planted.o"
 	begin=$(date +%s)
 	if line=$(run "$name"); then
 		echo "found  $target/$name ($(($(date +%s) - begin)) s): $line"
@@ -133,25 +132,25 @@ plant closes_not_counted trace.c "s/ += \*text == 'o' || \*text == 'c'/ += *text
 plant slots_shared plan.c 's/share->slots += process\[i\].handles/share->slots += process[i].handles - 1/'
 
 begin_target api
-plant found_without_reference context.c \
+plant found_without_reference stream/context.c \
 	's/ins->blind ? NULL : ref(ins->found)/ins->blind ? NULL : ins->found/'
-plant torn_but_ready stream.c 's/(state \& ~(SCTX__READY | SCTX__TRACKED))/(state \& ~SCTX__TRACKED)/'
-plant copy_forgets_the_last context.c \
-	"$(in_function 'static inline struct sctx__array \*list_replace' 's/i < view.count/i + 1 < view.count/')" list.h
-plant chains_left_behind table.c \
+plant torn_but_ready stream/stream.c 's/(state \& ~(SCTX__READY | SCTX__TRACKED))/(state \& ~SCTX__TRACKED)/'
+plant copy_forgets_the_last stream/context.c \
+	"$(in_function 'static inline struct sctx__array \*list_replace' 's/i < view.count/i + 1 < view.count/')" stream/list.h
+plant chains_left_behind registry/table.c \
 	"$(in_function 'static int copy_chain' 's/\&\& !error; bucket = chain_next(bucket)/\&\& !error; bucket = NULL/')"
-plant called_back_for_holders callbacks.c \
+plant called_back_for_holders reclaim/callbacks.c \
 	's/if (sctx__unlikely(sctx__load_acquire(&ctx->refs) != 1)) {/if (sctx__unlikely(sctx__load_acquire(\&ctx->refs) > 2)) {/'
-plant no_grace_period reclaim.c "$(in_function 'static void grace_period' 's/^\tsctx__synchronize();//')"
-plant losers_lost context.c \
+plant no_grace_period reclaim/reclaim.c "$(in_function 'static void grace_period' 's/^\tsctx__synchronize();//')"
+plant losers_lost stream/context.c \
 	"$(in_function 'static int insert_created' '{/^\tput(created);/{N;s/\n.*//}}')"
-plant existing_created registry.c 's/if (flags \& SCTX_OPEN_EXISTING)/if (flags \& SCTX_OPEN_EXISTING \&\& flags \& SCTX_OPEN_NOWAIT)/'
-plant detached_in_place stream.c 's/sctx__store_release(&ctx->stream, NULL);/;/'
-plant wrong_tag_taken tag.c 's/(tag \&\& block->tag != tag) || !account/!account/'
-plant owner_not_told owned.c 's/owner->ops.detached(ctx);/;/'
-plant leaver_taken context.c 's/sctx__owned_refused(ctx) ? -ESHUTDOWN : //'
-plant leaver_let_go unload.c 's/left == 0)/left <= 1)/'
-plant limit_of_0 lifecycle.c 's/options->limit_bytes > 0/true/'
+plant existing_created registry/registry.c 's/if (flags \& SCTX_OPEN_EXISTING)/if (flags \& SCTX_OPEN_EXISTING \&\& flags \& SCTX_OPEN_NOWAIT)/'
+plant detached_in_place stream/stream.c 's/sctx__store_release(&ctx->stream, NULL);/;/'
+plant wrong_tag_taken memory/tag.c 's/(tag \&\& block->tag != tag) || !account/!account/'
+plant owner_not_told owner/owned.c 's/owner->ops.detached(ctx);/;/'
+plant leaver_taken stream/context.c 's/sctx__owned_refused(ctx) ? -ESHUTDOWN : //'
+plant leaver_let_go owner/unload.c 's/left == 0)/left <= 1)/'
+plant limit_of_0 reclaim/lifecycle.c 's/options->limit_bytes > 0/true/'
 
 echo "$found found, $missed missed"
 [ $missed = 0 ]

@@ -11,7 +11,7 @@
 #ifndef LINEAR_JITTER_H
 #define LINEAR_JITTER_H
 
-#include "sync.h"
+#include "base/sync.h"
 
 static __thread uint32_t sctx__jitter_state __attribute__((unused));
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A stream's list against readers, removers, holders and teardown:
- * lib/list.h, lib/context.c, context_drop() in lib/callbacks.c, and the walk
+ * lib/stream/list.h, lib/stream/context.c, context_drop() in lib/reclaim/callbacks.c, and the walk
  * in include/streamctx/inline.h.
  *
  * Modelled: one stream, its lock, its inline array and the heap arrays that

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Open against last close against unlinking in a bucket, with growth:
- * lib/registry.c (node_open, open_locked, close_last, sctx_close), lib/table.c
+ * lib/registry/registry.c (node_open, open_locked, close_last, sctx_close), lib/registry/table.c
  * (sctx__table_lock, insert, remove, move_bucket, copy_chain, finish) and the
- * readers of lib/table.h (sctx__chain_find, sctx__table_find).
+ * readers of lib/registry/table.h (sctx__chain_find, sctx__table_find).
  *
  * Modelled: one bucket of a table and the bucket of its successor, one slot
  * each, and the chained buckets; two or three ids that fall into both; nodes, which are

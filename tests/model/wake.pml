@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Who wakes a grace period that sleeps: streamctx/inline.h
- * (sctx__rcu_read_unlock of memb) and lib/rcu.c (sctx__memb_section_ended),
+ * (sctx__rcu_read_unlock of memb) and lib/rcu/rcu.c (sctx__memb_section_ended),
  * against liburcu's urcu_memb_synchronize_rcu().
  *
  * Modelled: readers with their sections, and two grace periods.  A reader's

@@ -27,17 +27,17 @@ build() # name
 {
 	objects=$B/tests flags=$CFLAGS
 	[ -z "$ASAN" ] || objects=$B/asan/tests flags=$ASAN_CFLAGS
-	for source in "$out/$1"/lib/*.c; do
-		$CC -std=gnu11 -pthread -Iinclude -D_GNU_SOURCE -fvisibility=hidden $flags -w \
+	for source in "$out/$1"/lib/*/*.c; do
+		$CC -std=gnu11 -pthread -Iinclude -I"$out/$1/lib" -D_GNU_SOURCE -fvisibility=hidden $flags -w \
 			-c -o "${source%.c}.o" "$source" || exit 1
 	done
 	$CC -pthread $flags -o "$out/$1/torture" "$objects"/stress/*.o "$objects/test.o" \
-		"$out/$1"/lib/*.o -lurcu-memb -lcmocka || exit 1
+		"$out/$1"/lib/*/*.o -lurcu-memb -lcmocka || exit 1
 }
 
 copy() # name
 {
-	mkdir -p "$out/$1/lib" && rm -f "$out/$1"/lib/*.[cho] && cp lib/*.[ch] "$out/$1/lib"
+	mkdir -p "$out/$1/lib" && rm -rf "$out/$1"/lib/* && cp -r lib/* "$out/$1/lib"
 }
 
 # What the first line of a failure says; nothing if it passed.
@@ -59,9 +59,9 @@ plant()
 		case " $PLANTED " in *" $name "*) ;; *) return ;; esac
 	fi
 	copy "$name"
-	sed -i "$edit" "$out/$name"/lib/*.[ch]
-	if diff -q lib "$out/$name/lib" | grep -q differ; then
-		diff -u lib "$out/$name/lib" >"$out/$name/planted.diff"
+	sed -i "$edit" "$out/$name"/lib/*/*.[ch]
+	if diff -qr lib "$out/$name/lib" | grep -q differ; then
+		diff -ur lib "$out/$name/lib" >"$out/$name/planted.diff"
 	else
 		echo "MISSED $name: the sources have changed, nothing was planted"
 		missed=$((missed + 1))

@@ -16,7 +16,7 @@ esac
 # What the archive has of the same file is not linked then.
 build() # name file program
 {
-	$CC -std=gnu11 -pthread -Iinclude -D_GNU_SOURCE $define $CFLAGS -w -c \
+	$CC -std=gnu11 -pthread -Iinclude -I"$out/$1" -D_GNU_SOURCE $define $CFLAGS -w -c \
 		-o "$out/$1/planted.o" "$out/$1/$2" &&
 		$CC -pthread $CFLAGS -o "$out/$1/races" "$B/tests/$3.o" "$B/tests/test.o" \
 			"$B/tests/module.o" "$out/$1/planted.o" "$B/libstreamctx.a" $libs -lcmocka
@@ -29,7 +29,7 @@ plant()
 	program=$1 name=$2 file=$3 edit=$4 changed=${5:-$3}
 	rm -rf "${out:?}/$name"
 	mkdir -p "$out/$name"
-	cp lib/*.[ch] "$out/$name"
+	cp -r lib/*/ "$out/$name"
 	sed -i "$edit" "$out/$name/$changed"
 	if cmp -s "lib/$changed" "$out/$name/$changed"; then
 		echo "MISSED $name: $changed has changed, nothing was planted"
@@ -54,18 +54,18 @@ in_function() # its beginning, command
 }
 relaxed='s/sctx__store_release(/sctx__store(/'
 
-plant unit/races entry_published_relaxed context.c \
-	"$(in_function 'static inline void list_append' "$relaxed")" list.h
-plant unit/races list_published_relaxed context.c \
-	"$(in_function 'static inline void list_publish' "$relaxed")" list.h
-plant conformance/races replaced_by_relaxed context.c \
+plant unit/races entry_published_relaxed stream/context.c \
+	"$(in_function 'static inline void list_append' "$relaxed")" stream/list.h
+plant unit/races list_published_relaxed stream/context.c \
+	"$(in_function 'static inline void list_publish' "$relaxed")" stream/list.h
+plant conformance/races replaced_by_relaxed stream/context.c \
 	's/sctx__store_release(entry_context(entry), ins->ctx)/sctx__store(entry_context(entry), ins->ctx)/'
-plant unit/races node_published_relaxed registry.c \
-	"$(in_function 'static inline void sctx__slot_store' "$relaxed")" table.h
-plant unit/races unlocked_relaxed context.c 's/sctx__store_release(word,/sctx__store(word,/' sync.h
-plant unit/races phase_turned_relaxed thread.c \
+plant unit/races node_published_relaxed registry/registry.c \
+	"$(in_function 'static inline void sctx__slot_store' "$relaxed")" registry/table.h
+plant unit/races unlocked_relaxed stream/context.c 's/sctx__store_release(word,/sctx__store(word,/' base/sync.h
+plant unit/races phase_turned_relaxed thread/thread.c \
 	"$(in_function 'void sctx__limbo_turn_phase' "$relaxed")"
-plant unit/races no_grace_period reclaim.c \
+plant unit/races no_grace_period reclaim/reclaim.c \
 	"$(in_function 'static void grace_period' 's/^\tsctx__synchronize();//')"
 
 [ $missed = 0 ]

@@ -2,7 +2,7 @@
 #
 # make tsan   ThreadSanitizer over the unit and conformance tests, twice: on c11
 #             without a suppression, and on liburcu memb, which it cannot see
-#             into, annotated in streamctx/inline.h and lib/rcu.h; then bugs
+#             into, annotated in streamctx/inline.h and lib/rcu/rcu.h; then bugs
 #             planted in copies of the library, which both must report
 #
 # `make check` runs the four programs with the most threads, and the bugs.

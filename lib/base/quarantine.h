@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * DEBUG builds: freed memory rests for a while, so that a second free and a
+ * write after the free are seen.  Other builds free at once.  Called by
+ * lib/memory/tag.c.  AddressSanitizer and Valgrind are told of what rests here, and of
+ * closed streams that wait in lib/registry/magazine.c to be used again.
+ */
+#ifndef SCTX_QUARANTINE_H
+#define SCTX_QUARANTINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef SCTX_DEBUG
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SCTX__ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SCTX__ASAN 1
+#endif
+#endif
+
+/* @memory is nobody's from now on; or somebody's again, contents undefined. */
+#ifdef SCTX__ASAN
+#include <sanitizer/asan_interface.h>
+#define sctx__poison(memory, size)   ASAN_POISON_MEMORY_REGION((memory), (size))
+#define sctx__unpoison(memory, size) ASAN_UNPOISON_MEMORY_REGION((memory), (size))
+#elif __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#define sctx__poison(memory, size)   ((void)VALGRIND_MAKE_MEM_NOACCESS((memory), (size)))
+#define sctx__unpoison(memory, size) ((void)VALGRIND_MAKE_MEM_DEFINED((memory), (size)))
+#else
+#define sctx__poison(memory, size)   ((void)(memory), (void)(size))
+#define sctx__unpoison(memory, size) ((void)(memory), (void)(size))
+#endif
+
+/*
+ * Overwrite the @size bytes behind the @header bytes at @memory, of @tag, and
+ * keep it all.  Those that rested longest are looked at and given to @release.
+ */
+void sctx__quarantine_add(void *memory, size_t header, size_t size, uint32_t tag,
+			  void (*release)(void *memory));
+
+/* Release all of it.  False if it was empty. */
+bool sctx__quarantine_empty(void (*release)(void *memory));
+
+#else
+
+static inline void sctx__poison(void *memory, size_t size)
+{
+	(void)memory;
+	(void)size;
+}
+
+static inline void sctx__unpoison(void *memory, size_t size)
+{
+	(void)memory;
+	(void)size;
+}
+
+static inline void sctx__quarantine_add(void *memory, size_t header, size_t size, uint32_t tag,
+					void (*release)(void *memory))
+{
+	(void)header;
+	(void)size;
+	(void)tag;
+	release(memory);
+}
+
+static inline bool sctx__quarantine_empty(void (*release)(void *memory))
+{
+	(void)release;
+	return false;
+}
+
+#endif
+
+#endif /* SCTX_QUARANTINE_H */

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A module leaves.  Called by users.
+ *
+ *   say so                     new contexts, inserts and opens see it and do
+ *                              without the owner
+ *   wait for a grace period    all that had not seen it are over, but for opens
+ *   wait for pins              that were in its attach: those are over as well
+ *   sweep all streams          each of its contexts is on a stream that the
+ *                              sweep finds, or about to be dropped by a
+ *                              teardown, or held by someone
+ *   wait for a grace period    what was about to be dropped is in limbo
+ *   wait for callbacks         until none is left, or those left are held
+ *
+ * From the grace period on the owner's count of contexts only falls.  A stream
+ * that is open throughout is found by the walk; one that was opened meanwhile
+ * has no context of the owner's; one that is closed is torn down by its last
+ * close.
+ */
+#include "stream/context.h"
+#include "owner/owner.h"
+#include "reclaim/reclaim.h"
+#include "registry/track.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define PIN_NAP_NS 100000
+
+static void wait_for_pins(const struct sctx_owner *owner)
+{
+	const struct timespec nap = { .tv_nsec = PIN_NAP_NS };
+
+	while (sctx__counter_sum(owner->pins) != 0) {
+		sctx_thread_offline();
+		nanosleep(&nap, NULL);
+	}
+}
+
+static int sweep_stream(struct sctx_stream *stream, void *owner)
+{
+	sctx__stream_sweep(stream, owner);
+	return 0;
+}
+
+static void sweep_tracked(struct sctx_stream *stream, void *owner)
+{
+	sctx__stream_sweep(stream, owner);
+}
+
+static int sweep(struct sctx_owner *owner)
+{
+	int error = sctx__registry_sweep(owner->registry, sweep_stream, owner);
+
+	if (!error)
+		sctx__tracked_sweep(owner->registry, &owner->cursor, sweep_tracked, owner);
+	return error;
+}
+
+/* As long as holders let go meanwhile, there is something to wait for. */
+static int wait_for_callbacks(struct sctx_owner *owner, int64_t *left)
+{
+	int64_t before;
+	int error;
+
+	*left = sctx__counter_sum(owner->live);
+	do {
+		before = *left;
+		error = sctx_barrier();
+		*left = sctx__counter_sum(owner->live);
+	} while (!error && *left != 0 && *left < before);
+	return error;
+}
+
+static int leave(struct sctx_owner *owner, struct sctx_leaks *leaks)
+{
+	int64_t left;
+	int error;
+
+	sctx__synchronize();
+	wait_for_pins(owner);
+	error = sweep(owner);
+	sctx__synchronize(); /* a barrier knows of what was retired before it */
+	if (!error)
+		error = wait_for_callbacks(owner, &left);
+	if (error || left == 0)
+		return error;
+	if (leaks) {
+		leaks->held = (uint64_t)left;
+		sctx__owned_report(owner, leaks);
+	}
+	return -EBUSY;
+}
+
+int sctx_owner_unregister(struct sctx_owner *owner, struct sctx_leaks *leaks)
+{
+	int error;
+
+	sctx__debug_enter();
+	if (!owner || (leaks && leaks->size != sizeof(*leaks)))
+		return -EINVAL;
+	if (leaks) {
+		memset(leaks, 0, sizeof(*leaks));
+		leaks->size = sizeof(*leaks);
+	}
+	if (sctx__must_not_wait() || sctx__self.attaching)
+		return -EDEADLK;
+	error = sctx__owner_leave(owner);
+	if (error)
+		return error;
+	error = leave(owner, leaks);
+	if (error)
+		sctx__owner_stay(owner);
+	else
+		sctx__owner_forget(owner);
+	return error;
+}
+
+int sctx_owner_drain(struct sctx_owner *owner)
+{
+	return owner ? sctx_barrier() : -EINVAL;
+}

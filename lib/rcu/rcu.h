@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The RCU seam: what the library wants of an RCU flavour, and the only file
+ * of it that includes liburcu.  The read side stands in streamctx/inline.h;
+ * this adds registration, grace periods and fork.
+ *
+ *   memb  default.  Readers run no fence; membarrier(2) in the grace period.
+ *   bp    registers threads by itself; grace periods sleep.
+ *   qsbr  free readers; threads that idle must say so (sctx_thread_offline).
+ *   c11   C11 atomics alone, for ThreadSanitizer and model checkers.
+ *
+ * A grace period orders: what a thread did before its end of section happens
+ * before the return of a sctx__rcu_synchronize() that waited for it, and what
+ * happened before the call is seen by every section that the call does not
+ * wait for.
+ */
+#ifndef SCTX_RCU_H
+#define SCTX_RCU_H
+
+#include "base/sync.h"
+
+#include <streamctx/inline.h>
+
+#if defined(SCTX_RCU_C11)
+#define SCTX__HOST_CAN_REGISTER 0
+#else
+#define SCTX__HOST_CAN_REGISTER 1
+#endif
+
+#if defined(SCTX_RCU_BP)
+
+#define SCTX__RCU_NAME "bp"
+
+#include <dlfcn.h>
+
+/*
+ * bp has an exit hook of its own in every thread: its library must outlive
+ * them, whoever unloads us.
+ */
+static inline void sctx__rcu_init(void)
+{
+	Dl_info info;
+
+	if (dladdr((void *)urcu_bp_register, &info))
+		dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+/* bp's record of a thread is liburcu's own, which takes care of fork. */
+static inline void *sctx__rcu_register(void)
+{
+	urcu_bp_register_thread();
+	return NULL;
+}
+
+static inline bool sctx__rcu_registered(void)
+{
+	return URCU_TLS(urcu_bp_reader) != NULL;
+}
+
+/* liburcu unregisters at thread exit. */
+static inline void sctx__rcu_unregister(void)
+{
+}
+
+static inline void sctx__rcu_synchronize(void)
+{
+	urcu_bp_synchronize_rcu();
+}
+
+static inline void sctx__rcu_online(void)
+{
+}
+
+static inline void sctx__rcu_offline(void)
+{
+}
+
+static inline void sctx__rcu_before_fork(void)
+{
+	urcu_bp_before_fork();
+}
+
+static inline void sctx__rcu_after_fork_parent(void)
+{
+	urcu_bp_after_fork_parent();
+}
+
+static inline void sctx__rcu_after_fork_child(void)
+{
+	urcu_bp_after_fork_child();
+}
+
+static inline void sctx__rcu_forget(void *reader)
+{
+	(void)reader;
+}
+
+static inline bool sctx__rcu_inside(void *reader)
+{
+	(void)reader;
+	return false;
+}
+
+#else /* memb, qsbr, c11 */
+
+static inline void sctx__rcu_init(void)
+{
+}
+
+/* Nothing to do around fork but to forget the threads that are gone. */
+static inline void sctx__rcu_before_fork(void)
+{
+}
+
+static inline void sctx__rcu_after_fork_parent(void)
+{
+}
+
+static inline void sctx__rcu_after_fork_child(void)
+{
+}
+
+#if defined(SCTX_RCU_C11)
+
+#define SCTX__RCU_NAME "c11"
+
+void *sctx__rcu_register(void);
+bool sctx__rcu_registered(void);
+void sctx__rcu_unregister(void);
+void sctx__rcu_synchronize(void);
+void sctx__rcu_forget(void *reader);
+bool sctx__rcu_inside(void *reader);
+
+static inline void sctx__rcu_online(void)
+{
+}
+
+static inline void sctx__rcu_offline(void)
+{
+}
+
+#elif defined(SCTX_RCU_QSBR)
+
+#define SCTX__RCU_NAME "qsbr"
+
+static inline bool sctx__rcu_registered(void)
+{
+	return URCU_TLS(urcu_qsbr_reader).registered;
+}
+
+static inline void *sctx__rcu_register(void)
+{
+	urcu_qsbr_register_thread();
+	return &URCU_TLS(urcu_qsbr_reader);
+}
+
+static inline void sctx__rcu_unregister(void)
+{
+	urcu_qsbr_unregister_thread();
+}
+
+static inline void sctx__rcu_synchronize(void)
+{
+	urcu_qsbr_synchronize_rcu();
+}
+
+static inline void sctx__rcu_online(void)
+{
+	if (!URCU_TLS(urcu_qsbr_reader).ctr)
+		urcu_qsbr_thread_online();
+	sctx__qsbr_ctr = &URCU_TLS(urcu_qsbr_reader).ctr;
+}
+
+static inline void sctx__rcu_offline(void)
+{
+	if (sctx__rcu_registered() && URCU_TLS(urcu_qsbr_reader).ctr)
+		urcu_qsbr_thread_offline();
+}
+
+/* In a fork's child: @reader belongs to a thread that does not exist here. */
+static inline void sctx__rcu_forget(void *reader)
+{
+	cds_list_del(&((struct urcu_qsbr_reader *)reader)->node);
+}
+
+static inline bool sctx__rcu_inside(void *reader)
+{
+	(void)reader;
+	return false;
+}
+
+#else /* memb */
+
+#define SCTX__RCU_NAME "memb"
+
+static inline bool sctx__rcu_registered(void)
+{
+	return URCU_TLS(urcu_memb_reader).registered;
+}
+
+static inline void *sctx__rcu_register(void)
+{
+	urcu_memb_register_thread();
+	return &URCU_TLS(urcu_memb_reader);
+}
+
+/*
+ * A thread that exits inside its section leaves it first: a grace period may be
+ * asleep until it is told so.  The counter must not say SCTX__MEMB_READY any more.
+ */
+static inline void sctx__rcu_unregister(void)
+{
+	while (urcu_memb_read_ongoing())
+		urcu_memb_read_unlock();
+	urcu_memb_unregister_thread();
+	CMM_STORE_SHARED(URCU_TLS(urcu_memb_reader).ctr, 0);
+}
+
+static inline void sctx__rcu_synchronize(void)
+{
+	urcu_memb_synchronize_rcu();
+	sctx__tsan_acquire(&urcu_memb_gp);
+}
+
+static inline void sctx__rcu_online(void)
+{
+}
+
+static inline void sctx__rcu_offline(void)
+{
+}
+
+static inline void sctx__rcu_forget(void *reader)
+{
+	cds_list_del(&((struct urcu_reader *)reader)->node);
+}
+
+/* A guess: whether the thread is in a section just now.  Its stores are liburcu's, plain. */
+static inline __attribute__((no_sanitize_thread)) bool sctx__rcu_inside(void *reader)
+{
+	return CMM_LOAD_SHARED(((struct urcu_reader *)reader)->ctr) & URCU_GP_CTR_NEST_MASK;
+}
+
+#endif
+#endif /* !bp */
+
+/*
+ * The section of a function that has a way without a call, and one with.  Whether it would
+ * begin without one, and such a section, inside of which no other begins: what a thread is
+ * known by is looked up once.  It may end as any other.
+ */
+#if defined(SCTX__MEMB_READY)
+
+typedef unsigned long *sctx__reader;
+
+static inline sctx__reader sctx__rcu_reader(void)
+{
+	return sctx__memb_counter();
+}
+
+static inline bool sctx__rcu_is_quick(sctx__reader reader)
+{
+	return *reader == SCTX__MEMB_READY;
+}
+
+SCTX__INLINE void sctx__rcu_quick_lock(sctx__reader reader)
+{
+	sctx__memb_enter(reader);
+}
+
+SCTX__INLINE void sctx__rcu_quick_unlock(sctx__reader reader)
+{
+	sctx__memb_leave(reader);
+}
+
+#else
+
+typedef struct {
+} sctx__reader;
+
+static inline sctx__reader sctx__rcu_reader(void)
+{
+	return (sctx__reader){};
+}
+
+static inline bool sctx__rcu_is_quick(sctx__reader reader)
+{
+	(void)reader;
+	return true;
+}
+
+SCTX__INLINE void sctx__rcu_quick_lock(sctx__reader reader)
+{
+	(void)reader;
+	sctx__rcu_read_lock();
+}
+
+SCTX__INLINE void sctx__rcu_quick_unlock(sctx__reader reader)
+{
+	(void)reader;
+	sctx__rcu_read_unlock();
+}
+
+#endif
+
+/*
+ * The calling thread, whose @reader the library registered (or NULL), has done
+ * something without a section: qsbr takes it for the end of one.
+ */
+static inline void sctx__rcu_quiescent(const void *reader)
+{
+#if defined(SCTX_RCU_QSBR)
+	unsigned long seen = reader ? ((const struct urcu_qsbr_reader *)reader)->ctr : 0;
+
+	if (seen && seen != CMM_LOAD_SHARED(urcu_qsbr_gp.ctr) && sctx__qsbr_nesting == 0)
+		urcu_qsbr_quiescent_state();
+#else
+	(void)reader;
+#endif
+}
+
+#endif /* SCTX_RCU_H */

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What happens to the reclaimer (lib/reclaim/reclaim.c) from outside: its mode and limits
+ * are changed, the process forks, it exits or unloads the library.
+ */
+#include "reclaim/reclaimer.h"
+
+#include "reclaim/callbacks.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+/* How long fork, exit and dlclose wait for a callback that does not return. */
+#define PATIENCE_S 5
+
+#define LIMIT_MAX (INT64_MAX / 8)
+
+/* --------------------------------------------------------------- configuring */
+
+/*
+ * With the lock held, which is let go meanwhile.  The thread ends after the cycle that it is in;
+ * who waits for one sees that it does, and goes by the new mode.
+ */
+static void set_mode(enum sctx_reclaim_mode mode)
+{
+	reclaimer.changing = true;
+	while (reclaimer.cycling)
+		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	sctx__store(&reclaimer.mode, mode);
+	if (reclaimer.running) {
+		reclaimer.stop_now = true;
+		pthread_cond_signal(&reclaimer.work);
+		pthread_mutex_unlock(&reclaimer.lock);
+		pthread_join(reclaimer.thread, NULL);
+		pthread_mutex_lock(&reclaimer.lock);
+		reclaimer.stop_now = false;
+		reclaimer.running = false;
+	}
+	/* Who creates, waits or retires next starts what the mode needs; now, what limbo does. */
+	sctx__store(&sctx__shared.worker, 0);
+	sctx__store(&sctx__shared.sleeping, 1);
+	sctx__store(&sctx__shared.paused, 0);
+	if (mode == SCTX_RECLAIM_THREAD)
+		sctx__reclaimer_start();
+	reclaimer.changing = false;
+	pthread_cond_broadcast(&reclaimer.done);
+}
+
+static int64_t limit_of(size_t limit)
+{
+	return limit > LIMIT_MAX ? LIMIT_MAX : (int64_t)limit;
+}
+
+static bool options_are_good(const struct sctx_reclaim_options *options)
+{
+	return options && options->size == sizeof(*options) && options->limit_bytes > 0 &&
+	       options->limit_callbacks > 0 && !(options->flags & ~SCTX_RECLAIM_NOWAIT) &&
+	       (options->mode == SCTX_RECLAIM_THREAD || options->mode == SCTX_RECLAIM_INLINE ||
+		options->mode == SCTX_RECLAIM_POLL);
+}
+
+/*
+ * With the lock held.  Who must not wait may be what another thread waits for,
+ * to change the mode.
+ */
+static int configure(const struct sctx_reclaim_options *options)
+{
+	if (sctx__must_not_wait()) {
+		if (options->mode != reclaimer.mode)
+			return -EDEADLK;
+	} else {
+		while (reclaimer.changing)
+			pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+		if (options->mode != reclaimer.mode)
+			set_mode(options->mode);
+	}
+	sctx__store(&reclaimer.limit_bytes, limit_of(options->limit_bytes));
+	sctx__store(&reclaimer.limit_callbacks, limit_of(options->limit_callbacks));
+	sctx__store(&reclaimer.flags, options->flags);
+	sctx__limits_set_batches();
+	sctx__limits_update_full();
+	return 0;
+}
+
+int sctx_reclaim_configure(const struct sctx_reclaim_options *options)
+{
+	int error;
+
+	if (!options_are_good(options))
+		return -EINVAL;
+	sctx_thread_offline(); /* a cycle that ends may need us */
+	pthread_mutex_lock(&reclaimer.lock);
+	error = configure(options);
+	pthread_mutex_unlock(&reclaimer.lock);
+	return error;
+}
+
+/* --------------------------------------------------- fork, exit, dlclose */
+
+/*
+ * Park who runs a cycle, unless it is the thread that forks.  Its grace period
+ * may be waiting for our own read section, or its callback for a lock that we
+ * hold: then the child does without that callback.  A callback may update until
+ * it is parked, and so may a thread that it waits for: only then is the gate
+ * closed.
+ */
+static void before_fork(void)
+{
+	struct timespec until;
+	bool quiet;
+
+	sctx_thread_offline(); /* the grace period of the moment may need us */
+	pthread_mutex_lock(&reclaimer.lock);
+	until = sctx__after(PATIENCE_S, 0); /* from now: other forks may have come first */
+	sctx__add(&sctx__shared.forking, 1);
+	pthread_cond_signal(&reclaimer.work);
+	while ((reclaimer.running || reclaimer.cycling) && !reclaimer.parked &&
+	       !sctx__must_not_wait())
+		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
+			break;
+	sctx__add(&sctx__shared.gate, 1);
+	pthread_mutex_unlock(&reclaimer.lock);
+	quiet = sctx__threads_quiesce();
+	pthread_mutex_lock(&reclaimer.lock);
+	sctx__callbacks_before_fork();
+	sctx__threads_before_fork(quiet);
+}
+
+static void open_gate(uint32_t forking, uint32_t gate)
+{
+	sctx__store(&sctx__shared.gate, gate);
+	sctx__store(&sctx__shared.forking, forking);
+	pthread_cond_broadcast(&reclaimer.work);
+	pthread_cond_broadcast(&reclaimer.done);
+	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+static void after_fork_parent(void)
+{
+	sctx__threads_after_fork_parent();
+	sctx__callbacks_after_fork(false);
+	/* Other threads may be forking, too. */
+	open_gate(sctx__shared.forking - 1, sctx__shared.gate - 1);
+}
+
+static void after_fork_child(void)
+{
+	bool is_reclaimer = reclaimer.running && pthread_equal(reclaimer.thread, pthread_self());
+
+	sctx__threads_after_fork_child();
+	sctx__callbacks_after_fork(true);
+	pthread_cond_init(&reclaimer.work, NULL);
+	pthread_cond_init(&reclaimer.done, NULL);
+	reclaimer.changing = false;
+	reclaimer.parked = false;
+	sctx__store(&sctx__shared.lull, 0);
+	if (reclaimer.cycling && !pthread_equal(reclaimer.cycler, pthread_self()))
+		reclaimer.cycling = false;
+	if (!is_reclaimer) {
+		reclaimer.running = false;
+		reclaimer.stop_now = false;
+		/* A cycle of the forking thread's own goes on. */
+		reclaimer.finished = reclaimer.started - reclaimer.cycling;
+		sctx__store(&sctx__shared.worker, 0);
+		sctx__store(&sctx__shared.sleeping, 1);
+		sctx__store(&sctx__shared.paused, 0);
+	}
+	open_gate(0, 0);
+}
+
+__attribute__((constructor)) static void reclaim_init(void)
+{
+	sctx__rcu_init();
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+/*
+ * With the lock held.  In the other modes there is nobody at the end but a
+ * thread made for it: it can be waited for no longer than we are patient.
+ */
+static void leave_it_to_the_thread(const struct timespec *until)
+{
+	if (reclaimer.mode == SCTX_RECLAIM_THREAD || sctx__limbo_sum(NULL).callbacks <= 0)
+		return;
+	while (reclaimer.cycling)
+		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, until))
+			return;
+	sctx__store(&reclaimer.mode, SCTX_RECLAIM_THREAD);
+	sctx__store(&sctx__shared.worker, 0);
+	pthread_cond_broadcast(&reclaimer.done);
+	sctx__reclaimer_start();
+}
+
+/* With the lock held: nobody runs a cycle any more. */
+static void forget_runners(void)
+{
+	sctx__store(&sctx__shared.sleeping, 1);
+	sctx__store(&sctx__shared.worker, 0);
+	reclaimer.stop = false;
+	reclaimer.running = false;
+	sctx__callbacks_fini();
+}
+
+/* At dlclose or exit: free what can be freed, and leave no thread behind. */
+__attribute__((destructor)) static void reclaim_fini(void)
+{
+	struct timespec until = sctx__after(PATIENCE_S, 0);
+	bool running;
+
+	if (sctx__self.in_callback)
+		return;
+	sctx_thread_offline(); /* the last grace periods may need us */
+	pthread_mutex_lock(&reclaimer.lock);
+	leave_it_to_the_thread(&until);
+	running = reclaimer.running;
+	reclaimer.stop = running;
+	pthread_cond_signal(&reclaimer.work);
+	pthread_mutex_unlock(&reclaimer.lock);
+	if (!running || pthread_timedjoin_np(reclaimer.thread, NULL, &until) == 0) {
+		pthread_mutex_lock(&reclaimer.lock);
+		if (!reclaimer.cycling)
+			forget_runners();
+		pthread_mutex_unlock(&reclaimer.lock);
+	}
+	sctx__threads_fini();
+}

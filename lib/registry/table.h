@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table from stream id to open stream: a power of two of buckets, each
+ * one cache line, as in CLHT (David, Guerraoui, Trigonakis: Asynchronized
+ * Concurrency, ASPLOS 2015).
+ *
+ *   bucket, 64 bytes
+ *   +------+------+------+------+------+------+------+------------------+
+ *   | slot | slot | slot | slot | slot | slot | slot | overflow | flags |
+ *   +------+------+------+------+------+------+------+------------------+
+ *   slot: 16 bits of the hash over 48 bits of the node's address; 0 = empty
+ *
+ * The last word is the writers' spinlock (bit 0), MOVED (bit 1) and the
+ * address of the next bucket of the chain (64-byte aligned).
+ *
+ * Growing.  A table whose chains get long gets a successor of twice the size,
+ * and from then on each open of a new stream and each last close moves a few
+ * buckets there.  Moving one, under its lock: copy the slots to the
+ * successor, set MOVED, clear the slots.  So a reader that misses in a bucket
+ * because it was just cleared sees MOVED, and goes on to the successor.  A
+ * writer that finds MOVED and no lock goes on too; until then it waits for
+ * the lock, so that no stream is unlinked in the successor while a slot here
+ * still names it.
+ */
+#ifndef SCTX_TABLE_H
+#define SCTX_TABLE_H
+
+#include "rcu/rcu.h"
+
+#include <stddef.h>
+#include <string.h>
+
+struct sctx_registry;
+
+/*
+ * A registry's stream, 128 bytes.  The first line holds all that a lookup by
+ * id of a stream's only context needs.
+ */
+struct sctx__node {
+	struct sctx_id id;
+	struct sctx_stream stream;
+	uint64_t hash;
+} __attribute__((aligned(64)));
+
+#ifndef SCTX__SLOTS
+#define SCTX__SLOTS 7
+#endif
+
+struct sctx__bucket {
+	uintptr_t slot[SCTX__SLOTS];
+	uintptr_t chain;
+} __attribute__((aligned(64)));
+
+#define SCTX__MOVED       ((uintptr_t)2)
+#define SCTX__CHAIN_FLAGS ((uintptr_t)63)
+#define SCTX__TAG_SHIFT   48
+#define SCTX__ADDRESS_MAX (((uintptr_t)1 << SCTX__TAG_SHIFT) - 1)
+
+_Static_assert(UINTPTR_MAX == UINT64_MAX, "a slot is 16 bits and 48 of an address");
+
+/*
+ * Whether a slot can name what is at @address.  A kernel with 57-bit addresses
+ * (x86-64) or 52-bit ones (arm64) hands those above 2^47 and 2^48 out only on
+ * request, but an allocator may ask; and tagged pointers have their tag above.
+ */
+static inline bool sctx__slot_can_name(const void *address)
+{
+	return !((uintptr_t)address >> SCTX__TAG_SHIFT);
+}
+
+struct sctx__table {
+	size_t mask; /* buckets - 1 */
+	struct sctx__bucket *bucket;
+	struct sctx__table *next; /* successor, while and after growing */
+	struct sctx__block block;
+	/* Written while growing, or rarely. */
+	size_t cursor __attribute__((aligned(64))); /* next bucket to move */
+	size_t moved;                               /* buckets moved */
+	size_t overflows;                           /* buckets chained now */
+};
+
+struct sctx__table *sctx__table_create(size_t buckets);
+/* Nobody else uses it (any more); its chains are freed with it. */
+void sctx__table_free(struct sctx__table *table);
+
+/*
+ * @hash's bucket, locked, and whichever table it is in now.  Two words, which are passed
+ * in registers.
+ */
+struct sctx__place {
+	struct sctx__table *table;
+	struct sctx__bucket *bucket;
+};
+
+/* After an insert or remove, no lock held: begin or help growing @*table. */
+void sctx__table_grow_slow(struct sctx__table **table);
+
+/*
+ * When to grow is told by the chains: with n streams to a bucket at random,
+ * one bucket in SCTX__OVERFLOW_SHARE has a chain when n is a bit over 4 of the 7
+ * slots.  That needs no count of streams that every open would write to.
+ */
+#define SCTX__OVERFLOW_SHARE 16
+
+static inline bool sctx__table_should_grow(struct sctx__table *table)
+{
+	return sctx__load(&table->next) ||
+	       sctx__load(&table->overflows) > (table->mask + 1) / SCTX__OVERFLOW_SHARE;
+}
+
+/* All nodes of bucket @index of @table, wherever they are now, to @fn. */
+typedef int (*sctx__node_fn)(struct sctx__node *node, void *arg);
+bool sctx__table_is_empty(struct sctx__table *table);
+int sctx__table_visit(struct sctx__table *table, size_t index, sctx__node_fn fn, void *arg);
+
+/* Add bucket @index of @table, wherever it is now: streams, overflows, longest chain. */
+void sctx__table_stats(struct sctx__table *table, size_t index, struct sctx_registry_stats *stats);
+
+static inline struct sctx__node *sctx__slot_node(uintptr_t slot)
+{
+	return (struct sctx__node *)(slot & SCTX__ADDRESS_MAX);
+}
+
+/*
+ * The acquire pairs with the release in sctx__slot_store(): whoever sees the
+ * slot sees the node behind it, or, where a move cleared it, sees MOVED.
+ */
+static inline uintptr_t sctx__slot_load(const uintptr_t *slot)
+{
+	return sctx__load_acquire(slot);
+}
+
+/*
+ * Whether the tag in @slot is @tag.  Loaded by itself, that is a load and a
+ * comparison; ThreadSanitizer is shown the load of the whole.  Acquire, as above.
+ */
+static inline bool sctx__slot_has_tag(const uintptr_t *slot, uint16_t tag)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(SCTX__TSAN)
+	return sctx__is_u16_acquire((const char *)slot + SCTX__TAG_SHIFT / 8, tag);
+#else
+	return sctx__slot_load(slot) >> SCTX__TAG_SHIFT == tag;
+#endif
+}
+
+static inline struct sctx__bucket *sctx__bucket_chain(uintptr_t chain)
+{
+	return (struct sctx__bucket *)(chain & ~SCTX__CHAIN_FLAGS);
+}
+
+static inline bool sctx__id_equal(const struct sctx_id *a, const struct sctx_id *b)
+{
+	return a->volume == b->volume && a->file[0] == b->file[0] && a->file[1] == b->file[1] &&
+	       a->stream == b->stream;
+}
+
+static inline uint16_t sctx__tag_of(uint64_t hash)
+{
+	return (uint16_t)(hash >> SCTX__TAG_SHIFT);
+}
+
+/* Whether a slot has @tag.  The first that has it is loaded again, as a whole, to *@slot. */
+SCTX__INLINE bool sctx__bucket_tagged(const struct sctx__bucket *bucket, uint16_t tag,
+				      uintptr_t *slot)
+{
+#ifndef __clang__ /* which does so by itself */
+#pragma GCC unroll 7
+#endif
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], tag)))
+			continue;
+		*slot = sctx__slot_load(&bucket->slot[i]);
+		return true;
+	}
+	*slot = 0;
+	return false;
+}
+
+/*
+ * The node in @slot if it is named @id, or NULL.  The slot may be empty or another one's
+ * since its tag was looked at, of which the id says all.
+ */
+static inline struct sctx__node *sctx__slot_match(uintptr_t slot, const struct sctx_id *id)
+{
+	struct sctx__node *node = sctx__slot_node(slot);
+
+	return sctx__likely(node && sctx__id_equal(&node->id, id)) ? node : NULL;
+}
+
+static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bucket, uint64_t hash,
+						   const struct sctx_id *id)
+{
+	const uint16_t tag = sctx__tag_of(hash);
+
+#ifndef __clang__
+#pragma GCC unroll 7
+#endif
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		struct sctx__node *node;
+
+		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], tag)))
+			continue;
+		node = sctx__slot_match(sctx__slot_load(&bucket->slot[i]), id);
+		if (sctx__likely(node != NULL))
+			return node;
+	}
+	return NULL;
+}
+
+/* @hash's bucket, which is about to be changed. */
+static inline struct sctx__bucket *sctx__table_fetch(struct sctx__table *table, uint64_t hash)
+{
+	struct sctx__bucket *bucket = &table->bucket[hash & table->mask];
+
+	sctx__prefetch_write(bucket);
+	return bucket;
+}
+
+/* Fetch the node that sctx__bucket_find() will look at first. */
+static inline void sctx__bucket_prefetch(const struct sctx__bucket *bucket, uint64_t hash)
+{
+	const uint16_t tag = sctx__tag_of(hash);
+
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		struct sctx__node *node = sctx__slot_node(sctx__load(&bucket->slot[i]));
+
+		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], tag)) || !node)
+			continue;
+		sctx__prefetch_write(&node->id);
+		sctx__prefetch_write(&node->stream.opens);
+		return;
+	}
+}
+
+/* In @head and the buckets chained to it. */
+static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *head, uint64_t hash,
+						  const struct sctx_id *id)
+{
+	const struct sctx__bucket *bucket = head;
+	struct sctx__node *node;
+
+	do {
+		node = sctx__bucket_find(bucket, hash, id);
+		if (node)
+			break;
+		/* Pairs with the release that chained the next bucket. */
+		bucket = sctx__bucket_chain(sctx__load_acquire(&bucket->chain));
+	} while (sctx__unlikely(bucket != NULL));
+	return node;
+}
+
+/*
+ * Whether what is not in @head can be elsewhere: in a bucket that is chained to it, or in
+ * the successor.  Looked at after the slots, whose acquires keep it behind them; where it
+ * leads to is loaded again by who goes there.
+ */
+static inline bool sctx__bucket_goes_on(const struct sctx__bucket *head)
+{
+	return sctx__load(&head->chain) & ~(uintptr_t)SCTX__LOCKED;
+}
+
+/*
+ * The node named @id, or NULL.  Inside a read section.  MOVED is looked at
+ * after the slots: a slot seen cleared by a move was cleared after MOVED was
+ * set (the acquire of the slot pairs with the release that cleared it).
+ */
+static inline struct sctx__node *sctx__table_find(struct sctx__table *table, uint64_t hash,
+						  const struct sctx_id *id)
+{
+	for (;;) {
+		struct sctx__bucket *head = &table->bucket[hash & table->mask];
+		struct sctx__node *node = sctx__chain_find(head, hash, id);
+
+		if (sctx__likely(node != NULL))
+			return node;
+		if (sctx__likely(!(sctx__load_acquire(&head->chain) & SCTX__MOVED)))
+			return NULL;
+		/* Pairs with the release that published the successor. */
+		table = sctx__load_acquire(&table->next);
+	}
+}
+
+/*
+ * By writers, inside an update.  What an open of a new stream and a last close come by is
+ * here, to be a part of them; chains and moves are in table.c.
+ */
+
+SCTX__INLINE struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash)
+{
+	struct sctx__place place = { .table = table };
+
+	for (;;) {
+		uintptr_t chain;
+
+		place.bucket = sctx__table_fetch(place.table, hash);
+		/* Pairs with the unlock in move_bucket(): the slots are cleared. */
+		chain = sctx__load_acquire(&place.bucket->chain);
+		if (sctx__likely((chain & (SCTX__MOVED | SCTX__LOCKED)) != SCTX__MOVED)) {
+			chain = sctx__lock_word(&place.bucket->chain);
+			if (sctx__likely(!(chain & SCTX__MOVED)))
+				return place;
+			sctx__unlock_word(&place.bucket->chain, chain);
+		}
+		/* Pairs with the release that published the successor. */
+		place.table = sctx__load_acquire(&place.table->next);
+	}
+}
+
+/* Nobody else changes the word that has the lock. */
+SCTX__INLINE void sctx__table_unlock(struct sctx__place place)
+{
+	uintptr_t chain = sctx__load(&place.bucket->chain);
+
+	sctx__unlock_word(&place.bucket->chain, chain);
+}
+
+static inline uintptr_t sctx__slot_make(struct sctx__node *node)
+{
+	return (uintptr_t)(node->hash >> SCTX__TAG_SHIFT) << SCTX__TAG_SHIFT | (uintptr_t)node;
+}
+
+/* Pairs with the acquire in sctx__slot_load(), for setting and clearing. */
+static inline void sctx__slot_store(uintptr_t *slot, uintptr_t value)
+{
+	sctx__store_release(slot, value);
+}
+
+/* @value in a free slot of @bucket; false if it has none. */
+SCTX__INLINE bool sctx__bucket_insert(struct sctx__bucket *bucket, uintptr_t value)
+{
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		if (bucket->slot[i])
+			continue;
+		sctx__slot_store(&bucket->slot[i], value);
+		return true;
+	}
+	return false;
+}
+
+/* False if @value is in none. */
+SCTX__INLINE bool sctx__bucket_remove(struct sctx__bucket *bucket, uintptr_t value)
+{
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		if (bucket->slot[i] != value)
+			continue;
+		sctx__slot_store(&bucket->slot[i], 0);
+		return true;
+	}
+	return false;
+}
+
+/* In a chained bucket, or a new one. */
+int sctx__chain_insert(struct sctx__place place, uintptr_t slot);
+/* From a chained one; unlocks it. */
+void sctx__chain_remove(struct sctx__place place, struct sctx__node *node);
+
+/* -ENOMEM with nothing changed. */
+SCTX__INLINE int sctx__slot_insert(struct sctx__place place, uintptr_t slot)
+{
+	if (sctx__likely(sctx__bucket_insert(place.bucket, slot)))
+		return 0;
+	return sctx__chain_insert(place, slot);
+}
+
+SCTX__INLINE int sctx__table_insert(struct sctx__place place, struct sctx__node *node)
+{
+	return sctx__slot_insert(place, sctx__slot_make(node));
+}
+
+/* Unlocks it. */
+SCTX__INLINE void sctx__table_remove(struct sctx__place place, struct sctx__node *node)
+{
+	if (sctx__likely(sctx__bucket_remove(place.bucket, sctx__slot_make(node))))
+		sctx__table_unlock(place);
+	else
+		sctx__chain_remove(place, node);
+}
+
+#endif /* SCTX_TABLE_H */

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Printers for people: streams and who hangs on them, and leaks.
+ */
+#include "owner/owned.h"
+#include "stats/print.h"
+
+#include <inttypes.h>
+
+void sctx__print_id(FILE *file, const struct sctx_id *id)
+{
+	fprintf(file, "%016" PRIx64 ":%016" PRIx64 "%016" PRIx64 ":%" PRIx64, id->volume,
+		id->file[1], id->file[0], id->stream);
+}
+
+void sctx__print_owner(struct sctx__printer *p, const struct sctx_context *ctx)
+{
+	const struct sctx_owner *owner = ctx->owner;
+	char tag[5];
+
+	if (!(sctx__load(&ctx->flags) & SCTX__OWNED)) {
+		fprintf(p->file, " %p", ctx->owner);
+		return;
+	}
+	sctx__tag_text(sctx_owner_tag(owner), tag);
+	fputc(' ', p->file);
+	sctx__print_quoted(p, sctx_owner_name(owner));
+	fprintf(p->file, "[%s]", tag);
+}
+
+/* Borrowed: a registered owner stays while a context of it does. */
+static int print_context(struct sctx_context *ctx, void *printer)
+{
+	struct sctx__printer *p = printer;
+
+	sctx__print_owner(p, ctx);
+	if (ctx->instance)
+		fprintf(p->file, "/%p", ctx->instance);
+	return 0;
+}
+
+static int print_stream(struct sctx_stream *stream, void *printer)
+{
+	struct sctx__printer *p = printer;
+
+	sctx__print_id(p->file, sctx_stream_id(stream));
+	fprintf(p->file, " opens %" PRIu32, sctx__load(&stream->opens));
+	sctx_stream_for_each(stream, print_context, p);
+	fputc('\n', p->file);
+	return ferror(p->file) ? -EIO : 0;
+}
+
+int sctx_registry_print(struct sctx_registry *registry, FILE *file)
+{
+	struct sctx__printer p = { .file = file, .format = SCTX_TEXT };
+	int error;
+
+	if (!registry || !file)
+		return -EINVAL;
+	error = sctx_registry_for_each(registry, print_stream, &p);
+	return error ? error : sctx__print_end(file);
+}
+
+static void print_leak(FILE *file, const struct sctx_leak *leak)
+{
+	fprintf(file, "  context %p", (const void *)leak->ctx);
+	if (leak->instance)
+		fprintf(file, " instance %p", leak->instance);
+	if (leak->has_id) {
+		fputs(" of stream ", file);
+		sctx__print_id(file, &leak->id);
+	}
+	for (int i = 0; i < SCTX_LEAK_SITES && leak->taken_at[i]; i++)
+		fprintf(file, "%s%p", i ? ", " : " taken at ", leak->taken_at[i]);
+	fputc('\n', file);
+}
+
+int sctx_leaks_print(const struct sctx_leaks *leaks, FILE *file)
+{
+	struct sctx__printer p = { .file = file, .format = SCTX_TEXT };
+	char tag[5];
+
+	if (!leaks || !file || leaks->size != sizeof(*leaks) || leaks->listed > SCTX_LEAKS_LISTED)
+		return -EINVAL;
+	sctx__tag_text(leaks->tag, tag);
+	fputs("owner ", file);
+	sctx__print_quoted(&p, leaks->name);
+	fprintf(file, "[%s]: %" PRIu64 " contexts held\n", tag, leaks->held);
+	for (unsigned int i = 0; i < leaks->listed; i++)
+		print_leak(file, &leaks->leak[i]);
+	return sctx__print_end(file);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What registry and owners need of a stream's list beyond the public API. */
+#ifndef SCTX_CONTEXT_H
+#define SCTX_CONTEXT_H
+
+#include "rcu/rcu.h"
+
+/* In sctx_stream.state, changed under the stream's lock (SCTX__LOCKED, bit 0). */
+#define SCTX__READY   2u  /* takes contexts */
+#define SCTX__TORN    4u  /* torn down */
+#define SCTX__RETIRED 8u  /* its memory was handed to limbo */
+#define SCTX__MANAGED 16u /* a registry's */
+#define SCTX__TRACKED 32u /* a registry knows it; @next is its record (track.h) */
+
+/* Before publication: an empty list with these flags and one open reference. */
+static inline void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags)
+{
+	stream->only = NULL;
+	stream->list = 0;
+	stream->state = SCTX__READY | flags;
+	stream->opens = 1;
+}
+
+/* Inside an update: tear @stream down, and retire the node around it, of @bytes. */
+void sctx__node_teardown(struct sctx_stream *stream, size_t bytes);
+
+/* The same by who has the stream's lock, which left @state; it is released. */
+void sctx__node_teardown_locked(struct sctx_stream *stream, uint32_t state, size_t bytes);
+
+/* sctx_insert() without waiting, for a stream that nobody else knows yet. */
+int sctx__stream_attach(struct sctx_stream *stream, struct sctx_context *ctx);
+
+/* Inside an update: unlink and put all of @owner's contexts, who is leaving. */
+void sctx__stream_sweep(struct sctx_stream *stream, const struct sctx_owner *owner);
+
+#endif /* SCTX_CONTEXT_H */

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A stream's list, as its writers see it: lib/stream/context.c, with the stream's
+ * lock held.  Readers: streamctx/inline.h.
+ *
+ *   stream                                    array (when inline is full)
+ *   +----------------------------+            +----------------------------+
+ *   | list: 0, 1, 2 or array  ---|----------->| block | count | capacity   |
+ *   | inline_entry[0]            |            | tags                       |
+ *   | inline_entry[1]            |            | entry[0] {owner, instance, |
+ *   | state: lock and flags      |            |           context -> ...}  |
+ *   +----------------------------+            | entry[1] ...               |
+ *                                             +----------------------------+
+ *
+ * The list only grows: write an entry, then publish the count.  Unlinking
+ * stores NULL over an entry's context.  A slot is never used twice; when there
+ * is none left the live entries are copied to a new array, oldest first, and
+ * the old one is retired.  Readers (streamctx/inline.h) therefore see either a
+ * whole entry or none, and a reader that still walks an old array sees what
+ * was there when it began.
+ */
+#ifndef SCTX_LIST_H
+#define SCTX_LIST_H
+
+#include "base/pool.h"
+#include "reclaim/reclaim.h"
+
+#include <string.h>
+
+static inline uint32_t stream_lock(struct sctx_stream *stream)
+{
+	return sctx__lock_u32(&stream->state);
+}
+
+static inline void stream_unlock(struct sctx_stream *stream, uint32_t state)
+{
+	sctx__unlock_u32(&stream->state, state);
+}
+
+static inline struct sctx__array *list_array(uintptr_t list)
+{
+	list &= ~SCTX__LIST_HIDDEN;
+	return list >= SCTX__LIST_ARRAY ? (struct sctx__array *)list : NULL;
+}
+
+static inline uint64_t *array_tag(struct sctx__array *array)
+{
+	return (uint64_t *)(array + 1);
+}
+
+static inline struct sctx_entry *array_entry(struct sctx__array *array)
+{
+	return (struct sctx_entry *)(array_tag(array) + array->capacity / 8);
+}
+
+/* All of @stream's entries, a disabled stream's too.  Stream locked. */
+static inline struct sctx__view list_all(struct sctx_stream *stream)
+{
+	uintptr_t list = stream->list & ~SCTX__LIST_HIDDEN;
+
+	if (list >= SCTX__LIST_ARRAY)
+		return sctx__array_view(list);
+	return (struct sctx__view){ stream->inline_entry, NULL, list };
+}
+
+/* False if none of @owner's is there, as most inserts find.  Stream locked. */
+static inline bool list_may_have(struct sctx_stream *stream, const void *owner)
+{
+	return stream->only ? stream->only == owner : stream->list != 0;
+}
+
+/* The newest match, a disabled stream's too.  Stream locked. */
+static inline const struct sctx_entry *list_match(struct sctx_stream *stream, const void *owner,
+						  const void *instance, struct sctx_context **ctx)
+{
+	bool gone;
+
+	return sctx__view_match(list_all(stream), owner, instance, ctx, &gone);
+}
+
+/* The writer's way to the field that readers load. */
+static inline struct sctx_context **entry_context(const struct sctx_entry *entry)
+{
+	return (struct sctx_context **)&entry->context;
+}
+
+/* A multiple of 64, so that the address has room for list's small values. */
+static inline size_t array_size(size_t capacity)
+{
+	return (sizeof(struct sctx__array) + capacity * (1 + sizeof(struct sctx_entry)) + 63) &
+	       ~(size_t)63;
+}
+
+static inline void array_free(struct sctx__block *block)
+{
+	struct sctx__array *array = (struct sctx__array *)block;
+
+	sctx__pool_free(array, array_size(array->capacity));
+}
+
+static inline void array_retire(struct sctx__array *array)
+{
+	if (array)
+		sctx__retire_block(&array->block, array_size(array->capacity));
+}
+
+/* An array with room for @entries or more: 8, 16, 32 ... */
+static inline struct sctx__array *array_alloc(size_t entries)
+{
+	struct sctx__array *array;
+	size_t capacity = 8;
+
+	while (capacity < entries)
+		capacity *= 2;
+	array = sctx__pool_alloc(array_size(capacity));
+	if (!array)
+		return NULL;
+	/* A tagged pointer that readers would take for a hidden list's is as good as none. */
+	if ((uintptr_t)array & SCTX__LIST_HIDDEN) {
+		sctx__pool_free(array, array_size(capacity));
+		return NULL;
+	}
+	array->block.free_fn = array_free;
+	array->count = 0;
+	array->capacity = (uint32_t)capacity;
+	memset(array_tag(array), 0, capacity);
+	return array;
+}
+
+static inline bool list_has_room(uintptr_t list)
+{
+	struct sctx__array *array = list_array(list);
+
+	return array ? array->count < array->capacity : list < SCTX_INLINE_ENTRIES;
+}
+
+/* Live entries of @stream.  Stream locked. */
+static inline size_t list_live(struct sctx_stream *stream)
+{
+	struct sctx__view view = list_all(stream);
+	size_t live = 0;
+
+	for (uintptr_t i = 0; i < view.count; i++)
+		live += view.entry[i].context != NULL;
+	return live;
+}
+
+static inline void entry_write(struct sctx_entry *entry, struct sctx_context *ctx)
+{
+	entry->owner = ctx->owner;
+	entry->instance = ctx->instance;
+	sctx__store(&entry->context, ctx);
+}
+
+/* Behind the last one; not published yet.  Readers may be at other tags of the word. */
+static inline struct sctx_entry *array_next(struct sctx__array *array, const void *owner)
+{
+	uint64_t *word = &array_tag(array)[array->count / 8];
+
+	sctx__store(word, *word | sctx__tag(owner) << array->count % 8 * 8);
+	return &array_entry(array)[array->count];
+}
+
+/*
+ * What readers see from now on; @only if that is one inline entry, its owner's.
+ * Who finds an entry by @only alone finds what the list had at that moment: @only
+ * says nothing yet, or nothing more, whenever the two could differ.  The releases
+ * pair with the acquires in sctx__lookup() and sctx__list_view().
+ */
+static inline void list_publish(struct sctx_stream *stream, uintptr_t list, const void *only)
+{
+	if (stream->only)
+		sctx__store(&stream->only, NULL);
+	sctx__store_release(&stream->list, list);
+	if (only)
+		sctx__store_release(&stream->only, only);
+}
+
+/* There is room in @stream's @list.  The release pairs with the acquire in sctx__array_view(). */
+static inline void list_append(struct sctx_stream *stream, uintptr_t list, struct sctx_context *ctx)
+{
+	struct sctx__array *array = list_array(list);
+
+	if (array) {
+		entry_write(array_next(array, ctx->owner), ctx);
+		sctx__store_release(&array->count, array->count + 1);
+	} else {
+		entry_write(&stream->inline_entry[list], ctx);
+		list_publish(stream, list + 1, list ? NULL : ctx->owner);
+	}
+}
+
+/* Nobody else knows the array. */
+static inline void array_add(struct sctx__array *array, struct sctx_context *ctx)
+{
+	entry_write(array_next(array, ctx->owner), ctx);
+	array->count++;
+}
+
+/*
+ * Let @array take over: the live entries, with @ctx in the place of @replaced
+ * or, without one, as the newest.  Returns the array to retire.
+ */
+static inline struct sctx__array *list_replace(struct sctx_stream *stream,
+					       struct sctx__array *array,
+					       const struct sctx_entry *replaced,
+					       struct sctx_context *ctx)
+{
+	struct sctx__array *old = list_array(stream->list);
+	struct sctx__view view = list_all(stream);
+
+	for (uintptr_t i = 0; i < view.count; i++) {
+		bool here = &view.entry[i] == replaced;
+
+		if (here || view.entry[i].context)
+			array_add(array, here ? ctx : view.entry[i].context);
+	}
+	if (!replaced)
+		array_add(array, ctx);
+	list_publish(stream, (uintptr_t)array, NULL);
+	return old;
+}
+
+#endif /* SCTX_LIST_H */

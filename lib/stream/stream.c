@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Streams: set-up, disabling, teardown, retiring; and streams behind a
+ * pointer.  Called by users and by registry.c.  See context.c for what the
+ * stream's lock covers.
+ */
+#include "stream/context.h"
+#include "stream/list.h"
+#include "base/pool.h"
+#include "stream/refs.h"
+#include "registry/track.h"
+
+const struct sctx_stream sctx__no_stream;
+
+int sctx_stream_init(struct sctx_stream *stream)
+{
+	if (!stream)
+		return -EINVAL;
+	sctx__stream_setup(stream, 0);
+	return 0;
+}
+
+bool sctx_stream_supports_contexts(const struct sctx_stream *stream)
+{
+	return stream && sctx__load(&stream->state) & SCTX__READY;
+}
+
+/* The release keeps the list's contents ahead of it, as every store of it does. */
+int sctx_stream_disable(struct sctx_stream *stream)
+{
+	uint32_t state;
+
+	if (!stream)
+		return -EINVAL;
+	sctx__update_begin();
+	state = stream_lock(stream);
+	if (state & SCTX__READY)
+		list_publish(stream, stream->list | SCTX__LIST_HIDDEN, NULL);
+	stream_unlock(stream, state & ~SCTX__READY);
+	sctx__update_end();
+	return 0;
+}
+
+struct report {
+	void (*fn)(struct sctx_context *ctx, void *arg);
+	void *arg;
+	int count;
+};
+
+static void report_all(struct report *report, struct sctx__view all)
+{
+	while (all.count-- > 0) {
+		struct sctx_context *ctx = all.entry[all.count].context;
+
+		if (!ctx)
+			continue;
+		report->count++;
+		if (report->fn)
+			report->fn(ctx, report->arg);
+	}
+}
+
+SCTX__INLINE void drop_all(struct sctx__retiring *r, struct sctx_stream *stream,
+			   struct sctx__view all)
+{
+	int64_t removes = 0;
+
+	for (const struct sctx_entry *e = all.entry; e < all.entry + all.count; e++) {
+		struct sctx_context *ctx = e->context;
+
+		if (!ctx)
+			continue;
+		/* Pairs with context_claim(): it may hang elsewhere from now on. */
+		sctx__store_release(&ctx->stream, NULL);
+		sctx__owned_unlinked(ctx, stream);
+		sctx__put_unlinked(r, ctx);
+		removes++;
+	}
+	sctx__count(SCTX__REMOVES, removes);
+}
+
+static __attribute__((noinline)) void teardown_rest(struct sctx_stream *stream,
+						    struct sctx__array *array, uint32_t state)
+{
+	array_retire(array);
+	if (state & SCTX__TRACKED)
+		sctx__untrack(stream);
+}
+
+/*
+ * Once the list is empty and the stream torn, nobody but us changes the
+ * entries, so the contexts are dropped without the lock.
+ */
+SCTX__INLINE int teardown_locked(struct sctx__retiring *r, struct sctx_stream *stream,
+				 uint32_t state, uint32_t also, struct report *report)
+{
+	struct sctx__view all = list_all(stream);
+	struct sctx__array *array = list_array(stream->list);
+
+	list_publish(stream, 0, NULL);
+	stream_unlock(stream, (state & ~(SCTX__READY | SCTX__TRACKED)) | SCTX__TORN | also);
+	sctx__probe2(teardown, stream, all.count);
+
+	if (report)
+		report_all(report, all);
+	drop_all(r, stream, all);
+	if (sctx__unlikely(array || state & SCTX__TRACKED))
+		teardown_rest(stream, array, state);
+	if (state & also)
+		return sctx__misuse_stream(-EALREADY, "stream retired twice", stream);
+	if (also)
+		sctx__debug_did(stream, state & SCTX__MANAGED ? "closed" : "retired");
+	return 0;
+}
+
+void sctx__node_teardown_locked(struct sctx_stream *stream, uint32_t state, size_t bytes)
+{
+	struct sctx__retiring r = sctx__retire_begin();
+
+	teardown_locked(&r, stream, state, SCTX__RETIRED, NULL);
+	sctx__retire_node(&r, stream, bytes);
+	sctx__retire_end(&r);
+}
+
+void sctx__node_teardown(struct sctx_stream *stream, size_t bytes)
+{
+	sctx__node_teardown_locked(stream, stream_lock(stream), bytes);
+}
+
+static int teardown_now(struct sctx_stream *stream, struct report *report)
+{
+	struct sctx__retiring r;
+
+	sctx__update_begin();
+	r = sctx__retire_begin();
+	teardown_locked(&r, stream, stream_lock(stream), 0, report);
+	sctx__retire_end(&r);
+	sctx__update_end();
+	return report ? report->count : 0;
+}
+
+int sctx_teardown(struct sctx_stream *stream)
+{
+	sctx__debug_enter();
+	if (!stream)
+		return -EINVAL;
+	return teardown_now(stream, NULL);
+}
+
+int sctx_teardown_report(struct sctx_stream *stream,
+			 void (*fn)(struct sctx_context *ctx, void *arg), void *arg)
+{
+	struct report report = { .fn = fn, .arg = arg };
+
+	sctx__debug_enter();
+	if (!stream)
+		return -EINVAL;
+	return teardown_now(stream, &report);
+}
+
+int sctx_teardown_sync(struct sctx_stream *stream)
+{
+	sctx__debug_enter();
+	if (!stream)
+		return -EINVAL;
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	teardown_now(stream, NULL);
+	return sctx_barrier();
+}
+
+/*
+ * Teardown and retiring share one section: contexts that hung here reach
+ * limbo no later than the stream, and are called back no later.
+ */
+int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream))
+{
+	struct sctx__retiring r;
+	int error;
+
+	sctx__debug_enter();
+	if (!stream || !free_fn)
+		return -EINVAL;
+	if (sctx__load(&stream->state) & SCTX__MANAGED)
+		return -EPERM;
+	sctx__update_begin();
+	r = sctx__retire_begin();
+	error = teardown_locked(&r, stream, stream_lock(stream), SCTX__RETIRED, NULL);
+	if (!error) {
+		stream->free_fn = free_fn;
+		sctx__retire_stream(&r, stream);
+	}
+	sctx__retire_end(&r);
+	sctx__update_end();
+	return error;
+}
+
+/* ---------------------------------------------------------------- for each */
+
+/* A disabled stream's, too: they hang there still. */
+static struct sctx__view view_of_all(const struct sctx_stream *stream)
+{
+	/* Pairs with the releases that publish an entry or an array. */
+	uintptr_t list = sctx__load_acquire(&stream->list) & ~SCTX__LIST_HIDDEN;
+
+	if (list >= SCTX__LIST_ARRAY)
+		return sctx__array_view(list);
+	return (struct sctx__view){ stream->inline_entry, NULL, list };
+}
+
+int sctx_stream_for_each(const struct sctx_stream *stream,
+			 int (*fn)(struct sctx_context *ctx, void *arg), void *arg)
+{
+	struct sctx__view view;
+	int result = 0;
+
+	if (!stream || !fn)
+		return -EINVAL;
+	sctx__rcu_read_lock();
+	view = view_of_all(stream);
+	while (view.count-- > 0 && !result) {
+		struct sctx_context *ctx = sctx__load_acquire(&view.entry[view.count].context);
+
+		if (ctx)
+			result = fn(ctx, arg);
+	}
+	sctx__rcu_read_unlock();
+	return result;
+}
+
+/* -------------------------------------------------------- behind a pointer */
+
+#define LAZY_SIZE ((sizeof(struct sctx_stream) + 63) & ~(size_t)63)
+
+static void lazy_free(struct sctx_stream *stream)
+{
+	sctx__pool_free(stream, LAZY_SIZE);
+}
+
+struct sctx_stream *sctx_stream_load(struct sctx_stream *const *slot)
+{
+	/* Pairs with the release in sctx_stream_create(). */
+	return slot ? sctx__load_acquire(slot) : NULL;
+}
+
+int sctx_stream_create(struct sctx_stream **slot, struct sctx_stream **out)
+{
+	struct sctx_stream *created, *there = NULL;
+
+	if (!out)
+		return -EINVAL;
+	*out = NULL;
+	if (!slot)
+		return -EINVAL;
+	*out = sctx_stream_load(slot);
+	if (*out)
+		return 0;
+	created = sctx__pool_alloc(LAZY_SIZE);
+	if (!created)
+		return -ENOMEM;
+	sctx__stream_setup(created, 0);
+	/* Pairs with the acquire in sctx_stream_load(). */
+	if (sctx__cas_acq_rel(slot, &there, created)) {
+		*out = created;
+	} else {
+		lazy_free(created);
+		*out = there;
+	}
+	return 0;
+}
+
+int sctx_stream_drop(struct sctx_stream **slot)
+{
+	struct sctx_stream *stream;
+
+	if (!slot)
+		return -EINVAL;
+	stream = sctx__exchange_acq_rel(slot, NULL);
+	return stream ? sctx_stream_retire(stream, lazy_free) : 0;
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Threads: attaching, detaching at exit, the lists of limbo that each
+ * carries.  Called by lib/reclaim/reclaim.c and, through the inline functions of
+ * thread.h, by whatever updates.
+ *
+ * sctx__threads_lock covers the list of threads, the orphans, and every limbo set
+ * that is not its owner's to write: it is never held across a grace period.
+ * rcu_gate is held for reading around each call into liburcu that takes a
+ * lock there, and for writing by a fork; passes, see sctx__gate_slow().  Order:
+ * rcu_gate, passes, reclaimer.lock (lib/reclaim/reclaim.c), sctx__threads_lock.
+ */
+#include "thread/counter.h"
+#include "registry/magazine.h"
+#include "base/pool.h"
+#include "reclaim/reclaim.h"
+#include "memory/tag.h"
+
+#include <errno.h>
+
+#ifndef sctx__self
+SCTX__TLS struct sctx__thread sctx__self;
+#endif
+struct sctx__shared sctx__shared = { .sleeping = 1 };
+struct sctx__account sctx__account;
+
+pthread_mutex_t sctx__threads_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_rwlock_t passes = PTHREAD_RWLOCK_INITIALIZER;
+struct sctx__thread *sctx__threads;
+static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
+static bool fork_quiet;               /* the one under way has both */
+static bool host_registers;
+static bool library_registered;
+
+static pthread_key_t exit_key;
+static bool key_made;
+
+/*
+ * Whoever links the archive and uses threads has lib/reclaim/lifecycle.c linked as well:
+ * its handlers of the start, of forks and of the end are for us, too.
+ */
+__attribute__((used)) static int (*const with_handlers)(const struct sctx_reclaim_options *) =
+	sctx_reclaim_configure;
+
+/* ------------------------------------------------------------------- limbo */
+
+#define MOVE_STACK(to, to_last, from, from_last)   \
+	do {                                       \
+		if (!*(from))                      \
+			break;                     \
+		if (!*(to))                        \
+			*(to_last) = *(from_last); \
+		(*(from_last))->next = *(to);      \
+		sctx__store((to), *(from));        \
+		sctx__store((from), NULL);         \
+	} while (0)
+
+void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
+{
+	for (int i = 0; i < SCTX__LANES; i++)
+		MOVE_STACK(&to->context[i], &to->last_context[i], &from->context[i],
+			   &from->last_context[i]);
+	MOVE_STACK(&to->stream, &to->last_stream, &from->stream, &from->last_stream);
+	MOVE_STACK(&to->block, &to->last_block, &from->block, &from->last_block);
+	sctx__nodes_move(&to->nodes, &from->nodes);
+	if (from->since && (!to->since || from->since < to->since))
+		sctx__store(&to->since, from->since);
+	sctx__store(&from->since, 0);
+	to->callbacks += from->callbacks;
+	to->bytes += from->bytes;
+	from->callbacks = 0;
+	from->bytes = 0;
+}
+
+/* Racing with additions, which are complete only if a grace period says so. */
+static bool limbo_empty(struct sctx__limbo *limbo)
+{
+	void *any = sctx__load(&limbo->stream);
+
+	for (int i = 0; i < SCTX__LANES && !any; i++)
+		any = sctx__load(&limbo->context[i]);
+	return !any && !sctx__load(&limbo->block) && !sctx__load(&limbo->nodes.head);
+}
+
+/* The release pairs with the acquire in sctx__limbo_of(). */
+void sctx__limbo_turn_phase(void)
+{
+	sctx__store_release(&sctx__shared.phase, sctx__shared.phase ^ 1);
+}
+
+/*
+ * Move the sets that the last turn of the phase closed to @closed_of(their
+ * CPU); a grace period has passed since, whose end happens after each owner's
+ * additions.  The nodes among them wait in their threads' magazines for the
+ * next one, and those that waited are returned or, where there are too many,
+ * added to @surplus.
+ */
+void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu), struct sctx__nodes *surplus)
+{
+	uint32_t phase = sctx__shared.phase ^ 1;
+
+	pthread_mutex_lock(&sctx__threads_lock);
+	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
+		struct sctx__limbo *limbo = &t->limbo[phase];
+
+		sctx__magazine_turn(&t->magazine, &limbo->nodes, surplus);
+		sctx__limbo_move(closed_of(limbo->cpu), limbo);
+	}
+	sctx__limbo_move(closed_of(-1), &orphans[phase]);
+	pthread_mutex_unlock(&sctx__threads_lock);
+}
+
+bool sctx__limbo_is_empty(void)
+{
+	bool empty;
+
+	pthread_mutex_lock(&sctx__threads_lock);
+	empty = limbo_empty(&orphans[0]) && limbo_empty(&orphans[1]);
+	for (struct sctx__thread *t = sctx__threads; t && empty; t = t->next)
+		empty = limbo_empty(&t->limbo[0]) && limbo_empty(&t->limbo[1]);
+	pthread_mutex_unlock(&sctx__threads_lock);
+	return empty;
+}
+
+bool sctx__readers_inside(void)
+{
+	bool inside = false;
+
+	pthread_mutex_lock(&sctx__threads_lock);
+	for (struct sctx__thread *t = sctx__threads; t && !inside; t = t->next)
+		inside = t->reader && sctx__rcu_inside(t->reader);
+	pthread_mutex_unlock(&sctx__threads_lock);
+	return inside;
+}
+
+static void note_oldest(const struct sctx__limbo *limbo, uint64_t *oldest)
+{
+	uint64_t since = sctx__load(&limbo->since);
+
+	if (since && (!*oldest || since < *oldest))
+		*oldest = since;
+}
+
+/* What threads have retired and not yet put into the account. */
+uint64_t sctx__limbo_pending(struct sctx__account *pending)
+{
+	uint64_t oldest = 0;
+
+	pthread_mutex_lock(&sctx__threads_lock);
+	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
+		pending->callbacks += (int64_t)sctx__load(&t->pending_callbacks);
+		pending->bytes += (int64_t)sctx__load(&t->pending_bytes);
+		note_oldest(&t->limbo[0], &oldest);
+		note_oldest(&t->limbo[1], &oldest);
+	}
+	note_oldest(&orphans[0], &oldest);
+	note_oldest(&orphans[1], &oldest);
+	pthread_mutex_unlock(&sctx__threads_lock);
+	return oldest;
+}
+
+/* With sctx__threads_lock held, by the thread itself or for one that is gone. */
+static void thread_unlink(struct sctx__thread *t)
+{
+	sctx__magazine_empty(&t->magazine, &t->limbo[0].nodes);
+	for (int phase = 0; phase < 2; phase++)
+		sctx__limbo_move(&orphans[phase], &t->limbo[phase]);
+	sctx__add(&sctx__account.callbacks, (int64_t)t->pending_callbacks);
+	sctx__add(&sctx__account.bytes, (int64_t)t->pending_bytes);
+	t->pending_callbacks = 0;
+	t->pending_bytes = 0;
+	sctx__tags_fold(t);
+	sctx__counters_fold(t);
+	sctx__locked_cache_drop(&t->locked_cache);
+	*t->link = t->next;
+	if (t->next)
+		t->next->link = t->link;
+}
+
+static void thread_link(struct sctx__thread *t)
+{
+	t->next = sctx__threads;
+	t->link = &sctx__threads;
+	if (sctx__threads)
+		sctx__threads->link = &t->next;
+	sctx__threads = t;
+}
+
+/* --------------------------------------------------------- attach, detach */
+
+/*
+ * A thread is on RCU's list only while it is on ours, as far as a fork can
+ * see: the child takes those that are gone off RCU's list by means of ours.
+ */
+void sctx__thread_detach(void)
+{
+	struct sctx__thread *self = &sctx__self;
+
+	if (!self->attached)
+		return;
+	pthread_rwlock_rdlock(&rcu_gate);
+	if (self->registered)
+		sctx__rcu_unregister();
+	pthread_mutex_lock(&sctx__threads_lock);
+	thread_unlink(self);
+	pthread_mutex_unlock(&sctx__threads_lock);
+	pthread_rwlock_unlock(&rcu_gate);
+	self->attached = false;
+	self->expects_open = false;
+	self->registered = false;
+	self->reader = NULL;
+}
+
+/* A thread that uses the library in a later exit hook attaches once more. */
+static void exit_hook(void *self)
+{
+	(void)self;
+	sctx__thread_detach();
+}
+
+/* Have exit_hook() called when this thread exits.  Without it, nothing is done. */
+static int set_exit_hook(struct sctx__thread *self)
+{
+	pthread_mutex_lock(&sctx__threads_lock);
+	if (!key_made)
+		key_made = pthread_key_create(&exit_key, exit_hook) == 0;
+	pthread_mutex_unlock(&sctx__threads_lock);
+	return key_made && pthread_setspecific(exit_key, self) == 0 ? 0 : -ENOMEM;
+}
+
+/* Whether the library is to register the calling thread with RCU. */
+static bool claim_registration(bool always)
+{
+	bool claim = !sctx__rcu_registered();
+
+	pthread_mutex_lock(&sctx__threads_lock);
+	if (claim && !always) {
+		claim = !host_registers;
+		library_registered |= claim;
+	}
+	pthread_mutex_unlock(&sctx__threads_lock);
+	return claim;
+}
+
+int sctx__thread_attach(bool register_always)
+{
+	struct sctx__thread *self = &sctx__self;
+	int error;
+
+	if (self->attached)
+		return 0;
+	error = set_exit_hook(self);
+	if (error)
+		return error;
+
+	self->registered = claim_registration(register_always);
+	pthread_rwlock_rdlock(&rcu_gate);
+	if (self->registered)
+		self->reader = sctx__rcu_register();
+	pthread_mutex_lock(&sctx__threads_lock);
+	thread_link(self);
+	pthread_mutex_unlock(&sctx__threads_lock);
+	pthread_rwlock_unlock(&rcu_gate);
+	self->attached = true;
+	self->expects_open = true;
+	/* qsbr: online at its first section, not for counting or pools alone. */
+	if (self->registered)
+		sctx__rcu_offline();
+	return 0;
+}
+
+/* For those who cannot fail: memory for the exit hook will come back. */
+void sctx__thread_attach_slow(void)
+{
+	while (sctx__thread_attach(false))
+		sched_yield();
+}
+
+void sctx__reader_attach_slow(void)
+{
+	sctx__thread_attach_slow();
+	sctx__rcu_online();
+}
+
+int sctx_thread_attach(void)
+{
+	return sctx__thread_attach(false);
+}
+
+int sctx_thread_detach(void)
+{
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	sctx__thread_detach();
+	return 0;
+}
+
+void sctx_thread_offline(void)
+{
+	if (!sctx__rcu_read_ongoing())
+		sctx__rcu_offline();
+}
+
+int sctx_threads_registered_by_host(void)
+{
+	int error = 0;
+
+	if (!SCTX__HOST_CAN_REGISTER)
+		return -EOPNOTSUPP;
+	pthread_mutex_lock(&sctx__threads_lock);
+	if (library_registered)
+		error = -EBUSY;
+	else
+		host_registers = true;
+	pthread_mutex_unlock(&sctx__threads_lock);
+	return error;
+}
+
+/* ---------------------------------------------------- read sections, fork */
+
+void sctx_read_lock(void)
+{
+	sctx__rcu_read_lock();
+}
+
+void sctx_read_unlock(void)
+{
+	sctx__rcu_read_unlock();
+}
+
+void sctx__synchronize(void)
+{
+	pthread_rwlock_rdlock(&rcu_gate);
+	sctx__rcu_synchronize();
+	pthread_rwlock_unlock(&rcu_gate);
+}
+
+/* Outermost: leave the section until the gate is open. */
+static void gate_wait(void)
+{
+	do {
+		sctx__rcu_read_unlock();
+		sctx__rcu_offline();
+		sched_yield();
+		sctx__rcu_read_lock();
+	} while (sctx__load(&sctx__shared.gate));
+}
+
+/*
+ * An update has begun and found the gate closed: a fork is under way.  The
+ * gate is read inside the section because the fork's grace period either waits
+ * for the section or lets it see the gate.
+ *
+ * In a section of the caller's we cannot wait for the fork: its grace period
+ * may be waiting for us.  But the section may as well have begun after that
+ * grace period did.  So we pass, and hold passes for reading until the update's
+ * end; the fork takes it for writing after the grace period, and waits for no
+ * section from then on.  An update that was begun before the gate was closed
+ * needs no pass, and if it drops that of an update within it, an earlier fork
+ * is over.
+ */
+void sctx__gate_slow(void)
+{
+	struct sctx__thread *self = &sctx__self;
+
+	sctx__rcu_read_unlock();
+	if (!sctx__rcu_read_ongoing()) {
+		sctx__rcu_read_lock();
+		gate_wait();
+		return;
+	}
+	sctx__rcu_read_lock();
+	if (self->at_end < SCTX__PASS)
+		pthread_rwlock_rdlock(&passes);
+	self->at_end += SCTX__PASS;
+}
+
+void sctx__update_end_slow(void)
+{
+	struct sctx__thread *self = &sctx__self;
+
+	if (self->at_end >= SCTX__PASS) {
+		self->at_end -= SCTX__PASS;
+		if (self->at_end < SCTX__PASS)
+			pthread_rwlock_unlock(&passes);
+	}
+	if (self->at_end & SCTX__RECLAIM_DUE)
+		sctx__reclaim_due_slow();
+}
+
+/*
+ * With the gate closed, wait until no update is under way nor can be, and no
+ * call into liburcu.  A thread that forks inside its own read section cannot
+ * wait for readers, nor for who waits for them: false, if there are any; its
+ * child may exec, and no more.
+ */
+bool sctx__threads_quiesce(void)
+{
+	if (!sctx__rcu_read_ongoing()) {
+		sctx__synchronize();
+		pthread_rwlock_wrlock(&rcu_gate);
+		pthread_rwlock_wrlock(&passes);
+		return true;
+	}
+	if (pthread_rwlock_trywrlock(&rcu_gate))
+		return false;
+	if (pthread_rwlock_trywrlock(&passes)) {
+		pthread_rwlock_unlock(&rcu_gate);
+		return false;
+	}
+	return true;
+}
+
+void sctx__threads_before_fork(bool quiet)
+{
+	pthread_mutex_lock(&sctx__threads_lock);
+	fork_quiet = quiet;
+	if (quiet)
+		sctx__rcu_before_fork();
+}
+
+void sctx__threads_after_fork_parent(void)
+{
+	bool quiet = fork_quiet;
+
+	if (quiet)
+		sctx__rcu_after_fork_parent();
+	pthread_mutex_unlock(&sctx__threads_lock);
+	if (quiet) {
+		pthread_rwlock_unlock(&passes);
+		pthread_rwlock_unlock(&rcu_gate);
+	}
+}
+
+/*
+ * Only the calling thread exists.  The records of the others are still intact
+ * (their stacks are reused later at the earliest): take over what they had in
+ * limbo and take their readers off RCU's list.
+ */
+void sctx__threads_after_fork_child(void)
+{
+	struct sctx__thread *next;
+
+	if (fork_quiet)
+		sctx__rcu_after_fork_child();
+	sctx__locked_after_fork();
+	for (struct sctx__thread *t = sctx__threads; t; t = next) {
+		next = t->next;
+		t->locked_cache = 0;
+		if (t == &sctx__self)
+			continue;
+		thread_unlink(t);
+		if (t->reader)
+			sctx__rcu_forget(t->reader);
+	}
+	/* A rwlock knows its writer by thread id, which is another one here. */
+	pthread_rwlock_init(&rcu_gate, NULL);
+	pthread_rwlock_init(&passes, NULL);
+	sctx__self.at_end &= SCTX__RECLAIM_DUE;
+	pthread_mutex_unlock(&sctx__threads_lock);
+}
+
+void sctx__threads_fini(void)
+{
+	if (!sctx__rcu_read_ongoing())
+		sctx__thread_detach();
+	if (key_made)
+		pthread_key_delete(exit_key);
+	key_made = false;
+	sctx__counters_fini();
+	sctx__locked_fini();
+}

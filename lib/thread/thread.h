@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What each thread carries: its registration with RCU, its part of limbo, and
+ * its magazine of nodes.
+ *
+ * Limbo is two sets of lists a thread, named by the phase bit.  A thread adds
+ * to the set of the present phase, inside a read section, without an atomic
+ * operation and without touching memory that another thread writes.  The
+ * reclaimer closes a set by turning the phase and waiting for a grace period:
+ * whoever read the old phase has left its section by then, so nobody adds to
+ * the old set any more and the reclaimer may take it (lib/reclaim/reclaim.c).
+ */
+#ifndef SCTX_THREAD_H
+#define SCTX_THREAD_H
+
+#include "rcu/rcu.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <time.h>
+
+/* Parallel lists of contexts, so that the reclaimer can fetch that many at once. */
+#ifndef SCTX__LANES
+#define SCTX__LANES 8
+#endif
+
+/* The registry's streams.  They go back to the thread that retired them. */
+struct sctx__nodes {
+	struct sctx_stream *head, *last;
+	size_t count;
+};
+
+/* Retired, waiting for a grace period.  Stacks, linked through the objects. */
+struct sctx__limbo {
+	struct sctx_context *context[SCTX__LANES], *last_context[SCTX__LANES];
+	struct sctx_stream *stream, *last_stream;
+	struct sctx__block *block, *last_block;
+	struct sctx__nodes nodes;
+	size_t callbacks; /* all of the above */
+	size_t bytes;
+	int cpu;        /* where the first was retired */
+	uint64_t since; /* when: sctx__now_coarse(), 0 if there is none */
+};
+
+#define SCTX__STACK_PUSH(head, last, item)   \
+	do {                                 \
+		(item)->next = *(head);      \
+		if (!(item)->next)           \
+			*(last) = (item);    \
+		sctx__store((head), (item)); \
+	} while (0)
+
+/* Nanoseconds, to a few milliseconds, at the price of a few loads. */
+static inline uint64_t sctx__now_coarse(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Free nodes for the next opens.  See lib/registry/magazine.c. */
+struct sctx__magazine {
+	struct sctx_stream *loaded; /* the thread's own */
+	struct sctx__nodes waiting; /* closed, ripe after the next grace period */
+	size_t returned_count;      /* in returned when it was last added to */
+	struct sctx_stream *returned __attribute__((aligned(64)));
+};
+
+/* See lib/thread/counter.h. */
+enum sctx__event {
+	SCTX__CREATES,
+	SCTX__REOPENS, /* opens of what is open */
+	SCTX__LAST_CLOSES,
+	SCTX__OTHER_CLOSES,
+	SCTX__INSERTS,
+	SCTX__REMOVES,
+	SCTX__EVENTS
+};
+
+struct sctx__thread {
+	struct sctx__limbo limbo[2]; /* by phase */
+	struct sctx__magazine magazine;
+	size_t pending_callbacks; /* in limbo, not yet in the account */
+	size_t pending_bytes;
+	int64_t event[SCTX__EVENTS];
+	int64_t *counter;
+	uint32_t counters;
+	uint32_t locked_cache; /* see lib/base/pool.h */
+	void *reader;          /* for sctx__rcu_forget(), if the library registered it */
+	bool attached;
+	bool expects_open; /* attached, and its last open found the stream open */
+	bool registered;   /* by the library, not by the host */
+	bool in_callback;
+	uint16_t attaching; /* calls of owners' attach under way */
+	uint32_t at_end;    /* what is due at the end of the update: see below */
+	struct sctx__thread *next;
+	struct sctx__thread **link;
+};
+
+/* In sctx__thread.at_end. */
+#define SCTX__RECLAIM_DUE 1u /* inline mode: a cycle */
+#define SCTX__PASS        2u /* times the updates that passed a closed gate */
+
+/*
+ * Read at every update, written rarely (@phase: at every grace period).
+ * One cache line, so that those who only read it share it.
+ */
+struct sctx__shared {
+	uint32_t phase;
+	uint32_t forking;  /* forks under way: no cycle may begin or go on */
+	uint32_t gate;     /* those that have come further: no update may begin */
+	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
+	uint32_t full;     /* limbo is at its limit */
+	uint32_t lull;     /* a hint: CPU, + 1, where a cycle waits for nobody to be inside */
+	uint32_t paused;   /* the reclaimer is, between two grace periods */
+	uint32_t worker;   /* the reclaimer's thread exists, or the mode has none */
+	uint32_t batch_callbacks;
+	size_t batch_bytes;
+} __attribute__((aligned(64)));
+
+#ifndef sctx__self /* the explorer keeps its threads' by itself */
+extern SCTX__TLS struct sctx__thread sctx__self;
+#endif
+extern struct sctx__shared sctx__shared;
+
+/* All attached threads, and the lock of that list and of what lib/thread/counter.c has. */
+extern pthread_mutex_t sctx__threads_lock;
+extern struct sctx__thread *sctx__threads;
+
+/* Limbo's account: what threads have told of so far, minus what was freed. */
+struct sctx__account {
+	int64_t callbacks;
+	int64_t bytes;
+} __attribute__((aligned(64)));
+
+extern struct sctx__account sctx__account;
+
+/* 0, or -ENOMEM or -EAGAIN with nothing changed. */
+int sctx__thread_attach(bool register_always);
+void sctx__thread_attach_slow(void);
+void sctx__thread_detach(void);
+void sctx__gate_slow(void);
+void sctx__update_end_slow(void);
+void sctx__reclaim_due_slow(void);
+
+/* The calling thread, attached if it was not. */
+static inline struct sctx__thread *sctx__thread_self(void)
+{
+	if (sctx__unlikely(!sctx__self.attached))
+		sctx__thread_attach_slow();
+	return &sctx__self;
+}
+
+/*
+ * Whether a section would begin, and an event be counted, without a call, and the stream
+ * to be opened is open already, if this open is like the last one.
+ */
+static inline bool sctx__thread_is_quick(sctx__reader reader)
+{
+	return sctx__self.expects_open && sctx__rcu_is_quick(reader);
+}
+
+/*
+ * Every change of shared structures happens between these, which are a read
+ * section that waits, when it is an outermost one, for a fork to be over, and
+ * when it is not, holds the fork up.  See sctx__gate_slow().
+ */
+static inline struct sctx__thread *sctx__update_begin(void)
+{
+	struct sctx__thread *self = sctx__thread_self();
+
+	sctx__rcu_read_lock();
+	if (sctx__unlikely(sctx__load(&sctx__shared.gate)))
+		sctx__gate_slow();
+	return self;
+}
+
+/*
+ * In a section of an attached thread: whether it may be an update from here on, which ends
+ * as an update does.  A fork that closes the gate later waits for the section all the same.
+ */
+static inline bool sctx__section_may_update(void)
+{
+	return sctx__likely(!sctx__load(&sctx__shared.gate));
+}
+
+static inline void sctx__update_end(void)
+{
+	sctx__rcu_read_unlock();
+	if (sctx__unlikely(sctx__self.at_end))
+		sctx__update_end_slow();
+}
+
+/* Whether the calling thread must not wait: in a read section or a callback. */
+static inline bool sctx__must_not_wait(void)
+{
+	return sctx__self.in_callback || sctx__rcu_read_ongoing();
+}
+
+/* ------------------------------------------- for the reclaimer (reclaim.c) */
+
+void sctx__limbo_turn_phase(void);
+void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from);
+void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu),
+			     struct sctx__nodes *surplus);
+bool sctx__limbo_is_empty(void);
+/* Adds to @pending; returns since when something is in the threads' sets, or 0. */
+uint64_t sctx__limbo_pending(struct sctx__account *pending);
+
+/* A guess: whether a thread that the library registered is in a section just now. */
+bool sctx__readers_inside(void);
+
+/* Grace periods and (un)registration, held off while a process forks. */
+void sctx__synchronize(void);
+
+/* A fork: close the gate, wait for updates, then hold the locks. */
+bool sctx__threads_quiesce(void);
+void sctx__threads_before_fork(bool quiet);
+void sctx__threads_after_fork_parent(void);
+void sctx__threads_after_fork_child(void);
+
+/* At unload: detach the caller and let no exit hook run any more. */
+void sctx__threads_fini(void);
+
+#endif /* SCTX_THREAD_H */
