@@ -29,12 +29,12 @@ DEPS_STUDY     := libck-dev libcds-dev libcuckoo-dev libglib2.0-dev libglusterfs
 
 DEPS_BENCH     += valgrind	# bench-cost
 
-BENCH_HARNESS  := catalogue growth handover harness machine options plan runner samples site stall tally trace unload \
-		  zipf
+BENCH_HARNESS  := $(addprefix harness/,base catalogue growth handover harness machine options plan runner samples \
+		  site stall tally thread unload zipf) traces/trace
 BENCH_CORE     := $(filter-out $(BENCH_STUDY),$(patsubst bench/backends/%.c,%,$(wildcard bench/backends/*.c)))
 BENCH_OBJS     := $(patsubst %,$(BENCH_B)/%.o,$(BENCH_HARNESS) $(BENCH_CORE:%=backends/%))
 BENCH_STUDY_OBJS := $(BENCH_STUDY:%=$(BENCH_B)/backends/%.o)
-BENCH_ALL_OBJS := $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(patsubst %,$(BENCH_B)/%.o,sctx-bench gbench selftest broken)
+BENCH_ALL_OBJS := $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(patsubst %,$(BENCH_B)/%.o,harness/sctx-bench harness/gbench selftest/selftest selftest/broken)
 
 # jemalloc comes first, so that malloc() is its own in every backend.  The
 # shared library is found beside the programs, wherever the tree is moved to.
@@ -47,12 +47,12 @@ BENCH_DEFINES = -DBENCH_RCU='"$(RCU)"' -DBENCH_FLAGS='"$(CFLAGS)"' \
 	-DBENCH_URCU_VERSION='"$(shell pkg-config --modversion liburcu 2>/dev/null)"' \
 	-DBENCH_BENCHMARK_VERSION='"$(shell pkg-config --modversion benchmark 2>/dev/null)"'
 
-include bench/cost.mk
+include bench/cost/cost.mk
 
 bench-programs: $(BENCH_PROGRAMS)
 
 $(BENCH_B)/have-deps:
-	@mkdir -p $(BENCH_B)/backends
+	@mkdir -p $(BENCH_B)
 	$(call need_header,libbenchmark-dev,benchmark/export.h)
 	$(call need_program,gnuplot-nox,gnuplot)
 	$(call need_program,hyperfine,hyperfine)
@@ -81,32 +81,37 @@ deps-study:
 
 $(BENCH_B)/backends/%.o: bench/backends/%.cc $(B)/flags $(B)/have-libs
 	$(call say,CXX,$@)
+	@mkdir -p $(@D)
 	$(Q)$(CXX) $(SCTX_CXXFLAGS) -Wno-missing-field-initializers $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
 $(BENCH_B)/%.o: bench/%.c $(B)/flags $(B)/have-libs $(BENCH_B)/have-deps
 	$(call say,CC,$@)
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(SCTX_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BENCH_B)/gbench.o: bench/gbench.cc $(B)/flags $(B)/have-libs $(BENCH_B)/have-deps
+$(BENCH_B)/harness/gbench.o: bench/harness/gbench.cc $(B)/flags $(B)/have-libs $(BENCH_B)/have-deps
 	$(call say,CXX,$@)
+	@mkdir -p $(@D)
 	$(Q)$(CXX) $(SCTX_CXXFLAGS) $(BENCH_DEFINES) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
-$(BENCH_PLAIN): $(BENCH_B)/sctx-bench.o $(BENCH_OBJS) $(SO)
+$(BENCH_PLAIN): $(BENCH_B)/harness/sctx-bench.o $(BENCH_OBJS) $(SO)
 	$(call say,LINK,$@)
+	@mkdir -p $(@D)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS)
 
-$(BENCH_GBENCH): $(BENCH_B)/gbench.o $(BENCH_OBJS) $(SO)
+$(BENCH_GBENCH): $(BENCH_B)/harness/gbench.o $(BENCH_OBJS) $(SO)
 	$(call say,LINK,$@)
+	@mkdir -p $(@D)
 	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS) \
 		-lbenchmark
 
-$(BENCH_B)/study/sctx-bench: $(BENCH_B)/sctx-bench.o $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(SO)
+$(BENCH_B)/study/sctx-bench: $(BENCH_B)/harness/sctx-bench.o $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(SO)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS) \
 		-Wl,-rpath,'$$ORIGIN/../..' $(BENCH_STUDY_LIBS)
 
-$(BENCH_B)/study/sctx-gbench: $(BENCH_B)/gbench.o $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(SO)
+$(BENCH_B)/study/sctx-gbench: $(BENCH_B)/harness/gbench.o $(BENCH_OBJS) $(BENCH_STUDY_OBJS) $(SO)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS) \
@@ -120,15 +125,17 @@ bench: $(B)/have-libs $(BENCH_B)/have-deps
 bench-process: $(BENCH_PLAIN)
 	@B='$(BENCH_B)' bench/run process
 
-# What checks the checks: see bench/selftest.c and bench/broken.c.
-BENCH_SELFTEST := $(BENCH_B)/selftest $(BENCH_B)/sctx-broken
+# What checks the checks: see bench/selftest/.
+BENCH_SELFTEST := $(BENCH_B)/sctx-selftest $(BENCH_B)/sctx-broken
 
-$(BENCH_B)/selftest: $(BENCH_B)/selftest.o $(BENCH_OBJS) $(SO)
+$(BENCH_B)/sctx-selftest: $(BENCH_B)/selftest/selftest.o $(BENCH_OBJS) $(SO)
 	$(call say,LINK,$@)
+	@mkdir -p $(@D)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS)
 
-$(BENCH_B)/sctx-broken: $(BENCH_B)/sctx-bench.o $(BENCH_HARNESS:%=$(BENCH_B)/%.o) $(BENCH_B)/broken.o $(SO)
+$(BENCH_B)/sctx-broken: $(BENCH_B)/harness/sctx-bench.o $(BENCH_HARNESS:%=$(BENCH_B)/%.o) $(BENCH_B)/selftest/broken.o $(SO)
 	$(call say,LINK,$@)
+	@mkdir -p $(@D)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -ljemalloc $(BENCH_LIBS)
 
 bench-selftest: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
@@ -136,7 +143,8 @@ bench-selftest: $(BENCH_PROGRAMS) $(BENCH_SELFTEST)
 
 bench-check: $(BENCH_PROGRAMS) $(BENCH_SELFTEST) $(BENCH_B)/window
 	@B='$(BENCH_B)' bench/run check
-	@B='$(B)' bench/bounds.py check
+	@bench/selftest/layers.sh $(BENCH_B) $(filter-out $(BENCH_STUDY_OBJS),$(BENCH_ALL_OBJS))
+	@B='$(B)' bench/targets/bounds.py check
 	@$(BENCH_B)/window >/dev/null
 
 bench-study-selftest bench-study-check: bench-study-%: $(BENCH_STUDY_PROGRAMS) $(BENCH_SELFTEST)
@@ -151,12 +159,13 @@ bench-targets: $(BENCH_STUDY_PROGRAMS) $(COST_PROGRAMS) qsbr-programs
 	@B='$(BENCH_B)' P='$(BENCH_B)/study' QSBR='$(B)/qsbr/bench' \
 		BENCH_QUICK='$(BENCH_QUICK)' bench/run targets
 
-$(BENCH_B)/window: bench/window.c $(B)/flags $(BENCH_B)/have-deps
+$(BENCH_B)/window: bench/targets/window.c $(B)/flags $(BENCH_B)/have-deps
 	$(call say,LINK,$@)
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(SCTX_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 bench-bounds: $(BENCH_PLAIN) $(BENCH_B)/window
-	@B='$(B)' MAKE='$(MAKE)' bench/bounds.py
+	@B='$(B)' MAKE='$(MAKE)' bench/targets/bounds.py
 
 qsbr-programs:
 	@$(MAKE) --no-print-directory RCU=qsbr B=$(B)/qsbr bench-programs

@@ -3,7 +3,7 @@
  * A plain shared atomic count of opens, the measure for open_hot: one stream,
  * with no table to find it in.
  */
-#include "../backend.h"
+#include "../harness/backend.h"
 
 OPS_DECLARE;
 

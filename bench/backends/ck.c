@@ -18,7 +18,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "../backend.h"
+#include "../harness/backend.h"
 
 OPS_DECLARE;
 

@@ -23,7 +23,7 @@
 #include <glusterfs/mem-pool.h>
 #include <glusterfs/xlator.h>
 
-#include "../backend.h"
+#include "../harness/backend.h"
 
 OPS_DECLARE;
 

@@ -7,7 +7,7 @@
  */
 #include <openssl/crypto.h>
 
-#include "../backend.h"
+#include "../harness/backend.h"
 
 OPS_DECLARE;
 

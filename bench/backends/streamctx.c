@@ -3,7 +3,7 @@
 #define SCTX_INLINE
 #include <streamctx.h>
 
-#include "../backend.h"
+#include "../harness/backend.h"
 
 OPS_DECLARE;
 

@@ -3,7 +3,7 @@
  * streamctx without SCTX_INLINE: each read section and lookup is three calls
  * into the shipped library.  For lookup_hot alone; the rest is in streamctx.c.
  */
-#include "../backend.h"
+#include "../harness/backend.h"
 
 OPS_DECLARE;
 

@@ -2,7 +2,7 @@
 /* check: read a trace, and print what is in it or why it is not valid. */
 #include <stdio.h>
 
-#include "../trace.h"
+#include "trace.h"
 
 static size_t max_open(const struct trace *trace)
 {

@@ -31,7 +31,7 @@ said() {
 	grep -qF -e "$2" out || fail "$1: no \"$2\" in: $(cat out)"
 }
 
-${CC:-cc} -std=gnu11 -Wall -Wextra -o check "$here/check.c" "$here/../trace.c" || exit 1
+${CC:-cc} -std=gnu11 -Wall -Wextra -o check "$here/check.c" "$here/trace.c" || exit 1
 
 # ---- the reader
 

@@ -2,7 +2,7 @@
 
 /*
  * New streams that live for a moment, as in open_cold; each close is timed,
- * apart for each phase of bench/stall.c.
+ * apart for each phase of bench/harness/stall.c.
  */
 WORKLOAD stall(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {

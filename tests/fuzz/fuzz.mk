@@ -24,10 +24,10 @@ FUZZ_TARGETS := api trace options
 # A first table of one bucket, so that a dozen streams make it grow.
 FUZZ_api_SRCS  := $(LIB_SRCS) $(addprefix tests/fuzz/,api.c model.c ops_batch.c ops_context.c ops_memory.c ops_module.c ops_stream.c world.c)
 FUZZ_api_FLAGS := -DFIRST_BUCKETS=1 $(addprefix -Wl$(,)--wrap=,malloc aligned_alloc mmap getrandom)
-FUZZ_trace_SRCS   := tests/fuzz/trace.c tests/fuzz/trace_valid.c bench/trace.c bench/plan.c
-FUZZ_options_SRCS := tests/fuzz/options.c bench/options.c
+FUZZ_trace_SRCS   := tests/fuzz/trace.c tests/fuzz/trace_valid.c bench/traces/trace.c bench/harness/plan.c
+FUZZ_options_SRCS := tests/fuzz/options.c bench/harness/options.c
 
-FUZZ_DEPS := $(wildcard lib/*/*.h include/*.h include/*/*.h bench/*.h tests/fuzz/*.h)
+FUZZ_DEPS := $(wildcard lib/*/*.h include/*.h include/*/*.h bench/*/*.h tests/fuzz/*.h)
 
 define fuzz_target
 $(FUZZ_B)/$(1): $$(FUZZ_$(1)_SRCS) $$(FUZZ_DEPS) $$(B)/flags $$(B)/have-libs

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fuzz target: the options of the benchmarks (bench/options.c).  The input is
+ * Fuzz target: the options of the benchmarks (bench/harness/options.c).  The input is
  * the command line, a word to a line.  What is accepted must be in range.
  */
 #include <argp.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../bench/options.h"
+#include "../../bench/harness/options.h"
 
 #define WORDS 16
 

@@ -41,8 +41,8 @@ sound_objects()
 	mkdir -p "$out/$target"
 	case $target in
 	api) sources=$(ls lib/*/*.c) ;;
-	trace) sources="bench/trace.c bench/plan.c" ;;
-	options) sources=bench/options.c ;;
+	trace) sources="bench/traces/trace.c bench/harness/plan.c" ;;
+	options) sources=bench/harness/options.c ;;
 	esac
 	for source in $sources $others; do
 		object=$out/$target/$(echo "$source" | tr / .).o
@@ -78,7 +78,8 @@ plant()
 		case " $PLANTED " in *" $name "*) ;; *) return ;; esac
 	fi
 	copy=$out/$name/$folder
-	rm -rf "${out:?}/$name" && mkdir -p "$copy" && cp -r "$folder"/* "$copy"
+	rm -rf "${out:?}/$name" && mkdir -p "$out/$name"
+	find "$folder" -name '*.[ch]' -exec cp --parents -t "$out/$name" {} +
 	sed -i "$edit" "$copy/$changed"
 	if cmp -s "$folder/$changed" "$copy/$changed"; then
 		echo "MISSED $target/$name: $changed has changed, nothing was planted"
@@ -118,18 +119,18 @@ in_function() # its beginning, command
 }
 
 begin_target options
-plant number_unlimited options.c 's/ || value > max)/)/'
-plant number_with_sign options.c "s/\*text < '0' || \*text > '9' || //"
-plant not_a_number options.c 's/!(value > 0 \&\& value < max)/value <= 0 || value >= max/'
-plant trace_missing options.c 's/w->param == PARAM_TRACE \&\& !o->trace/false/'
+plant number_unlimited harness/options.c 's/ || value > max)/)/'
+plant number_with_sign harness/options.c "s/\*text < '0' || \*text > '9' || //"
+plant not_a_number harness/options.c 's/!(value > 0 \&\& value < max)/value <= 0 || value >= max/'
+plant trace_missing harness/options.c 's/w->param == PARAM_TRACE \&\& !o->trace/false/'
 
 begin_target trace
-plant number_overflows trace.c 's/value > (max - digit) \/ 10/value > max/'
-plant leading_zero trace.c "s/\*first == '0' \&\& r->at - first > 1/false/"
-plant handle_far_off trace.c 's/e.handle > p->handles/false/'
-plant file_one_too_far trace.c 's/e.file >= t->files/e.file > t->files/'
-plant closes_not_counted trace.c "s/ += \*text == 'o' || \*text == 'c'/ += *text == 'o'/"
-plant slots_shared plan.c 's/share->slots += process\[i\].handles/share->slots += process[i].handles - 1/'
+plant number_overflows traces/trace.c 's/value > (max - digit) \/ 10/value > max/'
+plant leading_zero traces/trace.c "s/\*first == '0' \&\& r->at - first > 1/false/"
+plant handle_far_off traces/trace.c 's/e.handle > p->handles/false/'
+plant file_one_too_far traces/trace.c 's/e.file >= t->files/e.file > t->files/'
+plant closes_not_counted traces/trace.c "s/ += \*text == 'o' || \*text == 'c'/ += *text == 'o'/"
+plant slots_shared harness/plan.c 's/share->slots += process\[i\].handles/share->slots += process[i].handles - 1/'
 
 begin_target api
 plant found_without_reference stream/context.c \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fuzz target: the reader of recorded traces (bench/trace.c), and the plan
- * that deals its processes out (bench/plan.c).
+ * Fuzz target: the reader of recorded traces (bench/traces/trace.c), and the plan
+ * that deals its processes out (bench/harness/plan.c).
  *
  * trace_valid.c says by other means whether the text is a trace; the reader
  * must agree.  What it has read is written out again and must read the same.
@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../bench/internal.h"
-#include "../../bench/plan.h"
-#include "../../bench/trace.h"
+#include "../../bench/harness/internal.h"
+#include "../../bench/harness/plan.h"
+#include "../../bench/traces/trace.h"
 
 #define CHECK(cond)                                                                        \
 	do {                                                                               \

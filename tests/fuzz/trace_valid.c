@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The format of bench/trace.h once more, written from its comment: grammar by
+ * The format of bench/traces/trace.h once more, written from its comment: grammar by
  * regular expressions, numbers by strtoull(), opens in a plain list.  Slow.
  */
 #include "trace_valid.h"

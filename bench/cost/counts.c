@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Of the counted build alone: the library's counters, for the harness. */
-#include "counts.h"
+#include "../harness/counts.h"
 
-#include "../lib/base/sync.h"
+#include "../../lib/base/sync.h"
 
 static struct bench_counts read_counts(const struct sctx__counts *c)
 {

@@ -104,7 +104,7 @@ def times_best(workload, peers, params, threads):
 
 
 def counted(name, what):
-    """As bench/cost.py prints it: a batch's share of a hundredth counts."""
+    """As bench/cost/cost.py prints it: a batch's share of a hundredth counts."""
     def figure(store):
         cost = store.costs.get(name)
         return None if cost is None else round(cost[what], 2)

@@ -10,8 +10,8 @@ Instructions are those of the working thread in the released build, by
 callgrind: with the workload's loop, malloc() and liburcu.
 
   cost.py cost           print the table
-  cost.py cost-check     fail if a count is above bench/cost.baseline
-  cost.py cost-baseline  write bench/cost.baseline
+  cost.py cost-check     fail if a count is above bench/cost/cost.baseline
+  cost.py cost-baseline  write bench/cost/cost.baseline
 """
 import json
 import os
@@ -21,7 +21,7 @@ import sys
 import tempfile
 
 BUILD = os.environ.get("B", "build")
-BASELINE = "bench/cost.baseline"
+BASELINE = "bench/cost/cost.baseline"
 
 COUNTS = ("rmw", "fences", "stores", "instructions")
 # What may come out larger from run to run: when the reclaimer is woken, which

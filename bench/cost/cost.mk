@@ -3,13 +3,13 @@
 # make bench-cost           what an operation costs in atomic operations, fences,
 #                           shared stores and instructions: figures that a busy
 #                           machine does not blur
-# make bench-cost-check     the same against bench/cost.baseline: fails if one grew
+# make bench-cost-check     the same against bench/cost/cost.baseline: fails if one grew
 # make bench-cost-baseline  writes that file anew
 
 COST_B       := $(B)/cost
-COST_DEFINES := -DSCTX_COUNT -DBENCH_COUNTED -Ibench
+COST_DEFINES := -DSCTX_COUNT -DBENCH_COUNTED -Ibench/cost
 COST_OBJS    := $(LIB_SRCS:lib/%.c=$(COST_B)/lib/%.o) \
-		$(patsubst %,$(COST_B)/bench/%.o,$(BENCH_HARNESS) counts sctx-bench backends/streamctx)
+		$(patsubst %,$(COST_B)/bench/%.o,$(BENCH_HARNESS) cost/counts harness/sctx-bench backends/streamctx)
 
 $(COST_B)/lib/%.o: lib/%.c $(B)/flags $(B)/have-libs
 	$(call say,CC,$@)
@@ -32,7 +32,7 @@ $(COST_B)/have-valgrind: | $(COST_B)/sctx-bench
 COST_PROGRAMS := $(COST_B)/sctx-bench $(BENCH_PLAIN) $(COST_B)/have-valgrind
 
 bench-cost bench-cost-check bench-cost-baseline: bench-%: $(COST_PROGRAMS)
-	@B='$(B)' RCU='$(RCU)' CC='$(CC)' python3 bench/cost.py $*
+	@B='$(B)' RCU='$(RCU)' CC='$(CC)' python3 bench/cost/cost.py $*
 
 -include $(COST_OBJS:.o=.d)
 

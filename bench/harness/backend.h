@@ -145,7 +145,7 @@ static inline void *bench_alloc_lines(size_t size)
 	return memset(p, 0, size);
 }
 
-#include "workloads.h"
+#include "../workloads/workloads.h"
 
 /*
  * A backend's table of functions, ahead of its definition, for a header that

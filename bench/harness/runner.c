@@ -21,21 +21,6 @@ static void wait_for_all(struct run *run)
 			sched_yield();
 }
 
-void bench_bind_to_cpu(unsigned int index)
-{
-	cpu_set_t allowed, one;
-	int cpu = -1;
-
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
-		return;
-	for (unsigned int seen = 0; seen <= index; seen += CPU_ISSET(cpu, &allowed) != 0)
-		cpu++;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	if (pthread_setaffinity_np(pthread_self(), sizeof(one), &one))
-		bench_die("cannot bind a thread to CPU %d", cpu);
-}
-
 /*
  * A trace's shares differ: each thread passes through its own as often.  One
  * that is done first leaves the others the machine and the table to themselves,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The machine's part: clocks, the allocator, memory in use. */
+/* The machine's part: clocks, the allocator, memory in use, processors. */
 #include <jemalloc/jemalloc.h>
 #include <sched.h>
 #include <stdio.h>
@@ -99,4 +99,19 @@ unsigned int bench_cpus(void)
 
 	return sched_getaffinity(0, sizeof(allowed), &allowed) ? 1
 							       : (unsigned int)CPU_COUNT(&allowed);
+}
+
+void bench_bind_to_cpu(unsigned int index)
+{
+	cpu_set_t allowed, one;
+	int cpu = -1;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	for (unsigned int seen = 0; seen <= index; seen += CPU_ISSET(cpu, &allowed) != 0)
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (pthread_setaffinity_np(pthread_self(), sizeof(one), &one))
+		bench_die("cannot bind a thread to CPU %d", cpu);
 }

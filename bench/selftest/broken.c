@@ -4,7 +4,7 @@
  * with the bug that $BENCH_FAULT names, once in a thousand times.  Part of
  * `make bench-selftest` alone.
  */
-#include "backend.h"
+#include "../harness/backend.h"
 
 /* The harness counts by backend: what the right one makes and frees is ours. */
 static const struct backend_ops broken_ops;
@@ -17,7 +17,7 @@ static const struct backend_ops broken_ops;
 #undef BENCH_BACKEND
 #define BENCH_BACKEND(ops) static const struct backend_ops *const right = &(ops)
 #define ops                right_ops
-#include "backends/mutex.c"
+#include "../backends/mutex.c"
 #undef ops
 #pragma pop_macro("BENCH_BACKEND")
 

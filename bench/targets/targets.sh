@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# What the targets of bench/targets.py need, as a part of bench/run: each stage
+# What the targets of bench/targets/targets.py need, as a part of bench/run: each stage
 # writes into the folder T, results of sctx-gbench as NAME.json, and of
 # sctx-bench as NAME.K.json, where K counts its repetitions.
 #
@@ -53,7 +53,7 @@ targets_qsbr() {
 
 targets_oversubscribed() {
 	together oversubscribed '^mixed/(streamctx|mutex)/' --threads=16
-	rate=$(python3 bench/report.py --json "$T/oversubscribed.json" --rate mixed/16)
+	rate=$(python3 bench/report/report.py --json "$T/oversubscribed.json" --rate mixed/16)
 	say "targets: mixed, 16 threads, at $rate a second"
 	for k in 1 2 3; do
 		once oversubscribed-clock $k bare_clock floor --threads 16 --rate "$rate" \

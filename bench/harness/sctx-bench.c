@@ -12,7 +12,7 @@
 #include "harness.h"
 #include "histogram.h"
 #include "options.h"
-#include "trace.h"
+#include "../traces/trace.h"
 
 #define SERIES_PERIOD_MS 20
 

@@ -22,8 +22,8 @@ expect() {
 }
 
 say "numbers"
-"$B/selftest" || failed=$((failed + 1))
-python3 bench/selftest.py || failed=$((failed + 1))
+"$B/sctx-selftest" || failed=$((failed + 1))
+python3 bench/selftest/selftest.py || failed=$((failed + 1))
 
 known_costs() {
 	say "known costs"
@@ -33,7 +33,7 @@ known_costs() {
 		"$P/sctx-bench" known_cost floor --threads $threads --seconds 0.5 --json \
 			>"$B/selftest-$threads.json"
 	done
-	python3 bench/report.py --check-known "$B/selftest.json" "$B"/selftest-[12].json ||
+	python3 bench/report/report.py --check-known "$B/selftest.json" "$B"/selftest-[12].json ||
 		failed=$((failed + 1))
 
 }
@@ -44,7 +44,7 @@ paced_costs() {
 	say "paced"
 	"$P/sctx-bench" known_cost floor --rate 200000 --seconds 0.5 --json >"$B/selftest-slow.json"
 	"$P/sctx-bench" known_cost floor --rate 2000000 --seconds 0.5 --json >"$B/selftest-fast.json"
-	python3 bench/report.py --check-paced "$B/selftest-slow.json" "$B/selftest-fast.json" ||
+	python3 bench/report/report.py --check-paced "$B/selftest-slow.json" "$B/selftest-fast.json" ||
 		failed=$((failed + 1))
 }
 

@@ -10,14 +10,13 @@ import statistics
 import sys
 import textwrap
 
-sys.dont_write_bytecode = True
-from cost import read_baseline  # noqa: E402
-from page import write_page  # noqa: E402
-from results import (BASELINE, BUSY, FLOOR, MEANWHILE, NEAR, NEAR_NOTE, SUBJECT,  # noqa: E402
+from cost import read_baseline
+from page import write_page
+from results import (BASELINE, BUSY, FLOOR, MEANWHILE, NEAR, NEAR_NOTE, SUBJECT,
                      backend_order, behind, free_latencies, handover, known_cost, lacks_of,
                      load_groups, load_json, load_paced, load_series, microseconds, number, rate,
                      rate_spread, short, stream_bytes, threads_of)
-from targets import Store, judge, rows, summary  # noqa: E402
+from targets import Store, judge, rows, summary
 
 WIDTH = 100
 
@@ -184,7 +183,7 @@ def check_paced(slow_path, fast_path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", help="Google Benchmark's results")
-    parser.add_argument("--targets", help="folder of what bench/targets.sh measured")
+    parser.add_argument("--targets", help="folder of what bench/targets/targets.sh measured")
     parser.add_argument("--costs", help="what cost.py counted")
     parser.add_argument("--only-targets", action="store_true", help="print no more than these")
     parser.add_argument("--paced", help="folder of sctx-bench --rate --json results")

@@ -8,9 +8,9 @@
 #ifndef BENCH_WORKLOADS_H
 #define BENCH_WORKLOADS_H
 
-#include "histogram.h"
-#include "worker.h"
-#include "zipf.h"
+#include "../harness/histogram.h"
+#include "../harness/worker.h"
+#include "../harness/zipf.h"
 
 #define BENCH_WORKLOADS(X, ...)           \
 	X(lookup_hot, __VA_ARGS__)        \
@@ -49,16 +49,16 @@ struct backend {
 
 /* For backends; the harness wants no more than the above. */
 #if defined(BENCH_BACKEND_H) && !defined(BENCH_INTERNAL_H)
-#include "workloads/lookup.h"
-#include "workloads/open.h"
-#include "workloads/many.h"
-#include "workloads/mixed.h"
-#include "workloads/update.h"
-#include "workloads/unload.h"
-#include "workloads/replay.h"
-#include "workloads/growth.h"
-#include "workloads/stall.h"
-#include "workloads/known.h"
+#include "lookup.h"
+#include "open.h"
+#include "many.h"
+#include "mixed.h"
+#include "update.h"
+#include "unload.h"
+#include "replay.h"
+#include "growth.h"
+#include "stall.h"
+#include "known.h"
 #endif
 
 #endif /* BENCH_WORKLOADS_H */

@@ -35,7 +35,7 @@
 extern "C" {
 #include "harness.h"
 #include "options.h"
-#include "trace.h"
+#include "../traces/trace.h"
 }
 
 namespace {

@@ -2,10 +2,7 @@
 /* Runs a case: sets it up, has it run, adds up and checks what was done. */
 #include "harness.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "plan.h"
 #include "run.h"
@@ -14,25 +11,9 @@
 #define CHUNK_MAX   16384
 #define CHUNKS_EACH 128
 
-const char bench_owner[BENCH_OWNERS];
-char bench_current[256] = "bench";
-
 /* The run under way, for bench_watch(). */
 static pthread_mutex_t run_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct run *run_now;
-
-void bench_die(const char *format, ...)
-{
-	va_list args;
-
-	fflush(stdout);
-	fprintf(stderr, "%s: ", bench_current);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	_exit(1);
-}
 
 /* ---------------------------------------------------------------- workers */
 

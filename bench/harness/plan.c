@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
-#include "trace.h"
+#include "../traces/trace.h"
 
 struct plan {
 	const struct trace *trace;

@@ -5,9 +5,8 @@ import os
 import sys
 import tempfile
 
-sys.dont_write_bytecode = True
-from results import load_groups, threads_of  # noqa: E402
-from targets import Store  # noqa: E402
+from results import load_groups, threads_of
+from targets import Store
 
 bad = 0
 
