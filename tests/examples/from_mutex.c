@@ -6,6 +6,7 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <streamctx.h>
@@ -108,6 +109,17 @@ static struct sctx_context *quota_create(const void *owner, const void *instance
 	return &quota->ctx;
 }
 
+/* Most opens find the record: a lookup takes no reference that must be put. */
+static bool has_quota(struct sctx_stream *stream)
+{
+	bool found;
+
+	sctx_read_lock();
+	found = sctx_lookup(stream, &quota_owner, NULL) != NULL;
+	sctx_read_unlock();
+	return found;
+}
+
 static struct sctx_stream *file_open(uint64_t ino)
 {
 	const struct sctx_id id = { .volume = 1, .file = { ino, 0 } };
@@ -116,6 +128,8 @@ static struct sctx_stream *file_open(uint64_t ino)
 
 	if (sctx_open(registry, &id, 0, &stream))
 		return NULL;
+	if (has_quota(stream))
+		return stream;
 	if (sctx_get_or_create(stream, &quota_owner, NULL, quota_create, NULL, &ctx)) {
 		sctx_close(stream);
 		return NULL;

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The plot and the table of the README, from committed results.
+
+  headline.py --keep BENCH.json   keep what is needed of a `make bench` in results/headline.json
+  headline.py                     draw results/headline.svg from it, print the table
+
+A bar is the median, over the repetitions, of the ratio to mutex's repetition of the same number:
+they were interleaved in the same seconds.  Repetitions in which the host ran both processors on one
+core are left out where others remain, as in the report.
+"""
+import json
+import os
+import statistics
+import sys
+
+from plots import COLOURS, gnuplot
+from results import handovers, is_near
+
+RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "results")
+DATA, PLOT = os.path.join(RESULTS, "headline.json"), os.path.join(RESULTS, "headline.svg")
+
+SUBJECT, BASELINE = "streamctx", "mutex"
+OTHERS = ("sharded", "urcu")
+WORDS = {SUBJECT: SUBJECT, "sharded": "many mutexes", "urcu": "liburcu and its hash table"}
+MILLION = "streams:1000000"
+# (workload, parameters, threads, label of the plot, words of the table)
+ROWS = [
+    ("lookup_hot", "contexts:1", 2, "lookup, one stream", "look a record up, all on one stream"),
+    ("lookup_cold", MILLION, 2, "lookup, 1 M streams", "look a record up among a million streams"),
+    ("open_warm", MILLION, 2, "open, 1 M streams", "open, look up, close; a million streams are open"),
+    ("open_many", MILLION, 2, "the same, 16 at a time", "the same in batches of 16"),
+    ("open_cold", "", 2, "create and destroy", "open a new stream, create a record, look it up, close"),
+    ("replay", "trace:build", 2, "trace: build", "a recorded compilation"),
+    ("replay", "trace:git", 2, "trace: git", "recorded git commands"),
+    ("replay", "trace:search", 2, "trace: search", "a recorded search"),
+    ("replay", "trace:build", 1, "trace: build, 1 thread", "the compilation on one thread"),
+]
+FIELDS = ("name", "run_type", "repetition_index", "ops", "handover_ns")
+
+
+def name_of(row, backend):
+    workload, params, threads = row[:3]
+    return f"{workload}/{backend}/{params + '/' if params else ''}threads:{threads}"
+
+
+def keep(path):
+    with open(path, encoding="utf-8") as file:
+        results = json.load(file)
+    names = {name_of(row, b) for row in ROWS for b in (SUBJECT, BASELINE, *OTHERS)}
+    runs = [{k: run[k] for k in FIELDS if k in run} for run in results["benchmarks"]
+            if run["run_type"] == "iteration" and run["name"] in names]
+    context = {k: v for k, v in results["context"].items() if k not in ("host_name", "executable")}
+    with open(DATA, "w", encoding="utf-8") as file:
+        file.write('{"comment": "SPDX-License-Identifier: LGPL-2.1-or-later",\n"context": ' + json.dumps(context, sort_keys=True) + ',\n"benchmarks": [\n'
+                   + ",\n".join(json.dumps(run) for run in runs) + "\n]}\n")
+
+
+class Results:
+    def __init__(self):
+        with open(DATA, encoding="utf-8") as file:
+            self.data = json.load(file)
+        self.runs = {}
+        for run in self.data["benchmarks"]:
+            self.runs.setdefault(run["name"], {})[run["repetition_index"]] = run
+        self.usual = statistics.median(handovers(self.data["benchmarks"]) or [0])
+
+    def pairs(self, row, backend):
+        ours, base = self.runs[name_of(row, backend)], self.runs[name_of(row, BASELINE)]
+        pairs = [(ours[k], base[k]) for k in sorted(ours.keys() & base.keys())]
+        far = [p for p in pairs if not any(is_near(run, self.usual) for run in p)]
+        return far or pairs
+
+    def ratios(self, row, backend):
+        return [a["ops"] / b["ops"] for a, b in self.pairs(row, backend)]
+
+    def millions(self, row, backend):
+        return statistics.median(a["ops"] for a, _ in self.pairs(row, backend)) / 1e6
+
+
+def quartiles(values):
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+
+
+def draw(results):
+    """Bars to the right of 1 are faster than mutex; each row has one for each backend."""
+    backends = (SUBJECT, *OTHERS)
+    height, thick = len(backends) + 1.2, 0.4
+    blocks, labels = {b: "" for b in backends}, []
+    for i, row in enumerate(ROWS):
+        for j, backend in enumerate(backends):
+            low, mid, high = quartiles(results.ratios(row, backend))
+            y = -(i * height + j)
+            blocks[backend] += f"{mid:.5g} {y} 1 {mid:.5g} {y - thick} {y + thick} {low:.5g} {high:.5g}\n"
+            labels.append(f"set label '{mid:.2g}' at {max(high, 1):.5g},{y} left offset 0.5,0 "
+                          "font ',11' tc rgb '#555555'")
+    ticks = ", ".join(f"'{row[3]}' {-(i * height + (len(backends) - 1) / 2)}"
+                      for i, row in enumerate(ROWS))
+    bars = ", ".join(
+        f"${b} using 1:2:3:4:5:6 with boxxyerror fs solid noborder lc rgb '{COLOURS[b]}' title '{WORDS[b]}', "
+        f"${b} using 1:2:7:8 with xerrorbars pt 0 lw 1 lc rgb '#333333' notitle" for b in backends)
+    script = (
+        f"set terminal svg size 760,{90 + 17 * len(ROWS) * len(backends)} dynamic "
+        "font 'sans-serif,13' background 'white'\n"
+        "set border 1 lc rgb '#666666'\nset tics nomirror textcolor rgb '#333333'\n"
+        "set grid xtics lc rgb '#e4e6ea' lt 1\nset key at graph 0.98,0.04 right bottom\n"
+        "set logscale x\nset xrange [0.2:200]\n"
+        "set xtics ('¼' 0.25, '½' 0.5, '1' 1, '2' 2, '5' 5, '10' 10, '20' 20, '50' 50, '100' 100)\n"
+        f"set yrange [{-(len(ROWS) * height)}:1]\nset ytics scale 0 ({ticks})\n"
+        "set xlabel 'times as fast as a table under a mutex (further right is faster)' "
+        "textcolor rgb '#333333'\n"
+        "set arrow from 1, graph 0 to 1, graph 1 nohead lw 2 dt 2 "
+        f"lc rgb '{COLOURS[BASELINE]}' front\n" + "\n".join(labels) + f"\nplot {bars}\n")
+    svg = gnuplot(script, blocks, "headline")
+    title = "Throughput of streamctx, sharded mutexes and plain liburcu, relative to a mutex"
+    svg = svg.replace("<svg", "<svg role='img' aria-labelledby='headline-title'", 1)
+    at = svg.index(">") + 1
+    with open(PLOT, "w", encoding="utf-8") as file:
+        file.write(svg[:at] + f"\n<title id='headline-title'>{title}</title>\n"
+                   "<!-- SPDX-License-Identifier: LGPL-2.1-or-later -->" + svg[at:])
+
+
+def table(results):
+    backends = (SUBJECT, BASELINE, *OTHERS)
+    print("| million a second | threads | " + " | ".join(backends) + " |")
+    print("| --- | --- |" + " --- |" * len(backends))
+    for row in ROWS:
+        values = [results.millions(row, b) for b in backends]
+        cells = [f"{v:,.0f}" if v >= 100 else f"{v:.1f}" for v in values]
+        best = values.index(max(values))
+        cells[best] = f"**{cells[best]}**"
+        print(f"| {row[4]} | {row[2]} | " + " | ".join(cells) + " |")
+
+
+def main(arguments):
+    if arguments[:1] == ["--keep"] and len(arguments) == 2:
+        keep(arguments[1])
+    elif arguments:
+        sys.exit(__doc__)
+    results = Results()
+    draw(results)
+    table(results)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
