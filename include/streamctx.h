@@ -14,6 +14,12 @@
  *   Out-parameters are always written, with NULL on failure.
  *   -EINVAL is returned for a NULL or malformed argument by every function
  *   that can return an error, and is not repeated below.
+ *   Structs with a @size may grow at the end from release to release.  Set
+ *   @size to sizeof the struct and the members that you do not use to 0.  The
+ *   library reads members that an older program lacks as 0, and refuses a
+ *   program that sets a member that an older library lacks: -E2BIG.  In
+ *   results, @size comes back as how many bytes were filled, and what is behind
+ *   them is 0.  A size that no release had is -EINVAL.
  *
  * Each comment ends in the function's row of this table.
  *
@@ -660,7 +666,7 @@ SCTX_API int sctx_stream_track(struct sctx_registry *registry, struct sctx_strea
 #define SCTX_LEAKS_LISTED 8
 #define SCTX_LEAK_SITES   4
 
-/* A context that someone holds a reference on. */
+/* A context that someone holds a reference on.  This struct cannot grow. */
 struct sctx_leak {
 	const struct sctx_context *ctx; /* an address, for comparing */
 	const void *instance;
@@ -760,8 +766,7 @@ struct sctx_reclaim_options {
  * the thread last retired something).  Bytes are those that the library knows
  * of: streams, arrays, tables and the contexts' own headers; each of these
  * counts as one callback.
- * Errors: -EINVAL for a limit of 0, an unknown flag or mode, or a size that is
- * not that of the struct; -EDEADLK, a change of mode inside a callback or a
+ * Errors: -EINVAL for a limit of 0, or an unknown flag or mode; -EDEADLK, a change of mode inside a callback or a
  * read section; nothing changed.
  * Progress: blocks (briefly; away from the thread mode, until that thread has
  * ended).  In section, in callback: yes, but for a change of mode.
@@ -830,11 +835,12 @@ struct sctx_tag_stats {
  * than 64 KiB for each thread.  Bytes and objects are exact when no other
  * thread is at work.
  *
- * Fill @stats with the first @n tags that were ever used, in order of first
- * use, and return how many there are.
+ * Fill @stats, an array of structs of @size bytes (sizeof(*stats)), with the
+ * first @n tags that were ever used, in order of first use.  @stats may be NULL.
+ * Returns how many tags there are.
  * Progress: blocks (briefly).  In section, in callback: yes.
  */
-SCTX_API size_t sctx_tag_stats_get(struct sctx_tag_stats *stats, size_t n);
+SCTX_API int sctx_tag_stats_get(struct sctx_tag_stats *stats, size_t size, size_t n);
 
 /* ------------------------------------------------------------------ stats */
 
@@ -861,7 +867,6 @@ struct sctx_stats {
 
 /*
  * Fill @stats.  Exact when no other thread is at work.
- * Errors: -EINVAL for a size that is not that of the struct.
  * Progress: blocks (briefly).  In section, in callback: yes.
  */
 SCTX_API int sctx_stats_get(struct sctx_stats *stats);
@@ -894,7 +899,8 @@ struct sctx_owner_stats {
 };
 
 /*
- * Call @fn for each owner of @registry, in order of registration.  @fn must
+ * Call @fn for each owner of @registry, in order of registration.  Members of
+ * @stats beyond @stats->size, in an older library, are not there.  @fn must
  * not register or unregister.  A value other than 0 ends the walk and is
  * returned.
  * Progress: blocks (briefly).  In section, in callback: yes.

@@ -276,7 +276,7 @@ __attribute__((destructor(101))) static void late(void)
 	for (int i = 0; i < 1000; i++)
 		if (sctx_free(sctx_alloc(i % 2, i, 'a'), 'a'))
 			_exit(2);
-	if (sctx_free(early, 'a') || sctx_tag_stats_get(&stats, 1) != 1)
+	if (sctx_free(early, 'a') || sctx_tag_stats_get(&stats, sizeof(stats), 1) != 1)
 		_exit(3);
 }
 

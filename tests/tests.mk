@@ -20,7 +20,7 @@ T := $(B)/tests
 MINUTES ?= 10
 
 TEST_PLAIN := unit/context unit/registry unit/open_many unit/reclaim unit/threads unit/fork unit/fork_waits unit/races unit/pool unit/locked \
-	      unit/owner unit/unload unit/stream unit/stats unit/modes unit/who_reclaims unit/mode_changes unit/found unit/relinked unit/orders fsrtl/spy fsrtl/mini \
+	      unit/owner unit/unload unit/stream unit/stats unit/sized unit/modes unit/who_reclaims unit/mode_changes unit/found unit/relinked unit/orders fsrtl/spy fsrtl/mini \
 	      conformance/cases conformance/modules conformance/mistakes conformance/races
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline

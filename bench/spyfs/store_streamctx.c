@@ -244,10 +244,10 @@ static void streamctx_metrics(FILE *file)
 static bool tags_leaked(FILE *file)
 {
 	struct sctx_tag_stats tags[SCTX_TAGS_MAX];
-	size_t n = sctx_tag_stats_get(tags, SCTX_TAGS_MAX);
+	int n = sctx_tag_stats_get(tags, sizeof(*tags), SCTX_TAGS_MAX);
 	bool leaked = false;
 
-	for (size_t i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++) {
 		if (!tags[i].objects && !tags[i].bytes)
 			continue;
 		leaked = true;

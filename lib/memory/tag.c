@@ -18,6 +18,7 @@
 #include "base/debug.h"
 #include "base/pool.h"
 #include "base/quarantine.h"
+#include "base/sized.h"
 
 #include <errno.h>
 
@@ -174,23 +175,32 @@ static uint64_t at_least_0(int64_t n)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-size_t sctx_tag_stats_get(struct sctx_tag_stats *stats, size_t n)
+static struct sctx_tag_stats stats_of(struct tag *tag)
+{
+	int64_t bytes = sctx__load(&tag->told) + sctx__counter_sum(tag->share);
+
+	raise_peak(tag, bytes);
+	return (struct sctx_tag_stats){
+		.tag = tag->name,
+		.bytes = at_least_0(bytes),
+		.objects = at_least_0(sctx__counter_sum(tag->objects)),
+		.peak = (uint64_t)sctx__load(&tag->peak),
+	};
+}
+
+int sctx_tag_stats_get(struct sctx_tag_stats *stats, size_t size, size_t n)
 {
 	uint32_t all = sctx__load_acquire(&tag_count);
+	int error = stats ? sctx__size_check(size, SCTX__SIZE_TO(struct sctx_tag_stats, peak)) : 0;
 
+	if (error)
+		return error;
 	for (uint32_t i = 0; stats && i < n && i < all; i++) {
-		struct tag *tag = &tags[i];
-		int64_t bytes = sctx__load(&tag->told) + sctx__counter_sum(tag->share);
+		const struct sctx_tag_stats one = stats_of(&tags[i]);
 
-		raise_peak(tag, bytes);
-		stats[i] = (struct sctx_tag_stats){
-			.tag = tag->name,
-			.bytes = at_least_0(bytes),
-			.objects = at_least_0(sctx__counter_sum(tag->objects)),
-			.peak = (uint64_t)sctx__load(&tag->peak),
-		};
+		sctx__sized_copy((char *)stats + i * size, size, &one, sizeof(one));
 	}
-	return all;
+	return (int)all;
 }
 
 /* ----------------------------------------------------------------- blocks */

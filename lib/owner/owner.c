@@ -13,9 +13,8 @@
 #include "stream/context.h"
 #include "base/pool.h"
 #include "reclaim/reclaim.h"
+#include "base/sized.h"
 
-#include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 static struct sctx_owner *owners; /* in order of registration */
@@ -39,8 +38,7 @@ static int ops_error(const struct sctx_owner_ops *ops)
 {
 	size_t length;
 
-	if (ops->size != sizeof(*ops) || !ops->name || !ops->tag ||
-	    ops->flags & ~(SCTX_OWNER_REQUIRED | SCTX_OWNER_LOCKED))
+	if (!ops->name || !ops->tag || ops->flags & ~(SCTX_OWNER_REQUIRED | SCTX_OWNER_LOCKED))
 		return -EINVAL;
 	length = strnlen(ops->name, SCTX_OWNER_NAME_MAX + 1);
 	return length == 0 || length > SCTX_OWNER_NAME_MAX ? -EINVAL : 0;
@@ -141,20 +139,24 @@ static int owner_link(struct sctx_owner *owner)
 
 /* Without the lock, again. */
 
-int sctx_owner_register(struct sctx_registry *registry, const struct sctx_owner_ops *ops,
+int sctx_owner_register(struct sctx_registry *registry, const struct sctx_owner_ops *given,
 			struct sctx_owner **out)
 {
+	struct sctx_owner_ops ops;
 	struct sctx_owner *owner;
 	int error;
 
 	if (!out)
 		return -EINVAL;
 	*out = NULL;
-	if (!registry || !ops)
+	if (!registry || !given)
 		return -EINVAL;
-	error = ops_error(ops);
+	error = sctx__sized_read(&ops, sizeof(ops), SCTX__SIZE_TO(struct sctx_owner_ops, arg),
+				 given);
 	if (!error)
-		error = owner_alloc(registry, ops, &owner);
+		error = ops_error(&ops);
+	if (!error)
+		error = owner_alloc(registry, &ops, &owner);
 	if (error)
 		return error;
 	list_lock();

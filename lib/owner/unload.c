@@ -21,9 +21,8 @@
 #include "owner/owner.h"
 #include "reclaim/reclaim.h"
 #include "registry/track.h"
+#include "base/sized.h"
 
-#include <errno.h>
-#include <string.h>
 #include <time.h>
 
 #define PIN_NAP_NS 100000
@@ -86,24 +85,15 @@ static int leave(struct sctx_owner *owner, struct sctx_leaks *leaks)
 		error = wait_for_callbacks(owner, &left);
 	if (error || left == 0)
 		return error;
-	if (leaks) {
-		leaks->held = (uint64_t)left;
-		sctx__owned_report(owner, leaks);
-	}
+	leaks->held = (uint64_t)left;
+	sctx__owned_report(owner, leaks);
 	return -EBUSY;
 }
 
-int sctx_owner_unregister(struct sctx_owner *owner, struct sctx_leaks *leaks)
+static int unregister(struct sctx_owner *owner, struct sctx_leaks *leaks)
 {
 	int error;
 
-	sctx__debug_enter();
-	if (!owner || (leaks && leaks->size != sizeof(*leaks)))
-		return -EINVAL;
-	if (leaks) {
-		memset(leaks, 0, sizeof(*leaks));
-		leaks->size = sizeof(*leaks);
-	}
 	if (sctx__must_not_wait() || sctx__self.attaching)
 		return -EDEADLK;
 	error = sctx__owner_leave(owner);
@@ -114,6 +104,24 @@ int sctx_owner_unregister(struct sctx_owner *owner, struct sctx_leaks *leaks)
 		sctx__owner_stay(owner);
 	else
 		sctx__owner_forget(owner);
+	return error;
+}
+
+int sctx_owner_unregister(struct sctx_owner *owner, struct sctx_leaks *leaks)
+{
+	struct sctx_leaks found = { 0 };
+	int error;
+
+	sctx__debug_enter();
+	if (!owner)
+		return -EINVAL;
+	if (!leaks)
+		return unregister(owner, &found);
+	error = sctx__size_check(leaks->size, SCTX__SIZE_TO(struct sctx_leaks, leak));
+	if (error)
+		return error;
+	error = unregister(owner, &found);
+	sctx__sized_write(leaks, &found, sizeof(found));
 	return error;
 }
 

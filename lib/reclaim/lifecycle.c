@@ -6,6 +6,7 @@
 #include "reclaim/reclaimer.h"
 
 #include "reclaim/callbacks.h"
+#include "base/sized.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -53,8 +54,8 @@ static int64_t limit_of(size_t limit)
 
 static bool options_are_good(const struct sctx_reclaim_options *options)
 {
-	return options && options->size == sizeof(*options) && options->limit_bytes > 0 &&
-	       options->limit_callbacks > 0 && !(options->flags & ~SCTX_RECLAIM_NOWAIT) &&
+	return options->limit_bytes > 0 && options->limit_callbacks > 0 &&
+	       !(options->flags & ~SCTX_RECLAIM_NOWAIT) &&
 	       (options->mode == SCTX_RECLAIM_THREAD || options->mode == SCTX_RECLAIM_INLINE ||
 		options->mode == SCTX_RECLAIM_POLL);
 }
@@ -82,15 +83,22 @@ static int configure(const struct sctx_reclaim_options *options)
 	return 0;
 }
 
-int sctx_reclaim_configure(const struct sctx_reclaim_options *options)
+int sctx_reclaim_configure(const struct sctx_reclaim_options *given)
 {
+	struct sctx_reclaim_options options;
 	int error;
 
-	if (!options_are_good(options))
+	if (!given)
 		return -EINVAL;
+	error = sctx__sized_read(&options, sizeof(options),
+				 SCTX__SIZE_TO(struct sctx_reclaim_options, mode), given);
+	if (!error && !options_are_good(&options))
+		error = -EINVAL;
+	if (error)
+		return error;
 	sctx_thread_offline(); /* a cycle that ends may need us */
 	pthread_mutex_lock(&reclaimer.lock);
-	error = configure(options);
+	error = configure(&options);
 	pthread_mutex_unlock(&reclaimer.lock);
 	return error;
 }

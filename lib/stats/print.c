@@ -307,9 +307,9 @@ static void print_tag(struct sctx__printer *p, const struct sctx_tag_stats *s)
 static void print_tags_once(struct sctx__printer *p)
 {
 	struct sctx_tag_stats stats[TAGS_MAX];
-	size_t n = sctx_tag_stats_get(stats, TAGS_MAX);
+	int n = sctx_tag_stats_get(stats, sizeof(*stats), TAGS_MAX);
 
-	for (size_t i = 0; i < n && i < TAGS_MAX; i++)
+	for (int i = 0; i < n && i < TAGS_MAX; i++)
 		print_tag(p, &stats[i]);
 }
 

@@ -4,6 +4,7 @@
  */
 #include "owner/owned.h"
 #include "stats/print.h"
+#include "base/sized.h"
 
 #include <inttypes.h>
 
@@ -75,12 +76,19 @@ static void print_leak(FILE *file, const struct sctx_leak *leak)
 	fputc('\n', file);
 }
 
-int sctx_leaks_print(const struct sctx_leaks *leaks, FILE *file)
+int sctx_leaks_print(const struct sctx_leaks *given, FILE *file)
 {
 	struct sctx__printer p = { .file = file, .format = SCTX_TEXT };
+	struct sctx_leaks copy, *leaks = &copy;
 	char tag[5];
+	int error;
 
-	if (!leaks || !file || leaks->size != sizeof(*leaks) || leaks->listed > SCTX_LEAKS_LISTED)
+	if (!given || !file)
+		return -EINVAL;
+	error = sctx__sized_read(leaks, sizeof(*leaks), SCTX__SIZE_TO(struct sctx_leaks, leak), given);
+	if (error)
+		return error;
+	if (leaks->listed > SCTX_LEAKS_LISTED)
 		return -EINVAL;
 	sctx__tag_text(leaks->tag, tag);
 	fputs("owner ", file);

@@ -6,18 +6,15 @@
 
 #include "thread/counter.h"
 #include "registry/registry.h"
-
-#include <errno.h>
+#include "base/sized.h"
 
 static uint64_t events(enum sctx__event event)
 {
 	return (uint64_t)sctx__count_sum(event);
 }
 
-int sctx_stats_get(struct sctx_stats *stats)
+static void stats_fill(struct sctx_stats *stats)
 {
-	if (!stats || stats->size != sizeof(*stats))
-		return -EINVAL;
 	sctx__reclaim_stats(stats);
 	stats->creates = events(SCTX__CREATES);
 	stats->opens = stats->creates + events(SCTX__REOPENS);
@@ -25,6 +22,20 @@ int sctx_stats_get(struct sctx_stats *stats)
 	stats->closes = stats->last_closes + events(SCTX__OTHER_CLOSES);
 	stats->inserts = events(SCTX__INSERTS);
 	stats->removes = events(SCTX__REMOVES);
+}
+
+int sctx_stats_get(struct sctx_stats *stats)
+{
+	struct sctx_stats now = { 0 };
+	int error;
+
+	if (!stats)
+		return -EINVAL;
+	error = sctx__size_check(stats->size, SCTX__SIZE_TO(struct sctx_stats, removes));
+	if (error)
+		return error;
+	stats_fill(&now);
+	sctx__sized_write(stats, &now, sizeof(now));
 	return 0;
 }
 
@@ -37,10 +48,18 @@ static int count_owner(const struct sctx_owner_stats *owner, void *owners)
 
 int sctx_registry_stats_get(struct sctx_registry *registry, struct sctx_registry_stats *stats)
 {
-	if (!registry || !stats || stats->size != sizeof(*stats))
+	struct sctx_registry_stats now = { 0 };
+	int error;
+
+	if (!registry || !stats)
 		return -EINVAL;
-	*stats = (struct sctx_registry_stats){ .size = sizeof(*stats) };
-	sctx__registry_table_stats(registry, stats);
-	stats->tracked = sctx__load(&registry->tracked_count);
-	return sctx_registry_owners(registry, count_owner, &stats->owners);
+	error = sctx__size_check(stats->size, SCTX__SIZE_TO(struct sctx_registry_stats, owners));
+	if (error)
+		return error;
+	sctx__registry_table_stats(registry, &now);
+	now.tracked = sctx__load(&registry->tracked_count);
+	error = sctx_registry_owners(registry, count_owner, &now.owners);
+	if (!error)
+		sctx__sized_write(stats, &now, sizeof(now));
+	return error;
 }

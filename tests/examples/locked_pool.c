@@ -23,7 +23,7 @@ int main(void)
 		return 1;
 	memcpy(buffer, text, sizeof(text));
 
-	if (sctx_tag_stats_get(&stats, 1) != 1)
+	if (sctx_tag_stats_get(&stats, sizeof(stats), 1) != 1)
 		return 1;
 	printf("%.4s: %lu bytes in %lu blocks, at most %lu\n", (const char *)&stats.tag,
 	       (unsigned long)stats.bytes, (unsigned long)stats.objects, (unsigned long)stats.peak);

@@ -403,7 +403,7 @@ static int call_tags(void)
 {
 	struct sctx_tag_stats stats[4];
 
-	sctx_tag_stats_get(stats, 4);
+	sctx_tag_stats_get(stats, sizeof(*stats), 4);
 	return 0;
 }
 

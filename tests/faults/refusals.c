@@ -125,7 +125,7 @@ static void no_locked_memory(void *unused)
 		CHECK_EQ(sctx_free(memory, tag), 0);
 		before = books_now(); /* it may keep what it has locked once */
 	}
-	CHECK_EQ(sctx_tag_stats_get(stats, 8), 1);
+	CHECK_EQ(sctx_tag_stats_get(stats, sizeof(*stats), 8), 1);
 	CHECK_EQ(stats[0].bytes, 0);
 	CHECK_EQ(stats[0].objects, 0);
 }

@@ -11,7 +11,7 @@ static const uint32_t tags[] = { SCTX_TAG('f', 'u', 'z', 'A'), SCTX_TAG('f', 'u'
 static void check_tags(void)
 {
 	struct sctx_tag_stats stats[COUNT(tags) + 1];
-	size_t n = sctx_tag_stats_get(stats, COUNT(stats));
+	size_t n = (size_t)sctx_tag_stats_get(stats, sizeof(*stats), COUNT(stats));
 
 	CHECK(n <= COUNT(tags));
 	for (size_t i = 0; i < n; i++) {

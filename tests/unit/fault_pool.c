@@ -86,7 +86,7 @@ static struct sctx_tag_stats stats(void)
 {
 	struct sctx_tag_stats all[1];
 
-	CHECK_EQ(sctx_tag_stats_get(all, 1), 1);
+	CHECK_EQ(sctx_tag_stats_get(all, sizeof(*all), 1), 1);
 	return all[0];
 }
 

@@ -103,7 +103,7 @@ static void freed_twice(void **state)
 static void tags_in_order_of_first_use(void **state)
 {
 	static struct sctx_tag_stats all[SCTX_TAGS_MAX];
-	size_t before = sctx_tag_stats_get(NULL, 0), n;
+	size_t before = sctx_tag_stats_get(NULL, 0, 0), n;
 	void *p[3];
 
 	(void)state;
@@ -114,11 +114,11 @@ static void tags_in_order_of_first_use(void **state)
 				  0);
 	for (unsigned int i = 0; i < 3; i++)
 		p[i] = must_alloc(pools[i % 2], 10 + i, TAG('0' + i));
-	assert_u64(sctx_tag_stats_get(NULL, 5), ==, before + 3);
+	assert_u64(sctx_tag_stats_get(NULL, 0, 5), ==, before + 3);
 	all[before + 2].tag = 4711;
-	assert_u64(sctx_tag_stats_get(all, before + 2), ==, before + 3);
+	assert_u64(sctx_tag_stats_get(all, sizeof(*all), before + 2), ==, before + 3);
 	assert_int_equal(all[before + 2].tag, 4711);
-	n = sctx_tag_stats_get(all, SCTX_TAGS_MAX);
+	n = sctx_tag_stats_get(all, sizeof(*all), SCTX_TAGS_MAX);
 	assert_u64(n, ==, before + 3);
 	for (unsigned int i = 0; i < 3; i++) {
 		assert_int_equal(all[before + i].tag, TAG('0' + i));
@@ -139,7 +139,7 @@ static void more_tags_than_there_can_be(void *unused)
 		CHECK(tag++ <= SCTX_TAGS_MAX);
 	}
 	CHECK_EQ(errno, ENOSPC);
-	CHECK_EQ(sctx_tag_stats_get(NULL, 0), SCTX_TAGS_MAX);
+	CHECK_EQ(sctx_tag_stats_get(NULL, 0, 0), SCTX_TAGS_MAX);
 	/* Those that there are go on. */
 	for (uint32_t i = 1; i < tag; i++) {
 		p = must_alloc(SCTX_POOL_PAGED, i, i);
@@ -324,11 +324,11 @@ static void new_tags(unsigned int index, void *arg)
 /* They are added once, whoever comes first.  (The memory is left behind.) */
 static void threads_with_the_same_new_tags(void *unused)
 {
-	size_t before = sctx_tag_stats_get(NULL, 0);
+	size_t before = sctx_tag_stats_get(NULL, 0, 0);
 
 	(void)unused;
 	run_threads(4, new_tags, NULL);
-	CHECK_EQ(sctx_tag_stats_get(NULL, 0), before + 50);
+	CHECK_EQ(sctx_tag_stats_get(NULL, 0, 0), before + 50);
 	for (unsigned int i = 0; i < 50; i++) {
 		CHECK_EQ(tag_stats(SCTX_TAG('N', 'e', 'w', i + 1)).bytes, 4);
 		CHECK_EQ(tag_stats(SCTX_TAG('N', 'e', 'w', i + 1)).objects, 4);

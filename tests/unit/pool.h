@@ -20,7 +20,7 @@ static inline bool with_jemalloc(void)
 static inline struct sctx_tag_stats tag_stats(uint32_t tag)
 {
 	static struct sctx_tag_stats all[SCTX_TAGS_MAX];
-	size_t n = sctx_tag_stats_get(all, ARRAY_SIZE(all));
+	size_t n = (size_t)sctx_tag_stats_get(all, sizeof(*all), ARRAY_SIZE(all));
 
 	CHECK(n <= ARRAY_SIZE(all));
 	for (size_t i = 0; i < n; i++)

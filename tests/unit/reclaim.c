@@ -589,8 +589,6 @@ static void configure_refuses_what_is_wrong(void **state)
 	assert_rc(sctx_reclaim_configure(&bad), -EINVAL);
 	bad.size = sizeof(bad) - 1;
 	assert_rc(sctx_reclaim_configure(&bad), -EINVAL);
-	bad.size = sizeof(bad) + 8;
-	assert_rc(sctx_reclaim_configure(&bad), -EINVAL);
 	assert_rc(sctx_reclaim_configure(&good), 0);
 	bad = good;
 	bad.limit_bytes = bad.limit_callbacks = SIZE_MAX;
@@ -611,8 +609,6 @@ static void stats_refuse_what_is_wrong(void **state)
 	memset(&stats, 0, sizeof(stats));
 	assert_rc(sctx_stats_get(&stats), -EINVAL);
 	stats.size = sizeof(stats) - 8;
-	assert_rc(sctx_stats_get(&stats), -EINVAL);
-	stats.size = sizeof(stats) + 1;
 	assert_rc(sctx_stats_get(&stats), -EINVAL);
 	stats.size = sizeof(stats);
 	assert_rc(sctx_stats_get(&stats), 0);

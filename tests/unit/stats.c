@@ -149,7 +149,7 @@ static void grace_periods_have_a_histogram(void **state)
 static void refusals(void **state)
 {
 	struct sctx_stats stats = { .size = sizeof(stats) - 1 };
-	struct sctx_registry_stats of = { .size = sizeof(of) + 1 };
+	struct sctx_registry_stats of = { .size = sizeof(of) - 1 };
 	struct sctx_leaks leaks = { .size = 3 };
 
 	(void)state;
@@ -165,6 +165,8 @@ static void refusals(void **state)
 	assert_rc(sctx_registry_print(registry, NULL), -EINVAL);
 	assert_rc(sctx_leaks_print(&leaks, stdout), -EINVAL);
 	assert_rc(sctx_leaks_print(NULL, stdout), -EINVAL);
+	leaks = (struct sctx_leaks){ .size = sizeof(leaks), .listed = SCTX_LEAKS_LISTED + 1 };
+	assert_rc(sctx_leaks_print(&leaks, stdout), -EINVAL);
 	assert_rc(sctx_registry_owners(NULL, NULL, NULL), -EINVAL);
 }
 
