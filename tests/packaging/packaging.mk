@@ -6,7 +6,7 @@
 CHECK_PARTS += packaging
 DEPS_CHECK  += cmake gdb man-db mandoc valgrind $(DEPS_DEB)
 
-PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake man probes gdb)
+PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake man probes gdb grown)
 
 $(T)/packaging/watched: $(T)/packaging/watched.o $(SO)
 	$(call say,LINK,$@)

@@ -48,7 +48,7 @@ static void register_refuses_what_is_malformed(void **state)
 		assert_rc(sctx_owner_register(registry, &m.ops, &owner), -EINVAL); \
 		assert_null(owner);                                                \
 	} while (0)
-	REFUSES(size, sizeof(m.ops) - 1);
+	REFUSES(size, sizeof(m.ops.size));
 	REFUSES(name, NULL);
 	REFUSES(name, "");
 	REFUSES(name, "a name of thirty-two characters.");

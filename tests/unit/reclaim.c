@@ -587,7 +587,7 @@ static void configure_refuses_what_is_wrong(void **state)
 	bad = good;
 	bad.size = 0;
 	assert_rc(sctx_reclaim_configure(&bad), -EINVAL);
-	bad.size = sizeof(bad) - 1;
+	bad.size = sizeof(bad.size);
 	assert_rc(sctx_reclaim_configure(&bad), -EINVAL);
 	assert_rc(sctx_reclaim_configure(&good), 0);
 	bad = good;
@@ -608,7 +608,7 @@ static void stats_refuse_what_is_wrong(void **state)
 	assert_rc(sctx_stats_get(NULL), -EINVAL);
 	memset(&stats, 0, sizeof(stats));
 	assert_rc(sctx_stats_get(&stats), -EINVAL);
-	stats.size = sizeof(stats) - 8;
+	stats.size = sizeof(stats.size);
 	assert_rc(sctx_stats_get(&stats), -EINVAL);
 	stats.size = sizeof(stats);
 	assert_rc(sctx_stats_get(&stats), 0);

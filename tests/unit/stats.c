@@ -148,8 +148,8 @@ static void grace_periods_have_a_histogram(void **state)
 
 static void refusals(void **state)
 {
-	struct sctx_stats stats = { .size = sizeof(stats) - 1 };
-	struct sctx_registry_stats of = { .size = sizeof(of) - 1 };
+	struct sctx_stats stats = { .size = sizeof(stats.size) };
+	struct sctx_registry_stats of = { .size = sizeof(of.size) };
 	struct sctx_leaks leaks = { .size = 3 };
 
 	(void)state;
