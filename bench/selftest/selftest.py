@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Repetitions made while the processors were near, on figures made up."""
+"""The scripts, on figures made up: repetitions made while the processors were near; hit rates."""
 import json
 import os
 import sys
 import tempfile
 
+import hitrate
 from results import load_groups, threads_of
 from targets import Store
 
@@ -51,4 +52,29 @@ expect("a target is for the first", target(*MIXED), 3.0)
 expect("where they always are, they are not near", rows(*ALL_NEAR), [("2", 3.0)])
 expect("no row without mutex", rows(*ONE_NEAR), [("2*", 3.0)])
 expect("nor a target", target(*ONE_NEAR), 3.0)
+
+
+def trace_of(files):
+    """Each of @files opened and closed in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "one.trace")
+        with open(path, "w") as f:
+            f.writelines(f"f 1 {n}\n" for n in range(max(files) + 1))
+            f.writelines(f"o 0 0 {n}\nc 0 0\n" for n in files)
+        return hitrate.Trace([path])
+
+
+def hits(policy, files, limit):
+    return hitrate.simulate(trace_of(files), limit, policy).hits
+
+
+LOOP = [0, 1, 2] * 4       # one more than is kept: LRU always drops the next one
+MIXED_OPENS = [n * n % 23 for n in range(500)]
+expect("LRU, a loop that does not fit", hits("LRU", LOOP, 2), 0)
+expect("Belady, the same", hits("Belady", LOOP, 2), 6)
+for policy in hitrate.POLICIES:
+    expect(f"{policy}, a loop that fits", hits(policy, LOOP, 3), 9)
+    expect(f"{policy}, nothing is kept", hits(policy, LOOP, 0), 0)
+    expect(f"{policy} is not above Belady",
+           hits(policy, MIXED_OPENS, 5) <= hits("Belady", MIXED_OPENS, 5), True)
 sys.exit(bad != 0)
