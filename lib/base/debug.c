@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * DEBUG builds: which code took references on which context of a registered
- * owner's, the last few for each, from its making to its FreeCallback; what was
- * last done with which object, and from where; and reports of misuse.
+ * DEBUG builds record two things: for each context of a registered owner, the
+ * call sites that last took references on it; and for each object, the last
+ * operation and its call site.  Reports of misuse and of leaks print them.
  */
 #include "base/debug.h"
 
@@ -41,7 +41,7 @@ static struct taken **place_of(const struct sctx_context *ctx)
 	return place;
 }
 
-/* In an update, so that a fork finds the lock free. */
+/* Taken inside an update, so a fork never finds it held. */
 static void table_lock(void)
 {
 	sctx__update_begin();
@@ -123,7 +123,7 @@ void sctx__debug_report(const struct sctx_owner *owner, struct sctx_leaks *leaks
 
 /* ------------------------------------------------------- what was done where */
 
-/* By address: what comes later to the same place is remembered instead. */
+/* Hashed by address.  A collision overwrites the older event. */
 #define EVENTS 16384 /* 2^14: see event_of() */
 
 static struct event {
@@ -178,7 +178,7 @@ static void say_stream(const struct sctx_stream *stream)
 	fputc('\n', stderr);
 }
 
-/* Both sites, and the end: the caller's call, and what was done before. */
+/* Print the site of this call and of the conflicting one, then abort. */
 __attribute__((noreturn)) static void stop(const void *object)
 {
 	const struct event *before = event_of(object);

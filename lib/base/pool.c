@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory: jemalloc's own calls where the process has jemalloc, libc's
- * otherwise.  The only file that knows jemalloc.
+ * Memory: jemalloc's own calls if the process has jemalloc, libc's otherwise.
+ * The only file that knows jemalloc.
  *
- * The references are weak, and this library does not name libjemalloc among
- * its needs: its thread-local storage (2.6 kB of static TLS) does not fit
- * into a process that did not start with it, so that a plugin that needed it
- * could not be loaded with dlopen().  What a program links beside -lstreamctx
- * (see the .pc file) decides; the host's malloc stays what it was either way.
+ * The references are weak and the library does not depend on libjemalloc.
+ * jemalloc needs more static TLS than a running process has left, so a plugin
+ * that depended on it could not be loaded with dlopen().  The program decides
+ * by what it links; the host's malloc stays the same either way.
  *
- * Locked memory is an arena of jemalloc's whose extents are mlocked, with an
+ * Locked memory is a jemalloc arena whose extents are mlocked, with an
  * explicit thread cache for each thread that uses it.  Without jemalloc each
- * allocation has pages of its own, which wastes most of them.
+ * allocation takes whole pages.
  */
 #include "base/pool.h"
 
@@ -82,7 +81,7 @@ static size_t whole_pages(size_t size)
 	return (size + page - 1) / page * page;
 }
 
-/* mlock() brings the pages in, all of them: no access faults later. */
+/* mlock() faults all pages in, so no later access faults. */
 static void *locked_pages_alloc(size_t size, size_t align)
 {
 	size_t slack = align > page_size() ? align - page_size() : 0;
@@ -106,8 +105,8 @@ static void *locked_pages_alloc(size_t size, size_t align)
 /* --------------------------------------------- the arena of locked extents */
 
 /*
- * The arena takes its extents in steps of this much at most: without, each is
- * larger than the one before, and all of it is locked at once.
+ * The most that the arena grows by at once.  By default jemalloc makes each
+ * extent larger than the last, and all of it is locked.
  */
 #define GROW_MAX ((size_t)2 << 20)
 
@@ -128,7 +127,7 @@ static void *extent_alloc(extent_hooks_t *hooks, void *at, size_t size, size_t a
 	return extent;
 }
 
-/* Unused for jemalloc's dirty_decay_ms.  If it fails the extent is kept, locked. */
+/* Unused for jemalloc's dirty_decay_ms.  On failure the extent stays, locked. */
 static bool extent_dalloc(extent_hooks_t *hooks, void *at, size_t size, bool committed,
 			  unsigned int arena)
 {
@@ -141,7 +140,7 @@ static void extent_destroy(extent_hooks_t *hooks, void *at, size_t size, bool co
 	munmap(at, size);
 }
 
-/* Nothing to do, and no objection. */
+/* False is success. */
 static bool extent_split(extent_hooks_t *hooks, void *at, size_t size, size_t a, size_t b,
 			 bool committed, unsigned int arena)
 {
@@ -156,7 +155,7 @@ static bool extent_merge(extent_hooks_t *hooks, void *a, size_t size_a, void *b,
 
 #pragma GCC diagnostic pop
 
-/* No decommit and no purge: what the arena has is in core until it is unmapped. */
+/* No decommit and no purge: extents stay in core until they are unmapped. */
 static extent_hooks_t locked_hooks = {
 	.alloc = extent_alloc,
 	.dalloc = extent_dalloc,
@@ -175,8 +174,8 @@ static int arena_control(unsigned int arena, const char *what, void *value, size
 }
 
 /*
- * The hooks come after the creation, so that the arena's own records, of which
- * jemalloc takes 2 MiB at a time, are not locked.
+ * Set the hooks after creating the arena, so jemalloc's own records, which it
+ * allocates in 2 MiB steps, are not locked.
  */
 static bool arena_create(unsigned int *arena)
 {
@@ -193,7 +192,7 @@ static bool arena_create(unsigned int *arena)
 	return true;
 }
 
-/* No lock, which a fork would have to know: of several first users one wins. */
+/* One of several first users wins.  A lock would have to be known to fork. */
 static uint32_t arena_create_slow(void)
 {
 	uint32_t seen = 0;
@@ -201,14 +200,14 @@ static uint32_t arena_create_slow(void)
 
 	if (!arena_create(&arena))
 		return sctx__load(&locked_arena);
-	/* Pairs with itself: who finds another's arena finds it whole. */
+	/* Pairs with itself: the loser sees the winner's arena initialised. */
 	if (sctx__cas_acq_rel(&locked_arena, &seen, arena + 1))
 		return arena + 1;
 	arena_control(arena, "destroy", NULL, 0);
 	return seen;
 }
 
-/* Its present and future extents are ordinary memory, and none of our code's business. */
+/* From now on jemalloc's default hooks own the extents, as ordinary memory. */
 static void arena_abandon(unsigned int arena)
 {
 	extent_hooks_t *hooks;
@@ -220,7 +219,7 @@ static void arena_abandon(unsigned int arena)
 
 /* ----------------------------------------------------------- thread caches */
 
-#define CACHE_NONE UINT32_MAX /* there are only 4096 for the process */
+#define CACHE_NONE UINT32_MAX /* jemalloc has 4096 for the process */
 
 /* mallocx()'s flag for the thread's cache: its number + 1 is in *@cache. */
 static int cache_flag(uint32_t *cache)
@@ -251,7 +250,7 @@ void sctx__locked_cache_drop(uint32_t *cache)
 
 /* ---------------------------------------------------------- alloc and free */
 
-/* The limit is reached: give back what is locked and unused, and try again. */
+/* At the mlock limit: return locked unused memory, then retry. */
 static void *locked_alloc_slow(uint32_t *cache, size_t size, uint32_t arena)
 {
 	cache_control(cache, "tcache.flush");
@@ -290,9 +289,8 @@ uint32_t sctx__locked_generation(void)
 }
 
 /*
- * The arena's extents are no longer locked, and thread caches hang on lists of
- * jemalloc's that go through threads that are gone: leave both alone and start
- * again with new ones.
+ * The child inherits no mlocks, and jemalloc's lists of thread caches lead
+ * through threads that no longer exist.  Abandon both and start anew.
  */
 void sctx__locked_after_fork(void)
 {
@@ -302,7 +300,7 @@ void sctx__locked_after_fork(void)
 	sctx__store(&generation, generation + 1);
 }
 
-/* Other threads may still use what they have; at exit they run on. */
+/* Other threads keep running at exit and may still use locked memory. */
 void sctx__locked_fini(void)
 {
 	if (!locked_arena)

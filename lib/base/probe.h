@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Static probes (USDT), for bpftrace, perf, gdb and SystemTap: one nop each,
- * and a note that says where it is and where its arguments are.  What each one
- * means, and what may be relied on, is in lib/man/streamctx-probes.7.
+ * Static probes (USDT), for bpftrace, perf, gdb and SystemTap.  Each is one
+ * nop and an ELF note.  lib/man/streamctx-probes.7 documents them.
  *
- * Arguments are what is in a register already, or a constant: on the paths of
- * open and close nothing is loaded for the sake of a probe.  So a context's
- * owner is not passed; it is the context's first word.
+ * Arguments are constants or values that are already in registers, so a probe
+ * costs open and close no load.  A context's owner is therefore not an
+ * argument; it is the context's first word.
  *
- * Without <sys/sdt.h> (systemtap-sdt-dev) there are none.
+ * Without <sys/sdt.h> (systemtap-sdt-dev) the probes compile to nothing.
  */
 #ifndef SCTX_PROBE_H
 #define SCTX_PROBE_H

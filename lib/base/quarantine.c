@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The quarantine: see quarantine.h.  A ring, whose lock is taken within an
- * update, so that no fork finds it held.
+ * The quarantine: see quarantine.h.  A ring whose lock is taken inside an
+ * update, so a fork never finds it held.
  */
 #include "base/quarantine.h"
 
@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define BLOCKS_MAX 256
-#define BYTES_MAX  ((size_t)4 << 20) /* or a single block */
+#define BYTES_MAX  ((size_t)4 << 20) /* unless one block is larger */
 #define FILL       0xdf
 
 struct rest {
@@ -54,7 +54,7 @@ static struct rest take_oldest(void)
 	return rest;
 }
 
-/* False, with the oldest in *@oldest, if there is no room. */
+/* False if the ring is full; then the oldest block is in *@oldest. */
 static bool add(const struct rest *rest, struct rest *oldest)
 {
 	bool full;

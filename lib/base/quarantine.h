@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * DEBUG builds: freed memory rests for a while, so that a second free and a
- * write after the free are seen.  Other builds free at once.  Called by
- * lib/memory/tag.c.  AddressSanitizer and Valgrind are told of what rests here, and of
- * closed streams that wait in lib/registry/magazine.c to be used again.
+ * DEBUG builds keep freed memory for a while, to detect a second free and a
+ * write after the free.  Other builds free at once.  Called by
+ * lib/memory/tag.c.  AddressSanitizer and Valgrind know what rests here, and
+ * which closed streams lib/registry/magazine.c keeps for reuse.
  */
 #ifndef SCTX_QUARANTINE_H
 #define SCTX_QUARANTINE_H
@@ -22,7 +22,7 @@
 #endif
 #endif
 
-/* @memory is nobody's from now on; or somebody's again, contents undefined. */
+/* Mark @memory as not accessible; as accessible, with undefined contents. */
 #ifdef SCTX__ASAN
 #include <sanitizer/asan_interface.h>
 #define sctx__poison(memory, size)   ASAN_POISON_MEMORY_REGION((memory), (size))
@@ -37,13 +37,13 @@
 #endif
 
 /*
- * Overwrite the @size bytes behind the @header bytes at @memory, of @tag, and
- * keep it all.  Those that rested longest are looked at and given to @release.
+ * Fill the @size bytes behind the @header bytes at @memory, of @tag, and keep
+ * the block.  If there is no room, check the oldest blocks and @release them.
  */
 void sctx__quarantine_add(void *memory, size_t header, size_t size, uint32_t tag,
 			  void (*release)(void *memory));
 
-/* Release all of it.  False if it was empty. */
+/* Check and @release all blocks.  False if there were none. */
 bool sctx__quarantine_empty(void (*release)(void *memory));
 
 #else

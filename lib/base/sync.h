@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Atomics, the spinlock and the pause: the only file of the library that
- * names an atomic builtin, so that one file can be exchanged to count or to
- * explore what the others do.
+ * Atomics, the spinlock and the pause.  This is the library's only file that
+ * names an atomic builtin, so counting and exploring builds replace one file.
  *
- * Orders are written at each use: plain names are relaxed.  Every acquire,
+ * The order is in the name; a name without one is relaxed.  Every acquire,
  * release and fence in the library names its partner in a comment.
  */
 #ifndef SCTX_SYNC_H
@@ -19,7 +18,7 @@
 #include <stdint.h>
 
 #ifdef __SANITIZE_THREAD__
-/* What the builtin is to it, were it not for gcc's warning that no report knows of it. */
+/* The builtin compiles to this, but gcc warns that TSan does not support it. */
 void __tsan_atomic_thread_fence(int order);
 #endif
 
@@ -34,13 +33,13 @@ void __tsan_atomic_thread_fence(int order);
 #define sctx__sub_acq_rel(p, v)      __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 #define sctx__exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 
-/* On failure *old is what was found, as with the builtin; acquire either way. */
+/* On failure *old gets the value found, as with the builtin.  Acquire either way. */
 #define sctx__cas_acquire(p, old, v) \
 	__atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
 #define sctx__cas_acq_rel(p, old, v) \
 	__atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
-/* To what one thread alone writes, and others load: no other's addition is lost. */
+/* Add to a counter that only this thread writes and others load. */
 static inline void sctx__add_own(int64_t *p, int64_t v)
 {
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
@@ -69,9 +68,10 @@ static inline bool sctx__is_u16_acquire(const void *p, uint16_t v)
 }
 
 /*
- * Two neighbours at once, which are operated on apart elsewhere.  Hardware has one
- * order for all of that; C does not say, and ThreadSanitizer goes by addresses: it is
- * told of the second's.  What was found on failure is not told: who wants it, loads it.
+ * 64-bit compare-and-swap of two adjacent 32-bit atomics.  Hardware orders
+ * accesses of mixed sizes; C does not say, and ThreadSanitizer goes by
+ * address, so it gets an acquire of the second one.  On failure the caller
+ * loads what it needs.
  */
 struct sctx__pair {
 	uint32_t first, second;
@@ -79,7 +79,7 @@ struct sctx__pair {
 
 typedef uint64_t __attribute__((may_alias)) sctx__whole_pair;
 
-/* In one register: two stores and a load of both would wait for each other. */
+/* Built in a register: a load that spans two recent stores would stall. */
 static inline uint64_t sctx__whole(struct sctx__pair pair)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -118,9 +118,9 @@ static inline void sctx__pause(void)
 }
 
 /*
- * Fetch a line for writing, where what is written depends on what is read: one
- * transfer between cores instead of two, for a line that another one has.  The
- * compiler's own would fetch it for reading on x86-64.
+ * Prefetch a line for writing before it is read and then written: a line that
+ * another core owns is then transferred once instead of twice.  The compiler's
+ * builtin would prefetch it for reading on x86-64.
  */
 static inline void sctx__prefetch_write(const void *line)
 {
@@ -132,12 +132,11 @@ static inline void sctx__prefetch_write(const void *line)
 }
 
 /*
- * Before trying again for what another thread was faster to get.  Two cores that
- * take a line from one another for each operation pay for a transfer each time;
- * when one stays away for a microsecond or two, the other goes on at its full
- * speed, and then it is the other way round.
+ * Back off before retrying a lost race.  Two cores that alternate on a line pay
+ * a transfer for each operation; if the loser stays away for a microsecond or
+ * two, the winner runs at full speed meanwhile.
  */
-#define SCTX__BACK_OFF_PAUSES 128 /* at first; then twice as many each time, thrice */
+#define SCTX__BACK_OFF_PAUSES 128 /* in round 0; doubled in each of the next three */
 
 static inline void sctx__back_off(unsigned int round)
 {
@@ -150,16 +149,16 @@ static inline void sctx__back_off(unsigned int round)
 #endif
 
 /*
- * The spinlock is bit 0 of a word whose other bits only its holder changes:
- * a stream's flags, a bucket's overflow link.  Taking it returns the word
- * with the bit clear; releasing it stores the word to leave behind.
+ * The spinlock is bit 0 of a word whose other bits only the holder changes: a
+ * stream's flags, a bucket's overflow link.  Lock returns the word with the bit
+ * clear; unlock stores the new word.
  *
- * The acquire in lock pairs with the release in unlock: the holder sees all
- * that earlier holders wrote.
+ * The acquire in lock pairs with the release in unlock: a holder sees whatever
+ * earlier holders wrote.
  */
 #define SCTX__LOCKED      1u
 
-/* Tries before giving up the processor, to a holder that may have lost its own. */
+/* Rounds before yielding: the holder may have been preempted. */
 #define SCTX__LOCK_ROUNDS 4
 
 #define SCTX__DEFINE_SPINLOCK(name, type)                                        \

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory by tag: sctx_alloc(), sctx_free(), and who has how much.
+ * Memory by tag: sctx_alloc(), sctx_free(), and the bytes of each tag.
  *
  *   block                                 memory
  *   +-----------------+-------+-------+---------------------- - -
- *   | size            | tag   | check | as many bytes as asked for
+ *   | size            | tag   | check | the bytes requested
  *   +-----------------+-------+-------+---------------------- - -
  *
- * A tag's bytes are what threads have told of, plus the shares that they have
- * not: a thread counts for itself (lib/thread/counter.h) and tells when its share
- * reaches SHARE, either way, and when it exits.  The peak is what the tellers
- * saw.  A tag stays in the table for good: finding it takes no lock.
+ * A tag's bytes are a shared total plus a delta of each thread
+ * (lib/thread/counter.h).  A thread flushes its delta into the total when it
+ * reaches SHARE in either direction, and at its exit.  Peaks are taken when
+ * deltas are flushed.  A tag stays in the table for good, so finding it takes
+ * no lock.
  */
 #include "memory/tag.h"
 
@@ -26,13 +27,13 @@
 
 struct tag {
 	uint32_t name;
-	uint32_t share; /* counters: bytes not told of, */
+	uint32_t share; /* counters: bytes not flushed, objects */
 	uint32_t objects;
-	int64_t told __attribute__((aligned(64))); /* bytes */
+	int64_t told __attribute__((aligned(64))); /* bytes flushed */
 	int64_t peak;
 };
 
-/* In order of first use; the lock is for adding.  @place is a hash of the names. */
+/* In order of first use.  @place is a hash table of names.  The lock is for adding. */
 #define PLACES (2 * SCTX_TAGS_MAX)
 
 static struct tag tags[SCTX_TAGS_MAX];
@@ -47,7 +48,7 @@ static uint32_t first_place(uint32_t name)
 	return (uint32_t)(name * 0x9e3779b97f4a7c15u >> 32) % PLACES;
 }
 
-/* The tag, or NULL and the free place where it would be; there is always one. */
+/* The tag; or NULL, and the free place for it.  There is always a free place. */
 static struct tag *tag_find(uint32_t name, uint32_t *free_place)
 {
 	for (uint32_t i = first_place(name);; i = (i + 1) % PLACES) {
@@ -73,7 +74,7 @@ static struct tag *tag_publish(const struct tag *new, uint32_t at)
 		return NULL;
 	}
 	tags[n] = *new;
-	/* Pairs with the acquire in tag_find(), and in whoever walks the tags. */
+	/* Pairs with the acquires in tag_find() and in the loops over tags. */
 	sctx__store_release(&tag_count, n + 1);
 	sctx__store_release(&place[at], (uint16_t)(n + 1));
 	return &tags[n];
@@ -89,7 +90,7 @@ static bool counters_create(struct tag *tag)
 	return false;
 }
 
-/* The first use of a tag.  The lock is taken within an update, which forks wait for. */
+/* The first use of a tag.  The lock is taken inside an update, which forks wait for. */
 __attribute__((noinline)) static struct tag *tag_add_slow(uint32_t name)
 {
 	struct tag new = { .name = name }, *tag, *found;
@@ -112,7 +113,7 @@ __attribute__((noinline)) static struct tag *tag_add_slow(uint32_t name)
 	return tag;
 }
 
-/* NULL with errno. */
+/* NULL with errno set. */
 static struct tag *tag_get(uint32_t name)
 {
 	uint32_t unused;
@@ -145,7 +146,7 @@ static void count(struct tag *tag, int64_t bytes, int64_t objects)
 	if (sctx__unlikely(tag->share >= self->counters))
 		sctx__counter_add_slow(tag->share, 0);
 	if (sctx__unlikely(tag->share >= self->counters)) {
-		tell(tag, bytes); /* no memory for counters of the thread's own */
+		tell(tag, bytes); /* no memory for this thread's counters */
 		return;
 	}
 	share = self->counter[tag->share] + bytes;
@@ -213,12 +214,11 @@ struct block {
 
 _Static_assert(sizeof(struct block) == 16, "what follows must be aligned");
 
-#define LARGEST (PTRDIFF_MAX - 65536) /* leaves room to round up */
+#define LARGEST (PTRDIFF_MAX - 65536) /* rounding up must not overflow */
 
 /*
- * The check word: whether the block is live, the generation (see pool.h) of
- * locked memory, and the pool.  The allocator overwrites it after a free, or
- * leaves FREED there.
+ * The check word: LIVE or FREED, the generation of locked memory (pool.h), and
+ * the pool.  After a free the allocator overwrites it or leaves FREED there.
  */
 #define LIVE       0x5c7a0000u
 #define FREED      0xdead0000u
@@ -257,7 +257,7 @@ static void block_free(void *memory)
 	sctx__locked_free(&sctx__thread_self()->locked_cache, block, size, inherited);
 }
 
-/* False if another thread has freed it just now: only DEBUG builds pay to see that. */
+/* False if another thread freed it concurrently.  Only DEBUG builds pay for the check. */
 static bool block_claim(struct block *block, uint32_t seen)
 {
 	uint32_t freed = seen ^ LIVE ^ FREED;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What lib/memory/tag.c needs to know of threads.
+ * Thread exit, for lib/memory/tag.c.
  */
 #ifndef SCTX_TAG_H
 #define SCTX_TAG_H
 
 #include "thread/thread.h"
 
-/* sctx__threads_lock held: @t exits. */
+/* @t exits: flush its deltas.  sctx__threads_lock held. */
 void sctx__tags_fold(struct sctx__thread *t);
 
 #endif /* SCTX_TAG_H */

@@ -2,9 +2,8 @@
 /*
  * Statistics as text, as JSON and in Prometheus' exposition format.
  *
- * What there is to print is walked once, for all formats: groups of values,
- * some with a label or two.  A format says how a group begins and ends and how
- * a value looks.
+ * All formats share one walk over groups of values, some with labels.  A format
+ * decides how a group begins and ends and how a value looks.
  */
 #include "stats/print.h"
 
@@ -16,9 +15,9 @@
 /* ------------------------------------------------------------------ escaping */
 
 /*
- * A name in quotes.  Bytes that are no UTF-8, and in text whatever does not
- * show, come as a question mark; quotes, backslashes and newlines as the
- * format has them.
+ * A name in quotes.  Bytes that are not UTF-8 become question marks, and in
+ * text so do control characters.  Quotes, backslashes and newlines are escaped
+ * as the format requires.
  */
 static int utf8_length(const unsigned char *s)
 {
@@ -63,7 +62,7 @@ void sctx__print_quoted(struct sctx__printer *p, const char *name)
 	fputc('"', p->file);
 }
 
-/* A tag's four characters, those that do not show as a dot. */
+/* A tag's four characters, with dots for unprintable ones. */
 void sctx__tag_text(uint32_t tag, char text[5])
 {
 	for (int i = 0; i < 4; i++) {
@@ -79,7 +78,7 @@ void sctx__tag_text(uint32_t tag, char text[5])
 struct value {
 	const char *name; /* in text and JSON */
 	const char *metric;
-	const char *type; /* of the metric; NULL: as the value before */
+	const char *type; /* of the metric; NULL: the same as the previous value's */
 	const char *help;
 	double scale; /* metric = value * scale */
 	uint64_t value;
@@ -122,7 +121,7 @@ static void print_value(struct sctx__printer *p, const struct value *v, bool fir
 		fprintf(p->file, "  %-20s %" PRIu64 "\n", v->name, v->value);
 }
 
-/* One thing's values. */
+/* The values of one object. */
 static void print_group(struct sctx__printer *p, const struct value *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -238,8 +237,8 @@ static void print_registry(struct sctx__printer *p, const struct sctx_registry_s
 /* --------------------------------------------------------------- lists of things */
 
 /*
- * Owners and tags: a line of text or a JSON object each; for Prometheus, which
- * wants all samples of a metric together, a round over them for each metric.
+ * Owners and tags: one line of text or one JSON object each.  Prometheus wants
+ * all samples of a metric together, so it takes one round for each metric.
  */
 static void print_row(struct sctx__printer *p, const struct sctx__label *label,
 		      const struct value *values, size_t n)
@@ -318,7 +317,7 @@ static void print_owners_once(struct sctx__printer *p, struct sctx_registry *reg
 	sctx_registry_owners(registry, print_owner, p);
 }
 
-/* Tags, or a registry's owners. */
+/* Tags if @registry is NULL, else its owners. */
 static void print_list(struct sctx__printer *p, const char *name, struct sctx_registry *registry,
 		       int columns)
 {

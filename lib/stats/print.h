@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the printers share. */
+/* Shared by the printers. */
 #ifndef SCTX_PRINT_H
 #define SCTX_PRINT_H
 
@@ -18,7 +18,7 @@ struct sctx__label {
 };
 
 void sctx__print_quoted(struct sctx__printer *p, const char *name);
-/* A context's owner, after a blank: name and tag if it is registered, else its address. */
+/* A blank and the context's owner: name and tag if registered, else its address. */
 void sctx__print_owner(struct sctx__printer *p, const struct sctx_context *ctx);
 void sctx__print_id(FILE *file, const struct sctx_id *id);
 void sctx__tag_text(uint32_t tag, char text[5]);

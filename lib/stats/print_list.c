@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Printers for people: streams and who hangs on them, and leaks.
+ * Printers for people: streams with their contexts, and leaks.
  */
 #include "owner/owned.h"
 #include "stats/print.h"
@@ -29,7 +29,7 @@ void sctx__print_owner(struct sctx__printer *p, const struct sctx_context *ctx)
 	fprintf(p->file, "[%s]", tag);
 }
 
-/* Borrowed: a registered owner stays while a context of it does. */
+/* @ctx is borrowed, and a registered owner outlives its contexts. */
 static int print_context(struct sctx_context *ctx, void *printer)
 {
 	struct sctx__printer *p = printer;

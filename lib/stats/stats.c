@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Statistics: gathered here from those who count.  Printed by print.c.
+ * Statistics, gathered from the counters of the other rooms.  print.c prints
+ * them.
  */
 #include "stats/stats.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Counters: see counter.h.  sctx__threads_lock covers the bases, the slots in
- * use, and which array a thread has; the values in it are its thread's.
+ * use, and the threads' pointers to their arrays.  Only the thread itself
+ * writes the values in its array.
  */
 #include "thread/counter.h"
 
@@ -10,14 +11,14 @@
 #include <errno.h>
 #include <string.h>
 
-/* What no thread counts any more; a free slot's says FREE. */
+/* Counts that are in no thread's array.  FREE marks a free slot. */
 static int64_t event_base[SCTX__EVENTS];
 static int64_t *base;
 static uint32_t slots;
 
 #define FREE INT64_MIN
 
-/* A copy of @old with room for @n, the rest 0; frees @old.  NULL if no memory. */
+/* A zero-extended copy of @old, which is freed.  NULL if out of memory. */
 static int64_t *resize(int64_t *old, uint32_t old_n, uint32_t n)
 {
 	int64_t *array = sctx__pool_alloc(n * sizeof(*array));
@@ -37,7 +38,7 @@ static int64_t value_in(const struct sctx__thread *t, uint32_t slot)
 	return slot < t->counters ? sctx__load_acquire(&t->counter[slot]) : 0;
 }
 
-/* There are no slots any more for who goes on after sctx__counters_fini(). */
+/* After sctx__counters_fini() there are no slots, but threads may still count. */
 static int64_t sum_locked(uint32_t slot)
 {
 	int64_t sum = slot < slots ? base[slot] : 0;
@@ -72,7 +73,7 @@ int sctx__counter_new(uint32_t *slot)
 	if (i == slots && !grow_slots()) {
 		error = -ENOMEM;
 	} else {
-		/* What threads' arrays still say of the slot's last user. */
+		/* Cancels what threads' arrays still hold for the slot's last user. */
 		base[i] = 0;
 		base[i] = -sum_locked(i);
 		*slot = i;
@@ -129,7 +130,7 @@ int64_t sctx__count_sum(enum sctx__event event)
 	return sum;
 }
 
-/* A slot that nobody uses may be among them: sctx__counter_new() clears it. */
+/* Unused slots are folded too; sctx__counter_new() cancels them. */
 void sctx__counters_fold(struct sctx__thread *t)
 {
 	for (int i = 0; i < SCTX__EVENTS; i++) {

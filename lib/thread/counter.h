@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Counters that cost a store to memory of the thread's own, and are summed
- * over all threads when someone asks.  Called by everyone above.
+ * Counters.  Adding is a store to memory that only this thread writes; reading
+ * sums over all threads.
  *
- * A few are fixed and stand in the thread's record.  Others come and go with
- * what they count (an owner, a tag): a slot in an array that each thread has
- * when it first needs it.  Without memory for the array the thread adds to
- * the shared base, which also keeps what threads that exited had counted.
+ * A few counters are fixed and part of the thread's record.  The others belong
+ * to an owner or a tag: each has a slot in an array that a thread allocates at
+ * first use.  If there is no memory for the array, the thread adds to the shared
+ * base, which also keeps the counts of threads that have exited.
  */
 #ifndef SCTX_COUNTER_H
 #define SCTX_COUNTER_H
 
 #include "thread/thread.h"
 
-/* Events since the process began.  By a thread that is attached, as in every update. */
+/* Events since the process began.  The calling thread is attached. */
 static inline void sctx__count(enum sctx__event event, int64_t n)
 {
 	sctx__add_own(&sctx__self.event[event], n);
@@ -21,15 +21,15 @@ static inline void sctx__count(enum sctx__event event, int64_t n)
 
 int64_t sctx__count_sum(enum sctx__event event);
 
-/* A counter that stands at 0.  -ENOMEM. */
+/* A new counter, at 0.  Errors: -ENOMEM. */
 int sctx__counter_new(uint32_t *slot);
-/* Nobody adds to it any more. */
+/* The caller guarantees that no thread adds to it any more. */
 void sctx__counter_delete(uint32_t slot);
 void sctx__counter_add_slow(uint32_t slot, int64_t n);
 
 /*
- * The release pairs with the acquire in sctx__counter_sum(): who sees what was
- * counted sees what was done before.
+ * The release pairs with the acquire in value_in(): a thread that sees the
+ * count sees what was done before it.
  */
 static inline void sctx__counter_add(uint32_t slot, int64_t n)
 {
@@ -42,12 +42,12 @@ static inline void sctx__counter_add(uint32_t slot, int64_t n)
 }
 
 /*
- * Exact when nobody adds.  Never below the counter's value if, from some
- * moment before the call on, it is only taken from.
+ * Exact if no thread adds meanwhile.  If threads only subtract, never below the
+ * counter's true value.
  */
 int64_t sctx__counter_sum(uint32_t slot);
 
-/* sctx__threads_lock held: @t exits. */
+/* @t exits: add its counts to the bases.  sctx__threads_lock held. */
 void sctx__counters_fold(struct sctx__thread *t);
 void sctx__counters_fini(void);
 

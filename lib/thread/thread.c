@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads: attaching, detaching at exit, the lists of limbo that each
- * carries.  Called by lib/reclaim/reclaim.c and, through the inline functions of
- * thread.h, by whatever updates.
+ * Threads: attach, detach at exit, and the limbo sets that each carries.
+ * Called by lib/reclaim/reclaim.c and, through thread.h, by every update.
  *
- * sctx__threads_lock covers the list of threads, the orphans, and every limbo set
- * that is not its owner's to write: it is never held across a grace period.
- * rcu_gate is held for reading around each call into liburcu that takes a
- * lock there, and for writing by a fork; passes, see sctx__gate_slow().  Order:
- * rcu_gate, passes, reclaimer.lock (lib/reclaim/reclaim.c), sctx__threads_lock.
+ * sctx__threads_lock covers the list of threads, the orphans, and every closed
+ * limbo set.  It is never held across a grace period.  rcu_gate is held for
+ * reading around each call into liburcu that takes one of its locks, and for
+ * writing by a fork.  For passes see sctx__gate_slow().  Order: rcu_gate,
+ * passes, reclaimer.lock (lib/reclaim/reclaim.c), sctx__threads_lock.
  */
 #include "thread/counter.h"
 #include "registry/magazine.h"
@@ -29,7 +28,7 @@ static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_rwlock_t passes = PTHREAD_RWLOCK_INITIALIZER;
 struct sctx__thread *sctx__threads;
 static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
-static bool fork_quiet;               /* the one under way has both */
+static bool fork_quiet;               /* the fork under way holds rcu_gate and passes */
 static bool host_registers;
 static bool library_registered;
 
@@ -37,8 +36,8 @@ static pthread_key_t exit_key;
 static bool key_made;
 
 /*
- * Whoever links the archive and uses threads has lib/reclaim/lifecycle.c linked as well:
- * its handlers of the start, of forks and of the end are for us, too.
+ * Pulls lib/reclaim/lifecycle.c in from the archive, with its constructor,
+ * destructor and fork handlers.
  */
 __attribute__((used)) static int (*const with_handlers)(const struct sctx_reclaim_options *) =
 	sctx_reclaim_configure;
@@ -73,7 +72,7 @@ void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
 	from->bytes = 0;
 }
 
-/* Racing with additions, which are complete only if a grace period says so. */
+/* Races with additions; only a grace period makes the answer final. */
 static bool limbo_empty(struct sctx__limbo *limbo)
 {
 	void *any = sctx__load(&limbo->stream);
@@ -90,11 +89,10 @@ void sctx__limbo_turn_phase(void)
 }
 
 /*
- * Move the sets that the last turn of the phase closed to @closed_of(their
- * CPU); a grace period has passed since, whose end happens after each owner's
- * additions.  The nodes among them wait in their threads' magazines for the
- * next one, and those that waited are returned or, where there are too many,
- * added to @surplus.
+ * Move the sets that the last phase flip closed to @closed_of(their CPU).  A
+ * grace period has passed since, so each thread's additions happen before.
+ * Nodes wait in their threads' magazines for the next grace period.  Nodes that
+ * have waited are returned to the thread, or added to @surplus if it has enough.
  */
 void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu), struct sctx__nodes *surplus)
 {
@@ -142,7 +140,7 @@ static void note_oldest(const struct sctx__limbo *limbo, uint64_t *oldest)
 		*oldest = since;
 }
 
-/* What threads have retired and not yet put into the account. */
+/* What threads have retired and not yet flushed to the account. */
 uint64_t sctx__limbo_pending(struct sctx__account *pending)
 {
 	uint64_t oldest = 0;
@@ -160,7 +158,7 @@ uint64_t sctx__limbo_pending(struct sctx__account *pending)
 	return oldest;
 }
 
-/* With sctx__threads_lock held, by the thread itself or for one that is gone. */
+/* Called by the thread itself, or for one that is gone.  sctx__threads_lock held. */
 static void thread_unlink(struct sctx__thread *t)
 {
 	sctx__magazine_empty(&t->magazine, &t->limbo[0].nodes);
@@ -190,8 +188,8 @@ static void thread_link(struct sctx__thread *t)
 /* --------------------------------------------------------- attach, detach */
 
 /*
- * A thread is on RCU's list only while it is on ours, as far as a fork can
- * see: the child takes those that are gone off RCU's list by means of ours.
+ * As seen by a fork, a thread is on RCU's list only while it is on ours: the
+ * child walks our list to remove dead readers from RCU's.
  */
 void sctx__thread_detach(void)
 {
@@ -212,14 +210,14 @@ void sctx__thread_detach(void)
 	self->reader = NULL;
 }
 
-/* A thread that uses the library in a later exit hook attaches once more. */
+/* A thread that uses the library in a later exit hook attaches again. */
 static void exit_hook(void *self)
 {
 	(void)self;
 	sctx__thread_detach();
 }
 
-/* Have exit_hook() called when this thread exits.  Without it, nothing is done. */
+/* Arrange for exit_hook() at this thread's exit.  On failure nothing has changed. */
 static int set_exit_hook(struct sctx__thread *self)
 {
 	pthread_mutex_lock(&sctx__threads_lock);
@@ -264,13 +262,13 @@ int sctx__thread_attach(bool register_always)
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = true;
 	self->expects_open = true;
-	/* qsbr: online at its first section, not for counting or pools alone. */
+	/* qsbr: go online at the first section, not for counters or pools alone. */
 	if (self->registered)
 		sctx__rcu_offline();
 	return 0;
 }
 
-/* For those who cannot fail: memory for the exit hook will come back. */
+/* For callers that cannot fail.  Retries until there is memory for the exit hook. */
 void sctx__thread_attach_slow(void)
 {
 	while (sctx__thread_attach(false))
@@ -336,7 +334,7 @@ void sctx__synchronize(void)
 	pthread_rwlock_unlock(&rcu_gate);
 }
 
-/* Outermost: leave the section until the gate is open. */
+/* In an outermost section: leave it until the gate is open. */
 static void gate_wait(void)
 {
 	do {
@@ -349,16 +347,16 @@ static void gate_wait(void)
 
 /*
  * An update has begun and found the gate closed: a fork is under way.  The
- * gate is read inside the section because the fork's grace period either waits
- * for the section or lets it see the gate.
+ * gate is read inside the section, so the fork's grace period either waits for
+ * the section or began before it, and then the section sees the gate.
  *
- * In a section of the caller's we cannot wait for the fork: its grace period
- * may be waiting for us.  But the section may as well have begun after that
- * grace period did.  So we pass, and hold passes for reading until the update's
- * end; the fork takes it for writing after the grace period, and waits for no
- * section from then on.  An update that was begun before the gate was closed
- * needs no pass, and if it drops that of an update within it, an earlier fork
- * is over.
+ * Nested in a section of the caller's we cannot wait for the fork, because its
+ * grace period may be waiting for that section.  Nor does the grace period
+ * cover us, if the section began after it.  So pass the gate, and hold `passes`
+ * for reading until the update ends.  The fork takes it for writing after its
+ * grace period, and waits for no section after that.  An update that began
+ * before the gate was closed needs no pass; if it drops the pass of an update
+ * nested in it, an earlier fork is over.
  */
 void sctx__gate_slow(void)
 {
@@ -390,10 +388,10 @@ void sctx__update_end_slow(void)
 }
 
 /*
- * With the gate closed, wait until no update is under way nor can be, and no
- * call into liburcu.  A thread that forks inside its own read section cannot
- * wait for readers, nor for who waits for them: false, if there are any; its
- * child may exec, and no more.
+ * With the gate closed, wait until no update and no call into liburcu is under
+ * way or can begin.  A thread that forks inside its own read section must not
+ * wait for readers, or for a thread that waits for readers.  False if there is
+ * one: then the child may only exec.
  */
 bool sctx__threads_quiesce(void)
 {
@@ -434,9 +432,9 @@ void sctx__threads_after_fork_parent(void)
 }
 
 /*
- * Only the calling thread exists.  The records of the others are still intact
- * (their stacks are reused later at the earliest): take over what they had in
- * limbo and take their readers off RCU's list.
+ * Only the calling thread exists.  The records of the others are intact, since
+ * their stacks are not reused yet.  Take over their limbo sets and remove their
+ * readers from RCU's list.
  */
 void sctx__threads_after_fork_child(void)
 {
@@ -454,7 +452,7 @@ void sctx__threads_after_fork_child(void)
 		if (t->reader)
 			sctx__rcu_forget(t->reader);
 	}
-	/* A rwlock knows its writer by thread id, which is another one here. */
+	/* A rwlock records its writer's thread id, which has changed. */
 	pthread_rwlock_init(&rcu_gate, NULL);
 	pthread_rwlock_init(&passes, NULL);
 	sctx__self.at_end &= SCTX__RECLAIM_DUE;

@@ -3,12 +3,12 @@
  * What each thread carries: its registration with RCU, its part of limbo, and
  * its magazine of nodes.
  *
- * Limbo is two sets of lists a thread, named by the phase bit.  A thread adds
- * to the set of the present phase, inside a read section, without an atomic
- * operation and without touching memory that another thread writes.  The
- * reclaimer closes a set by turning the phase and waiting for a grace period:
- * whoever read the old phase has left its section by then, so nobody adds to
- * the old set any more and the reclaimer may take it (lib/reclaim/reclaim.c).
+ * Each thread has two limbo sets, selected by the phase bit.  It adds to the
+ * set of the current phase, inside a read section, without an atomic operation
+ * and without touching memory that another thread writes.  The reclaimer
+ * closes a set by flipping the phase and waiting for a grace period: every
+ * thread that read the old phase has then left its section, nothing is added
+ * to the old set, and the reclaimer may take it (lib/reclaim/reclaim.c).
  */
 #ifndef SCTX_THREAD_H
 #define SCTX_THREAD_H
@@ -19,12 +19,12 @@
 #include <stddef.h>
 #include <time.h>
 
-/* Parallel lists of contexts, so that the reclaimer can fetch that many at once. */
+/* Parallel lists of contexts: the reclaimer prefetches from all of them. */
 #ifndef SCTX__LANES
 #define SCTX__LANES 8
 #endif
 
-/* The registry's streams.  They go back to the thread that retired them. */
+/* Streams of registries.  They return to the thread that retired them. */
 struct sctx__nodes {
 	struct sctx_stream *head, *last;
 	size_t count;
@@ -38,8 +38,8 @@ struct sctx__limbo {
 	struct sctx__nodes nodes;
 	size_t callbacks; /* all of the above */
 	size_t bytes;
-	int cpu;        /* where the first was retired */
-	uint64_t since; /* when: sctx__now_coarse(), 0 if there is none */
+	int cpu;        /* on which the first was retired */
+	uint64_t since; /* when it was: sctx__now_coarse(), 0 if the set is empty */
 };
 
 #define SCTX__STACK_PUSH(head, last, item)   \
@@ -50,7 +50,7 @@ struct sctx__limbo {
 		sctx__store((head), (item)); \
 	} while (0)
 
-/* Nanoseconds, to a few milliseconds, at the price of a few loads. */
+/* Nanoseconds, with a resolution of a few milliseconds, for the cost of a few loads. */
 static inline uint64_t sctx__now_coarse(void)
 {
 	struct timespec t;
@@ -61,16 +61,16 @@ static inline uint64_t sctx__now_coarse(void)
 
 /* Free nodes for the next opens.  See lib/registry/magazine.c. */
 struct sctx__magazine {
-	struct sctx_stream *loaded; /* the thread's own */
-	struct sctx__nodes waiting; /* closed, ripe after the next grace period */
-	size_t returned_count;      /* in returned when it was last added to */
+	struct sctx_stream *loaded; /* used by this thread only */
+	struct sctx__nodes waiting; /* closed, free after the next grace period */
+	size_t returned_count;      /* of returned, when it was last added to */
 	struct sctx_stream *returned __attribute__((aligned(64)));
 };
 
 /* See lib/thread/counter.h. */
 enum sctx__event {
 	SCTX__CREATES,
-	SCTX__REOPENS, /* opens of what is open */
+	SCTX__REOPENS, /* opens of a stream that is open */
 	SCTX__LAST_CLOSES,
 	SCTX__OTHER_CLOSES,
 	SCTX__INSERTS,
@@ -81,7 +81,7 @@ enum sctx__event {
 struct sctx__thread {
 	struct sctx__limbo limbo[2]; /* by phase */
 	struct sctx__magazine magazine;
-	size_t pending_callbacks; /* in limbo, not yet in the account */
+	size_t pending_callbacks; /* in limbo, not yet flushed to the account */
 	size_t pending_bytes;
 	int64_t event[SCTX__EVENTS];
 	int64_t *counter;
@@ -93,42 +93,42 @@ struct sctx__thread {
 	bool registered;   /* by the library, not by the host */
 	bool in_callback;
 	uint16_t attaching; /* calls of owners' attach under way */
-	uint32_t at_end;    /* what is due at the end of the update: see below */
+	uint32_t at_end;    /* work due at the end of the update: see below */
 	struct sctx__thread *next;
 	struct sctx__thread **link;
 };
 
 /* In sctx__thread.at_end. */
-#define SCTX__RECLAIM_DUE 1u /* inline mode: a cycle */
-#define SCTX__PASS        2u /* times the updates that passed a closed gate */
+#define SCTX__RECLAIM_DUE 1u /* inline mode: run a reclaim pass */
+#define SCTX__PASS        2u /* times the number of updates that passed a closed gate */
 
 /*
- * Read at every update, written rarely (@phase: at every grace period).
- * One cache line, so that those who only read it share it.
+ * Read at every update and written rarely; @phase changes at every grace
+ * period.  On a cache line of its own, which readers can share.
  */
 struct sctx__shared {
 	uint32_t phase;
-	uint32_t forking;  /* forks under way: no cycle may begin or go on */
-	uint32_t gate;     /* those that have come further: no update may begin */
-	uint32_t sleeping; /* no reclaimer is awake: tell it of work */
+	uint32_t forking;  /* forks under way: no reclaim pass may begin or go on */
+	uint32_t gate;     /* forks that wait for updates: no update may begin */
+	uint32_t sleeping; /* the reclaimer sleeps: wake it when there is work */
 	uint32_t full;     /* limbo is at its limit */
-	uint32_t lull;     /* a hint: CPU, + 1, where a cycle waits for nobody to be inside */
-	uint32_t paused;   /* the reclaimer is, between two grace periods */
+	uint32_t lull;     /* hint: CPU + 1 of a reclaimer that waits for readers to leave */
+	uint32_t paused;   /* the reclaimer pauses between two grace periods */
 	uint32_t worker;   /* the reclaimer's thread exists, or the mode has none */
 	uint32_t batch_callbacks;
 	size_t batch_bytes;
 } __attribute__((aligned(64)));
 
-#ifndef sctx__self /* the explorer keeps its threads' by itself */
+#ifndef sctx__self /* the explorer has its own definition */
 extern SCTX__TLS struct sctx__thread sctx__self;
 #endif
 extern struct sctx__shared sctx__shared;
 
-/* All attached threads, and the lock of that list and of what lib/thread/counter.c has. */
+/* All attached threads; the lock covers this list and the data of lib/thread/counter.c. */
 extern pthread_mutex_t sctx__threads_lock;
 extern struct sctx__thread *sctx__threads;
 
-/* Limbo's account: what threads have told of so far, minus what was freed. */
+/* Limbo's account: what threads have flushed to it, minus what was freed. */
 struct sctx__account {
 	int64_t callbacks;
 	int64_t bytes;
@@ -144,7 +144,7 @@ void sctx__gate_slow(void);
 void sctx__update_end_slow(void);
 void sctx__reclaim_due_slow(void);
 
-/* The calling thread, attached if it was not. */
+/* The calling thread's record.  Attaches the thread if necessary. */
 static inline struct sctx__thread *sctx__thread_self(void)
 {
 	if (sctx__unlikely(!sctx__self.attached))
@@ -153,8 +153,8 @@ static inline struct sctx__thread *sctx__thread_self(void)
 }
 
 /*
- * Whether a section would begin, and an event be counted, without a call, and the stream
- * to be opened is open already, if this open is like the last one.
+ * Whether a section can begin and an event be counted without a call, and this
+ * thread's last open found its stream open.
  */
 static inline bool sctx__thread_is_quick(sctx__reader reader)
 {
@@ -162,9 +162,9 @@ static inline bool sctx__thread_is_quick(sctx__reader reader)
 }
 
 /*
- * Every change of shared structures happens between these, which are a read
- * section that waits, when it is an outermost one, for a fork to be over, and
- * when it is not, holds the fork up.  See sctx__gate_slow().
+ * Every change of shared structures happens between update_begin and
+ * update_end.  An update is a read section.  The outermost one waits for a fork
+ * to end; a nested one holds the fork up.  See sctx__gate_slow().
  */
 static inline struct sctx__thread *sctx__update_begin(void)
 {
@@ -177,8 +177,9 @@ static inline struct sctx__thread *sctx__update_begin(void)
 }
 
 /*
- * In a section of an attached thread: whether it may be an update from here on, which ends
- * as an update does.  A fork that closes the gate later waits for the section all the same.
+ * In a section of an attached thread: whether the section may become an update,
+ * to be ended by sctx__update_end().  A fork that closes the gate later still
+ * waits for the section.
  */
 static inline bool sctx__section_may_update(void)
 {
@@ -205,22 +206,22 @@ void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from);
 void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu),
 			     struct sctx__nodes *surplus);
 bool sctx__limbo_is_empty(void);
-/* Adds to @pending; returns since when something is in the threads' sets, or 0. */
+/* Adds to @pending.  Returns when the oldest set of a thread began to fill, or 0. */
 uint64_t sctx__limbo_pending(struct sctx__account *pending);
 
-/* A guess: whether a thread that the library registered is in a section just now. */
+/* A guess: whether a thread that the library registered is in a section. */
 bool sctx__readers_inside(void);
 
-/* Grace periods and (un)registration, held off while a process forks. */
+/* Waits for a grace period, and for a fork under way. */
 void sctx__synchronize(void);
 
-/* A fork: close the gate, wait for updates, then hold the locks. */
+/* Fork: with the gate closed, wait for updates; then hold the locks. */
 bool sctx__threads_quiesce(void);
 void sctx__threads_before_fork(bool quiet);
 void sctx__threads_after_fork_parent(void);
 void sctx__threads_after_fork_child(void);
 
-/* At unload: detach the caller and let no exit hook run any more. */
+/* At unload: detach the caller and remove the exit hook. */
 void sctx__threads_fini(void);
 
 #endif /* SCTX_THREAD_H */
