@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The UNIX socket: one line asks, the answer ends with the connection.  It is
- * never empty, and an error if it begins with "error: ".
+ * The UNIX socket: a client sends one line, the answer ends with the
+ * connection.  An answer is never empty; an error begins with "error: ".
  *
  *   load NAME[=ARG]   unload NAME   modules   metrics   top   GET /metrics
  */
@@ -10,15 +10,26 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/un.h>
 
-/* Where the socket is if nobody says otherwise. */
+#define CTL_QUESTION_MAX 8192 /* bytes, an HTTP header included */
+
+/* The default path of the socket. */
 const char *ctl_default_socket(void);
 
-/* The server: a thread of its own, one question at a time. */
+/* Fill in @address.  Errors: -ENAMETOOLONG. */
+int ctl_address(const char *path, struct sockaddr_un *address);
+
+/*
+ * The server: one thread for all clients.  It starts a socket at @path, where
+ * it replaces a stale one of its own and nothing else.
+ * Errors: -EADDRINUSE, a server answers there; -EEXIST, something else is
+ * there; -EPERM, other users could replace what is there.
+ */
 int ctl_start(const char *path);
 void ctl_stop(void);
 
-/* The client: ask, and print the answer.  Returns what exit(3) takes. */
+/* The client: ask, and print the answer.  Returns an exit status. */
 int ctl_ask(const char *path, const char *question);
 
 /* top.c */

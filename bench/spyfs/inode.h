@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Files that the kernel knows of: one struct inode for each, with a
- * descriptor that names it (O_PATH), and the opens of it.
+ * Files that the kernel remembers.  What a user makes the kernel remember must
+ * not cost descriptors, so a file below is kept as its file handle
+ * (name_to_handle_at(2)): it names the inode itself, deleted or renamed, and
+ * nobody can put another one in its place, which a path would allow.
+ *
+ * open_by_handle_at(2) is root's.  Another user's spyfs, or one on a filesystem
+ * without handles, keeps a descriptor (O_PATH) for each file, and serves its
+ * own user alone: inodes_serve_others() says which.
+ *
+ * The kernel knows an inode by the number of the one below.
  */
 #ifndef SPYFS_INODE_H
 #define SPYFS_INODE_H
@@ -9,45 +17,42 @@
 #define FUSE_USE_VERSION 35
 
 #include <fuse_lowlevel.h>
-#include <pthread.h>
-#include <uthash.h>
+#include <stdbool.h>
+#include <sys/types.h>
 
-#include "store.h"
+#include "module.h"
 
-struct handle;
-
-struct inode {
-	struct {
-		uint64_t dev, ino;
-	} key;
-	int fd;
-	uint64_t refs;        /* what the kernel looked up, and a reference for each handle */
-	pthread_mutex_t lock; /* of: */
-	struct handle *handles;
-	UT_hash_handle hh;
-};
-
-/* One open of a file. */
-struct handle {
-	struct spy_file file;
-	struct spy_stream *stream;
-	struct inode *inode;
-	struct handle *next, *prev;
-};
+struct inode;
 
 int inodes_start(const char *source);
+bool inodes_serve_others(void);
+/* Forget everything.  No handle is open any more. */
+void inodes_stop(void);
 
-/* Close what is still open, forget everything.  Returns how many handles there were. */
-unsigned long inodes_stop(void);
+/* A descriptor (O_PATH) of @ino, to be closed.  Errors: -ESTALE, it is gone. */
+int inode_open(fuse_ino_t ino);
 
-struct inode *inode_of(fuse_ino_t ino);
+/*
+ * Enter the file at @fd (O_PATH), which is closed, and fill in @entry for the
+ * kernel, which has one more reference then.
+ * Errors: -EXDEV, another filesystem's; -ENOMEM.
+ */
+int inode_enter(int fd, struct fuse_entry_param *entry);
 
-/* Find @name in @parent and fill in @entry, which the kernel is to be told of. */
-int inode_lookup(struct inode *parent, const char *name, struct fuse_entry_param *entry);
-void inode_forget(struct inode *inode, uint64_t refs);
+/* openat(2) with O_PATH.  Mounts below are not entered: another user may own them. */
+int inode_find_at(int parent, const char *name);
 
-/* A handle for @fd, which is the handle's from now on, on failure too (closed). */
-int handle_open(struct inode *inode, int fd, struct handle **handle);
-void handle_close(struct handle *handle);
+void inode_forget(fuse_ino_t ino, uint64_t refs);
+
+/* One more reference to an inode that the kernel has. */
+struct inode *inode_ref(fuse_ino_t ino);
+void inode_unref(struct inode *inode);
+void inode_id(const struct inode *inode, struct sctx_id *id);
+
+/* The path that stands for a descriptor, where a call needs a path. */
+struct fd_path {
+	char path[32];
+};
+struct fd_path fd_path(int fd);
 
 #endif /* SPYFS_INODE_H */

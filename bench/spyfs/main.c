@@ -32,15 +32,23 @@ static void say(const char *what, int error)
 	fprintf(stderr, "spyfs: %s: %s\n", what, strerror(-error));
 }
 
-/* A descriptor for each file that the kernel remembers. */
-static void raise_file_limit(void)
+/* Each open file has a descriptor.  The requests, clients and modules need some for a moment. */
+static int share_descriptors(void)
 {
 	struct rlimit limit = { 1 << 20, 1 << 20 };
+	rlim_t own;
 
-	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 || getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	if (setrlimit(RLIMIT_NOFILE, &limit)) {
+		if (getrlimit(RLIMIT_NOFILE, &limit))
+			return -errno;
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur < DESCRIPTORS_MIN)
+		return -EMFILE;
+	own = limit.rlim_cur / 2 < 128 ? limit.rlim_cur / 2 : 128;
+	shares_start(limit.rlim_cur - own);
+	return 0;
 }
 
 static int load_all(const char *list)
@@ -55,57 +63,27 @@ static int load_all(const char *list)
 	return error;
 }
 
-static struct fuse_session *session_new(const char *source)
+static int start(const char *source)
 {
-	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	struct fuse_session *session = NULL;
-	char *fsname = NULL;
-
-	if (asprintf(&fsname, "-ofsname=%s,subtype=spyfs,default_permissions%s", source,
-		     geteuid() == 0 ? ",allow_other" : "") < 0)
-		return NULL;
-	if (!fuse_opt_add_arg(&args, "spyfs") && !fuse_opt_add_arg(&args, fsname))
-		session = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), NULL);
-	fuse_opt_free_args(&args);
-	free(fsname);
-	return session;
-}
-
-/* Until SIGTERM, SIGINT, SIGHUP or an unmount. */
-static int loop(struct fuse_session *session)
-{
-	struct fuse_loop_config config = { .clone_fd = 0, .max_idle_threads = 10 };
-	int error = ctl_start(options.socket);
+	int error = share_descriptors();
 
 	if (error) {
-		say(options.socket, error);
-		return EX_UNAVAILABLE;
+		say("cannot serve with so few descriptors", error);
+		return EX_OSERR;
 	}
-	error = -EIO;
-	if (fuse_set_signal_handlers(session) == 0) {
-		fprintf(stderr, "spyfs: serving\n");
-		error = fuse_session_loop_mt(session, &config);
-		fuse_remove_signal_handlers(session);
+	error = inodes_start(source);
+	if (error) {
+		say(source, error);
+		return EX_NOINPUT;
 	}
-	ctl_stop();
-	return error < 0 ? EX_IOERR : EX_OK;
-}
-
-static int mounted(const char *source, const char *mountpoint)
-{
-	struct fuse_session *session = session_new(source);
-	int status = EX_UNAVAILABLE;
-
-	if (!session)
-		return EX_UNAVAILABLE;
-	if (fuse_session_mount(session, mountpoint) == 0) {
-		status = loop(session);
-		fuse_session_unmount(session);
-	} else {
-		fprintf(stderr, "spyfs: cannot mount on %s\n", mountpoint);
+	if (geteuid() == 0 && !inodes_serve_others())
+		fprintf(stderr, "spyfs: no file handles on %s: root alone is served\n", source);
+	error = store->create();
+	if (error) {
+		say(store->name, error);
+		return EX_OSERR;
 	}
-	fuse_session_destroy(session);
-	return status;
+	return EX_OK;
 }
 
 static int serve(const char *source, const char *mountpoint)
@@ -117,23 +95,18 @@ static int serve(const char *source, const char *mountpoint)
 		say("cannot serve without /dev/fuse", -errno);
 		return EX_UNAVAILABLE;
 	}
-	raise_file_limit();
-	umask(0); /* the kernel has applied the caller's */
-	error = inodes_start(source);
-	if (error) {
-		say(source, error);
-		return EX_NOINPUT;
-	}
-	error = store->create();
-	if (error) {
-		say(store->name, error);
-		return EX_OSERR;
-	}
-	status = load_all(options.modules) ? EX_USAGE : mounted(source, mountpoint);
-	handles = inodes_stop();
+	session_block_signals();
+	umask(077); /* of what spyfs makes for itself */
+	status = start(source);
+	if (status)
+		return status;
+	status = load_all(options.modules) ? EX_USAGE
+					   : session_run(source, mountpoint, options.socket);
+	handles = handles_stop();
 	if (handles)
 		fprintf(stderr, "spyfs: %lu files were still open\n", handles);
 	error = modules_unload_all(stderr);
+	inodes_stop();
 	if (store->destroy(stderr) || error)
 		return EX_SOFTWARE;
 	return status;
@@ -144,10 +117,11 @@ static int serve(const char *source, const char *mountpoint)
 enum { KEY_REGISTRY = 1, KEY_MODULES, KEY_SOCKET, KEY_ONCE };
 
 static const struct argp_option known_options[] = {
-	{ "registry", KEY_REGISTRY, "streamctx|mutex", 0, "where open files are kept", 0 },
+	{ "registry", KEY_REGISTRY, "streamctx|mutex", 0, "what keeps open files", 0 },
 	{ "modules", KEY_MODULES, "NAME[=ARG],...", 0,
 	  "audit[=LOGFILE], quota[=BYTES], heat[=SECONDS]; by default all three", 0 },
-	{ "socket", KEY_SOCKET, "PATH", 0, "of ctl and top; /run/spyfs.sock for root", 0 },
+	{ "socket", KEY_SOCKET, "PATH", 0, "for ctl and top; by default /run/spyfs.sock (root)",
+	  0 },
 	{ "once", KEY_ONCE, NULL, 0, "top: print the table once", 0 },
 	{ 0 },
 };
@@ -189,11 +163,15 @@ static const struct argp argp = {
 
 static int ctl(void)
 {
-	char question[256];
+	char *question = NULL;
+	int status;
 
-	snprintf(question, sizeof(question), "%s%s%s", options.words[1], options.n > 2 ? " " : "",
-		 options.n > 2 ? options.words[2] : "");
-	return ctl_ask(options.socket, question);
+	if (asprintf(&question, "%s%s%s", options.words[1], options.n > 2 ? " " : "",
+		     options.n > 2 ? options.words[2] : "") < 0)
+		return EX_OSERR;
+	status = ctl_ask(options.socket, question);
+	free(question);
+	return status;
 }
 
 int main(int argc, char **argv)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a module is: a shared object with one of these, named spy_module.  It
- * keeps a context on each open stream, wherever the store hangs it up, and
- * knows nothing of the store.
+ * A module is a shared object with one of these, named spy_module.  It keeps a
+ * context on each open stream, and does not know which store links it there.
  *
- * All but start and stop may be called by several threads at once, for one
- * context too.  event and row run inside a read section, as does attach where
- * the module came after the stream: they should not take long.
+ * Threads may call all but start and stop at once, for one context too.
+ *
+ * event, row and detached run inside a read section: no I/O, no wait, and no
+ * lock but one in detached that is held for a few instructions.  free runs on
+ * the thread that frees for all: no I/O there, and no file or descriptor that
+ * is closed only there, since closes can come faster than grace periods.
  */
 #ifndef SPYFS_MODULE_H
 #define SPYFS_MODULE_H
@@ -15,31 +17,42 @@
 #include <streamctx.h>
 #include <sys/types.h>
 
+#define SPY_NAME 64
+
 /* An open file, as modules see it. */
 struct spy_file {
-	struct sctx_id id; /* device and inode: the same for all who have it open */
-	int fd;            /* of this open */
+	struct sctx_id id;   /* device, inode and generation: one for all opens of a file */
+	int fd;              /* of this open */
+	char name[SPY_NAME]; /* the end of its path, safe to print */
 };
 
 enum spy_event_type {
 	SPY_OPENED,
 	SPY_READ,
-	SPY_WRITE, /* is about to happen: a module may refuse it with a negative errno */
-	SPY_WROTE, /* has happened, or failed; follows each SPY_WRITE that none refused */
+	SPY_CHARGE,    /* asks to write or allocate; a module may refuse with a negative errno */
+	SPY_WROTE,     /* ends a charge: by a write, which may have failed */
+	SPY_ALLOCATED, /* ends a charge: by fallocate(2), which may have failed */
+	SPY_REFUSED,   /* ends a charge: some module refused */
+};
+
+/* What the quota module charged for one request.  Begins as zeros. */
+struct spy_charge {
+	uint64_t load; /* of the module, which may be another one by the end */
+	uint64_t bytes;
 };
 
 struct spy_event {
 	enum spy_event_type type;
 	const struct spy_file *file;
-	uid_t uid;    /* who asked */
-	size_t asked; /* bytes */
-	size_t bytes; /* that it came to */
-	uint64_t ns;  /* that it took, the filesystem below alone */
+	struct spy_charge *charge; /* from SPY_CHARGE to its end; else NULL */
+	uid_t uid;                 /* the caller's */
+	uint64_t asked, bytes;     /* asked for, and done */
+	uint64_t ns;               /* spent in the filesystem below */
 };
 
 /* A line of `spyfs top`: each module fills in what it knows. */
 struct spy_row {
-	char name[64];
+	char name[SPY_NAME];
 	uint64_t opens, reads, writes, bytes, ns;
 	double heat;
 };
@@ -49,8 +62,8 @@ struct spy_module {
 	uint32_t tag;
 	size_t context_size;           /* of a context, which begins as zeros */
 	int (*start)(const char *arg); /* loaded, as NAME=ARG; NULL without */
-	void (*stop)(void);            /* the last context is gone */
-	/* Optional, as are the rest: a context was made, taken off its stream, is to be freed. */
+	void (*stop)(void);            /* the last context is freed */
+	/* These and the rest are optional. */
 	void (*attach)(void *context, const struct spy_file *file);
 	void (*detached)(void *context);
 	void (*free)(void *context);

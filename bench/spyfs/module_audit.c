@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * audit: who was opened, how often, and what was read and written.  With
- * audit=FILE a line goes to FILE for each stream, when its context is freed:
- * after a grace period nobody is counting any more, so the figures are final.
+ * audit: how often each stream was opened, and what was read and written.
+ * With audit=FILE it also writes a line to FILE for each stream, when the
+ * context is freed: after a grace period no thread counts any more, so the
+ * figures are final.
  */
-#include <ctype.h>
-#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "audit_log.h"
 #include "module.h"
 
 struct counts {
@@ -18,43 +17,20 @@ struct counts {
 
 struct audit {
 	struct counts counts;
-	char name[sizeof(((struct spy_row *)0)->name)]; /* the end of it */
+	char name[SPY_NAME];
 };
 
-static struct counts closed; /* the sum over streams that are gone */
+static struct counts closed; /* the sum over streams that are closed */
 static atomic_ullong streams_closed;
-static FILE *file;
 
 static int audit_start(const char *arg)
 {
-	if (arg && !(file = fopen(arg, "ae")))
-		return -errno;
-	return 0;
-}
-
-static void audit_stop(void)
-{
-	if (file)
-		fclose(file);
+	return arg ? audit_log_open(arg) : 0;
 }
 
 static void audit_attach(void *context, const struct spy_file *opened)
 {
-	struct audit *audit = context;
-	char link[32], path[4096];
-	ssize_t length;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", opened->fd);
-	length = readlink(link, path, sizeof(path) - 1);
-	if (length < 0)
-		length = 0;
-	path[length] = '\0';
-	for (char *c = path; *c; c++)
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
-	strcpy(audit->name, (size_t)length < sizeof(audit->name)
-				    ? path
-				    : path + length - (sizeof(audit->name) - 1));
+	strcpy(((struct audit *)context)->name, opened->name);
 }
 
 static void add(atomic_ullong *count, uint64_t n)
@@ -72,7 +48,7 @@ static void audit_free(void *context)
 	struct audit *audit = context;
 	struct counts *counts = &audit->counts;
 
-	/* Two opened a file at once, and the other's context became the stream's. */
+	/* Two threads opened the file at once, and the other's context was linked. */
 	if (!get(&counts->opens) && !get(&counts->reads) && !get(&counts->writes))
 		return;
 	add(&closed.opens, get(&counts->opens));
@@ -82,11 +58,9 @@ static void audit_free(void *context)
 	add(&closed.bytes_written, get(&counts->bytes_written));
 	add(&closed.ns, get(&counts->ns));
 	add(&streams_closed, 1);
-	if (!file)
-		return;
-	fprintf(file, "opens %llu reads %llu writes %llu read %llu written %llu ns %llu %s\n",
-		counts->opens, counts->reads, counts->writes, counts->bytes_read,
-		counts->bytes_written, counts->ns, audit->name);
+	audit_log_add("opens %llu reads %llu writes %llu read %llu written %llu ns %llu %s\n",
+		      counts->opens, counts->reads, counts->writes, counts->bytes_read,
+		      counts->bytes_written, counts->ns, audit->name);
 }
 
 static int audit_event(void *context, const struct spy_event *event)
@@ -105,7 +79,9 @@ static int audit_event(void *context, const struct spy_event *event)
 		add(&counts->writes, 1);
 		add(&counts->bytes_written, event->bytes);
 		break;
-	case SPY_WRITE:
+	case SPY_CHARGE:
+	case SPY_ALLOCATED:
+	case SPY_REFUSED:
 		break;
 	}
 	add(&counts->ns, event->ns);
@@ -142,6 +118,7 @@ static void audit_metrics(FILE *to)
 		get(&closed.bytes_read));
 	counter(to, "written_bytes", "Bytes written to streams that were closed",
 		get(&closed.bytes_written));
+	counter(to, "lost_lines", "Lines that the log has no room for", audit_log_lost());
 }
 
 const struct spy_module spy_module = {
@@ -149,7 +126,7 @@ const struct spy_module spy_module = {
 	.tag = SCTX_TAG('A', 'u', 'd', 't'),
 	.context_size = sizeof(struct audit),
 	.start = audit_start,
-	.stop = audit_stop,
+	.stop = audit_log_close,
 	.attach = audit_attach,
 	.free = audit_free,
 	.event = audit_event,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * heat: a temperature for each stream.  Each access adds 1 degree, and half of
- * it is lost every ten seconds (or every SECONDS: heat=SECONDS).  A stream
- * that is closed leaves its temperature behind, for its next open, when its
- * context is taken off: that is before the close returns.
+ * the temperature is lost every ten seconds (heat=SECONDS for another half-life).
+ * A stream's temperature is saved for its next open when the context is
+ * unlinked, that is before the last close returns.
  */
 #include <errno.h>
 #include <math.h>
@@ -15,7 +15,7 @@
 
 #include "module.h"
 
-/* Degrees, and when they were right: one word, to be exchanged as a whole. */
+/* A temperature and its time, in one word that is exchanged as a whole. */
 union temperature {
 	uint64_t word;
 	struct {
@@ -29,7 +29,7 @@ struct heat {
 	_Atomic uint64_t now; /* union temperature */
 };
 
-/* Temperatures of closed streams; one of a slot's streams, the last, is remembered. */
+/* Temperatures of closed streams: each slot remembers the last of its streams. */
 #define SLOTS 4096
 #define LOCKS 64
 static struct slot {
@@ -46,7 +46,7 @@ static int heat_start(const char *arg)
 
 	if (arg) {
 		half_life = strtod(arg, &end);
-		if (end == arg || *end || !(half_life > 0))
+		if (end == arg || *end || !(half_life >= 0.001 && half_life <= 1e9))
 			return -EINVAL;
 	}
 	for (int i = 0; i < LOCKS; i++)
@@ -119,7 +119,7 @@ static int heat_event(void *context, const struct spy_event *event)
 	uint32_t ms = now_ms();
 	union temperature new;
 
-	if (event->type == SPY_WRITE)
+	if (event->type == SPY_CHARGE || event->type == SPY_REFUSED)
 		return 0;
 	do {
 		new = cooled(old, ms);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Modules come as NAME.so from the folder that spyfs itself is in, and go
- * while it serves: after unload their code is unmapped.
+ * Modules are loaded from NAME.so in the program's own folder, and unloaded
+ * while spyfs serves: their code is unmapped.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,9 @@
 
 _Atomic(struct loaded *) modules[MODULES_MAX];
 
-/* Of who loads and unloads, and of all places but for reading them one at a time. */
+/* Serialises load and unload, and protects known[] and every write to modules[]. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* A module is here from load until unload has succeeded, and in modules[] while it is told. */
+/* A module is here until its unload has succeeded, and in modules[] while it gets events. */
 static struct loaded *known[MODULES_MAX];
 
 static int find(const char *name)
@@ -35,57 +36,69 @@ static int find_free(void)
 	return -1;
 }
 
-/* Next to the program, so that nothing need be installed. */
-static void *code_load(const char *name, FILE *file)
+/* The path of module @name, to be freed; NULL, with errno, if it cannot be one. */
+static char *code_path(const char *name)
 {
-	char path[4096];
-	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	char *slash;
-	void *code;
+	char program[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program));
+	char *slash, *path;
 
 	if (length < 0)
-		length = 0;
-	path[length] = '\0';
-	slash = strrchr(path, '/');
-	if (!slash || strchr(name, '/')) {
-		fprintf(file, "error: no module %s\n", name);
+		return NULL;
+	if (length == sizeof(program) || !*name || strchr(name, '/')) {
+		errno = EINVAL;
 		return NULL;
 	}
-	snprintf(slash + 1, sizeof(path) - (size_t)(slash + 1 - path), "%s.so", name);
-	code = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!code)
-		fprintf(file, "error: no module %s: %s\n", name, dlerror());
-	return code;
+	program[length] = '\0';
+	slash = strrchr(program, '/');
+	return asprintf(&path, "%.*s/%s.so", (int)(slash - program), program, name) < 0 ? NULL
+											: path;
 }
 
-static struct loaded *loaded_new(const char *name, const char *arg, FILE *file)
+static void *code_load(const char *name, FILE *file)
 {
-	struct loaded *module = calloc(1, sizeof(*module));
+	char *path = code_path(name);
+	void *code = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
 
-	if (!module)
-		return NULL;
-	if (arg)
-		snprintf(module->arg, sizeof(module->arg), "%s", arg);
-	module->code = code_load(name, file);
-	module->ops = module->code ? dlsym(module->code, "spy_module") : NULL;
-	if (module->ops)
-		return module;
-	if (module->code)
-		dlclose(module->code);
-	free(module);
-	return NULL;
+	if (!code)
+		fprintf(file, "error: no module %s: %s\n", name,
+			path ? dlerror() : strerror(errno));
+	free(path);
+	return code;
 }
 
 static void loaded_free(struct loaded *module)
 {
-	dlclose(module->code);
+	if (module->code)
+		dlclose(module->code);
+	free(module->arg);
 	free(module);
+}
+
+static int loaded_new(const char *name, const char *arg, struct loaded **loaded, FILE *file)
+{
+	struct loaded *module = calloc(1, sizeof(*module));
+
+	if (!module || (arg && *arg && !(module->arg = strdup(arg)))) {
+		free(module);
+		fprintf(file, "error: %s: %s\n", name, strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	module->code = code_load(name, file);
+	module->ops = module->code ? dlsym(module->code, "spy_module") : NULL;
+	if (module->ops) {
+		*loaded = module;
+		return 0;
+	}
+	if (module->code)
+		fprintf(file, "error: %s is no module\n", name);
+	loaded_free(module);
+	return -ENOENT;
 }
 
 static int start(struct loaded *module, FILE *file)
 {
-	int error =
-		module->ops->start ? module->ops->start(module->arg[0] ? module->arg : NULL) : 0;
+	int error = module->ops->start ? module->ops->start(module->arg) : 0;
 
 	if (!error) {
 		error = store->load(module);
@@ -93,7 +106,8 @@ static int start(struct loaded *module, FILE *file)
 			module->ops->stop();
 	}
 	if (error)
-		fprintf(file, "error: %s: %s\n", module->ops->name, strerror(-error));
+		fprintf(file, "error: %s%s%s: %s\n", module->ops->name, module->arg ? "=" : "",
+			module->arg ? module->arg : "", strerror(-error));
 	return error;
 }
 
@@ -108,9 +122,9 @@ static int load(const char *name, const char *arg, FILE *file)
 			place < 0 ? "too many modules" : "loaded already");
 		return -EEXIST;
 	}
-	module = loaded_new(name, arg, file);
-	if (!module)
-		return -ENOENT;
+	error = loaded_new(name, arg, &module, file);
+	if (error)
+		return error;
 	error = start(module, file);
 	if (error) {
 		loaded_free(module);
@@ -123,17 +137,21 @@ static int load(const char *name, const char *arg, FILE *file)
 
 int modules_load(const char *name_arg, FILE *file)
 {
-	char name[160];
+	char *name = strdup(name_arg);
 	char *arg;
 	int error;
 
-	snprintf(name, sizeof(name), "%s", name_arg);
+	if (!name) {
+		fprintf(file, "error: %s\n", strerror(ENOMEM));
+		return -ENOMEM;
+	}
 	arg = strchr(name, '=');
 	if (arg)
 		*arg++ = '\0';
 	pthread_mutex_lock(&lock);
 	error = load(name, arg, file);
 	pthread_mutex_unlock(&lock);
+	free(name);
 	return error;
 }
 
@@ -191,8 +209,8 @@ void modules_list(FILE *file)
 		if (!known[i])
 			continue;
 		any = true;
-		fprintf(file, "%s%s%s\n", known[i]->ops->name, known[i]->arg[0] ? "=" : "",
-			known[i]->arg);
+		fprintf(file, "%s%s%s\n", known[i]->ops->name, known[i]->arg ? "=" : "",
+			known[i]->arg ? known[i]->arg : "");
 	}
 	if (!any)
 		fputs("no modules\n", file);

@@ -4,7 +4,7 @@
 # make deps-spyfs   packages that `make spyfs-long` runs
 
 SPYFS         := $(B)/spyfs
-SPYFS_OBJS    := $(patsubst %,$(SPYFS)/%.o,main fs io inode ctl top modules store_streamctx store_mutex)
+SPYFS_OBJS    := $(patsubst %,$(SPYFS)/%.o,main session names attr dir io caller inode handle shares ctl ctl_client text top modules store_streamctx store_mutex)
 SPYFS_MODULES := $(patsubst %,$(SPYFS)/%.so,audit quota heat)
 
 DEPS_SPYFS      := fuse3 libfuse3-dev uthash-dev
@@ -28,9 +28,12 @@ $(SPYFS)/%.o: bench/spyfs/%.c $(B)/flags $(B)/have-libs $(SPYFS)/have-deps
 	$(call say,CC,$@)
 	$(Q)$(CC) $(SPYFS_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The list of what the compiler read names the last of the sources alone.
+$(SPYFS)/audit.so: bench/spyfs/audit_log.c bench/spyfs/audit_log.h
+
 $(SPYFS_MODULES): $(SPYFS)/%.so: bench/spyfs/module_%.c $(B)/flags $(B)/have-libs $(SPYFS)/have-deps
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(SCTX_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -fPIC -shared -o $@ $< -lm
+	$(Q)$(CC) $(SCTX_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -fPIC -shared -o $@ $(filter %.c,$^) -lm
 
 # As pkg-config would have an installed one linked: with jemalloc.
 SPYFS_LIBS = $(if $(SAN),$(B)/libstreamctx.a,-L$(B) -lstreamctx -Wl,--push-state,--no-as-needed \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The seam between the filesystem and the registry of open streams: streamctx,
- * or what a daemon would have without it.
+ * The seam between the filesystem and its registry of open streams: streamctx,
+ * or the table that a daemon has without it.
  */
 #ifndef SPYFS_STORE_H
 #define SPYFS_STORE_H
@@ -18,15 +18,16 @@ struct spy_stream; /* the store's own */
 struct loaded {
 	const struct spy_module *ops;
 	void *code;               /* dlopen()'s */
-	struct sctx_owner *owner; /* streamctx: as what it is registered */
+	struct sctx_owner *owner; /* streamctx: what it is registered as */
+	atomic_ulong users;       /* streamctx: threads that use it outside a section */
 	atomic_ulong contexts;    /* mutex: not yet freed */
-	char arg[128];
+	char *arg;                /* NULL without */
 };
 
 /*
- * Those that events go to.  Whoever is inside a section (streamctx), or holds a
- * stream's lock (mutex), may use what he loads from here: unload clears the
- * place first and then waits for them.
+ * The modules that get events.  A thread inside a read section (streamctx), or
+ * with a stream's lock (mutex), may use a module that it loads from here: unload
+ * clears the place first and then waits for such threads.
  */
 extern _Atomic(struct loaded *) modules[MODULES_MAX];
 
@@ -39,7 +40,7 @@ struct store {
 	int (*event)(struct spy_stream *stream, const struct spy_event *event);
 
 	int (*load)(struct loaded *module);
-	/* No call into the module is made after it; an error, which it explains, if it failed. */
+	/* After 0 the module is called no more; an error is explained to @file. */
 	int (*unload)(struct loaded *module, FILE *file);
 
 	/* A row for each open stream, filled in by all modules. */
@@ -47,14 +48,14 @@ struct store {
 	void (*summary)(FILE *file); /* for people */
 	void (*metrics)(FILE *file); /* for Prometheus */
 
-	/* All is closed and unloaded.  Says so, or what was leaked, and returns which. */
+	/* All is closed and unloaded.  Reports whether anything is left, as -EBUSY too. */
 	int (*destroy)(FILE *file);
 };
 
 extern const struct store store_streamctx, store_mutex;
 extern const struct store *store;
 
-/* Until audit, if it is loaded, puts a path there. */
+/* The name of a stream without the audit module, which puts a path there. */
 static inline void row_name(struct spy_row *row, const struct sctx_id *id)
 {
 	snprintf(row->name, sizeof(row->name), "device %llx inode %llu",

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The store that most daemons have: a hash table under one mutex, and on each
- * stream a mutex and a list of contexts.  Modules are called with the
- * stream's mutex held; what is taken off is freed at once.
+ * stream a mutex and a list of contexts.  Modules are called with the stream's
+ * mutex held; contexts are freed as they are unlinked.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <uthash.h>
-
 #include "store.h"
+#include "table.h"
 
 struct context {
 	struct loaded *module;
@@ -60,7 +59,7 @@ static struct context *context_of(struct stream *stream, struct loaded *module,
 	return ctx;
 }
 
-/* It is on no list any more. */
+/* @ctx is on no list. */
 static void context_free(struct context *ctx)
 {
 	struct loaded *module = ctx->module;
@@ -71,7 +70,7 @@ static void context_free(struct context *ctx)
 		module->ops->free(ctx->data);
 	free(ctx);
 	freed++;
-	module->contexts--; /* the last that is done with the module */
+	module->contexts--; /* last: unload waits for it */
 }
 
 static struct stream *stream_add(const struct spy_file *file)
@@ -83,6 +82,11 @@ static struct stream *stream_add(const struct spy_file *file)
 	stream->id = file->id;
 	pthread_mutex_init(&stream->lock, NULL);
 	HASH_ADD(hh, table, id, sizeof(stream->id), stream);
+	if (!TABLE_HAS(stream)) {
+		pthread_mutex_destroy(&stream->lock);
+		free(stream);
+		return NULL;
+	}
 	streams++;
 	return stream;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The store that streamctx is: a module is a registered owner, whose contexts
- * the library makes at open, frees after a grace period, and takes off every
- * stream when the module leaves.
+ * The store on streamctx.  A module is a registered owner: the library makes
+ * its contexts at open, frees them after a grace period, and takes them off
+ * every stream when the module leaves.
  */
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "store.h"
 
@@ -14,11 +15,11 @@ static struct sctx_registry *registry;
 
 /*
  * Between requests a thread sleeps in the kernel, where the qsbr flavour would
- * wait for it: so what threads do here ends with sctx_thread_offline(), which
- * does nothing in the other flavours.
+ * wait for it: each call here ends with sctx_thread_offline(), which does
+ * nothing in the other flavours.
  */
 
-/* What this thread is opening, for the attach that is called meanwhile. */
+/* The file that this thread opens, for owner_attach(). */
 static _Thread_local const struct spy_file *opening;
 
 static struct loaded *loaded_of(const struct sctx_context *ctx)
@@ -34,7 +35,7 @@ static double seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* The last time that someone looked: rates are since then. */
+/* The figures of the last summary: rates are since then. */
 static struct sctx_stats before;
 static double then;
 
@@ -81,34 +82,54 @@ static struct sctx_context *create_late(const void *owner, const void *instance,
 	return ctx;
 }
 
-static int tell_module(struct sctx_stream *stream, struct loaded *module,
-		       const struct spy_event *event)
+/* The module came after the stream was opened.  Outside any section: attach() may take locks. */
+static int tell_late(struct sctx_stream *stream, struct loaded *module,
+		     const struct spy_event *event)
 {
-	struct sctx_context *ctx = sctx_lookup(stream, module->owner, NULL);
-	int error;
+	struct sctx_context *ctx;
+	int error = sctx_get_or_create(stream, module->owner, NULL, create_late,
+				       (void *)event->file, &ctx);
 
-	if (ctx)
-		return module->ops->event(sctx_context_data(ctx), event);
-	/* The module came after the stream was opened.  Without memory it misses this. */
-	if (sctx_get_or_create(stream, module->owner, NULL, create_late, (void *)event->file, &ctx))
-		return 0;
+	if (error) /* a module that is leaving refuses nothing */
+		return error == -ESHUTDOWN ? 0 : error;
 	error = module->ops->event(sctx_context_data(ctx), event);
 	sctx_put(ctx);
 	return error;
 }
 
-static int streamctx_event(struct spy_stream *stream, const struct spy_event *event)
+/* Tells the modules that have a context, and returns the others, held, in @late. */
+static int tell_linked(struct sctx_stream *stream, const struct spy_event *event,
+		       struct loaded **late, int *n_late)
 {
 	int error = 0;
 
 	sctx_read_lock();
 	for (int i = 0; i < MODULES_MAX && !error; i++) {
 		struct loaded *module = atomic_load_explicit(&modules[i], memory_order_acquire);
+		struct sctx_context *ctx = module ? sctx_lookup(stream, module->owner, NULL) : NULL;
 
-		if (module)
-			error = tell_module((struct sctx_stream *)stream, module, event);
+		if (ctx) {
+			error = module->ops->event(sctx_context_data(ctx), event);
+		} else if (module) {
+			module->users++;
+			late[(*n_late)++] = module;
+		}
 	}
 	sctx_read_unlock();
+	return error;
+}
+
+static int streamctx_event(struct spy_stream *stream, const struct spy_event *event)
+{
+	struct loaded *late[MODULES_MAX];
+	int n_late = 0;
+	int error = tell_linked((struct sctx_stream *)stream, event, late, &n_late);
+
+	for (int i = 0; i < n_late; i++) {
+		if (!error)
+			error = tell_late((struct sctx_stream *)stream, late[i], event);
+		late[i]->users--;
+	}
 	sctx_thread_offline();
 	return error;
 }
@@ -159,8 +180,10 @@ static int streamctx_load(struct loaded *module)
 static int streamctx_unload(struct loaded *module, FILE *file)
 {
 	struct sctx_leaks leaks = { .size = sizeof(leaks) };
-	int error = sctx_synchronize(); /* events that found it in its place are over */
+	int error = sctx_synchronize(); /* sections that found it in its place are over */
 
+	while (!error && module->users) /* who found it there may be using it still */
+		usleep(1000);
 	if (!error)
 		error = sctx_owner_unregister(module->owner, &leaks);
 	if (error == -EBUSY)

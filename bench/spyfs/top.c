@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* `spyfs top`: the hottest streams, and what the registry says of itself. */
+/* `spyfs top`: the hottest streams and the registry's own figures. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,12 +57,14 @@ void top_print(FILE *file)
 
 int top_watch(const char *socket, bool once)
 {
+	bool terminal = isatty(STDOUT_FILENO);
 	int status;
 
 	if (once)
 		return ctl_ask(socket, "top");
 	do {
-		printf("\033[H\033[2J"); /* clears the terminal */
+		if (terminal)
+			fputs("\033[H\033[2J", stdout); /* clears it */
 		status = ctl_ask(socket, "top");
 		sleep(1);
 	} while (status == EXIT_SUCCESS);

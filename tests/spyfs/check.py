@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-spyfs, quickly: files come through as they are, modules do their work and come
-and go under load, and SIGTERM leaves nothing.  SPYFS is the program,
-SPYFS_REGISTRY what it keeps streams in.
+spyfs in general: files pass through unchanged, modules do their work and are
+loaded and unloaded under load, and SIGTERM leaves nothing.  SPYFS is the
+program, SPYFS_REGISTRY its store.
 """
 import errno
 import mmap
@@ -12,14 +12,9 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 
-if not os.path.exists(os.environ["SPYFS"]):
-    print("skip: spyfs was not built: no libfuse3-dev or uthash-dev (make deps)")
-    sys.exit(77)
-
-from mount import Mount, nothing_left
+from mount import Mount, built, nothing_left
 
 SECONDS = float(os.environ.get("SPYFS_SECONDS", 2))
 WORKERS = 4
@@ -40,7 +35,7 @@ def refused(code, call, *args):
 
 
 def passes_through(m):
-    """What is done at the mount is what is found below."""
+    """Changes at the mount appear below."""
     here = os.path.join(m.path, "names")
     below = os.path.join(m.source, "names")
     os.mkdir(here, 0o751)
@@ -87,7 +82,7 @@ def passes_through(m):
 
 
 def storm(path, number, end, done):
-    """Open, write, read back and close, files of our own and one that all have."""
+    """Open, write, read back and close: a file of this process and one of all."""
     mine = os.path.join(path, f"storm-{number}")
     shared = os.path.join(path, "shared")
     rounds = 0
@@ -104,7 +99,7 @@ def storm(path, number, end, done):
 
 
 def storms(m):
-    """With modules that go and come meanwhile."""
+    """Load, while modules are unloaded and loaded."""
     with open(os.path.join(m.path, "shared"), "wb") as f:
         f.write(b"shared")
     done = multiprocessing.Queue()
@@ -135,7 +130,7 @@ def storms(m):
 
 
 def quota(m):
-    """A user may write what he may, and no more; what another wrote is another's."""
+    """Each user may write up to the limit, counted apart from other users."""
     m.ask("unload", "quota")
     m.ask("load", "quota=1M")
     name = os.path.join(m.path, "much")
@@ -163,7 +158,7 @@ def quota(m):
 
 
 def audit(m):
-    """Each close of a stream leaves a line, with what was done and no more."""
+    """Each close of a stream leaves a line with its figures."""
     m.wait_closed()
     with open(os.path.join(m.path, "audited"), "wb", buffering=0) as f:
         f.write(b"a" * 4096)
@@ -189,7 +184,7 @@ def audit(m):
 
 
 def heat(m):
-    """Temperature falls by half in a half-life, and outlives a close."""
+    """A temperature falls by half in a half-life, and outlives a close."""
     def degrees():
         return float(next(row for row in m.run("top", "--once").split("\n") if "warm" in row).split()[0])
 
@@ -210,7 +205,7 @@ def heat(m):
 
 
 def asked(m):
-    """What is refused, and how Prometheus asks."""
+    """Wrong questions are refused, and Prometheus gets its answer."""
     for wrong in (["load", "nosuch"], ["load", "heat"], ["unload", "nosuch"], ["load", "../audit"], ["what"]):
         try:
             m.ask(*wrong)
@@ -227,7 +222,7 @@ def asked(m):
 
 def main():
     registry = os.environ["SPYFS_REGISTRY"]
-    with Mount(os.environ["SPYFS"], registry, "audit=LOG,quota=1G,heat=1") as m:
+    with Mount(built(), registry, "audit=LOG,quota=1G,heat=1") as m:
         top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         for folder in ("lib", "include", "tests"):
             shutil.copytree(os.path.join(top, folder), os.path.join(m.path, folder), symlinks=True)

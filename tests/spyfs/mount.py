@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A spyfs on a scratch folder, for check.py and long.py."""
+"""A spyfs on a scratch folder, for the tests beside this file."""
 import os
 import re
 import shutil
@@ -15,9 +15,9 @@ UNAVAILABLE = 69  # sysexits.h: spyfs cannot run here
 
 
 class Mount:
-    """SOURCE is shown at .path until stop(); both are in a new folder, which goes at the end."""
+    """.source is shown at .path until stop(); both are in a new folder, removed at the end."""
 
-    def __init__(self, program, registry, modules, environment=None):
+    def __init__(self, program, registry, modules, environment=None, limits=()):
         self.program = program
         self.scratch = tempfile.mkdtemp(prefix="spyfs-")
         self.source = os.path.join(self.scratch, "source")
@@ -25,12 +25,13 @@ class Mount:
         self.socket = os.path.join(self.scratch, "socket")
         self.log = os.path.join(self.scratch, "audit.log")
         self.said = ""
+        os.chmod(self.scratch, 0o711)  # other users pass
         os.mkdir(self.source)
         os.mkdir(self.path)
         # A signal that ends us must not leave a mount behind.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         self.process = subprocess.Popen(
-            [program, self.source, self.path, f"--registry={registry}", f"--socket={self.socket}",
+            [*limits, program, self.source, self.path, f"--registry={registry}", f"--socket={self.socket}",
              "--modules=" + modules.replace("LOG", self.log)],
             stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
 
@@ -89,6 +90,26 @@ class Mount:
         while self.streams():
             assert time.monotonic() < end, self.run("top", "--once")
             time.sleep(0.01)
+
+
+def built():
+    """The program under test, or a skip."""
+    if not os.path.exists(os.environ["SPYFS"]):
+        print("skip: spyfs was not built: no libfuse3-dev or uthash-dev (make deps)")
+        sys.exit(77)
+    return os.environ["SPYFS"]
+
+
+def run_steps(steps, modules, **more):
+    """Each step on a mount of its own, and nothing is left after it."""
+    for step in steps:
+        begin = time.monotonic()
+        with Mount(built(), os.environ["SPYFS_REGISTRY"], modules, **more) as m:
+            step(m)
+            if m.process.poll() is None:
+                status, said = m.stop()
+                assert status == 0 and "spyfs: nothing left: " in said, (status, said)
+        print(f"{step.__name__}: {time.monotonic() - begin:.1f} s", flush=True)
 
 
 def nothing_left(said):

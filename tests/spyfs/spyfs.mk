@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# make spyfs-check    bench/spyfs: mounted, used, its modules unloaded, ended
+# make spyfs-check    bench/spyfs: used, and attacked by a second user
 # make spyfs-long     real programs through it, both registries: a table (15 minutes)
 #
-# Where /dev/fuse or libfuse3-dev is missing it is skipped, and says so.
+# Where /dev/fuse or libfuse3-dev is missing, or the user is not root, the tests
+# are skipped visibly.
 
 CHECK_PARTS += spyfs-check
 
-# Asked when it is built: `make deps check` installs them first.
+# Expanded when the recipe runs: `make deps check` installs them first.
 spyfs_have = $(shell pkg-config --exists fuse3 && [ -e /usr/include/uthash.h ] && echo yes)
 
-# Not at the same time as what else is built with ASan in the same folder.
+# Not at the same time as other builds with ASan in the same folder.
 check-build-spyfs-check: lib | $(if $(filter check,$(MAKECMDGOALS)),check-build-asan check-build-faults)
 	@+$(if $(spyfs_have),$(sub_make) spyfs && \
 	  $(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" spyfs,true)
 
+SPYFS_TESTS := $(patsubst %,tests/spyfs/%.py,check rights)
+
 # $(call spyfs_run,LABEL,FOLDER OF THE BUILD,REGISTRY)
 spyfs_run = SPYFS=$(abspath $(2)/spyfs/spyfs) SPYFS_REGISTRY=$(3) PYTHONDONTWRITEBYTECODE=1 \
-	tests/run.sh run spyfs.$(1) $(LOGS) tests/spyfs/check.py
+	tests/run.sh run spyfs.$(1) $(LOGS) $(SPYFS_TESTS)
 
 run_spyfs-check = $(call spyfs_run,streamctx,$(B),streamctx); \
 	$(call spyfs_run,mutex,$(B),mutex); \
