@@ -20,15 +20,16 @@ T := $(B)/tests
 MINUTES ?= 10
 
 TEST_PLAIN := unit/context unit/registry unit/open_many unit/reclaim unit/threads unit/fork unit/fork_waits unit/races unit/pool unit/locked \
-	      unit/owner unit/unload unit/stream unit/stats unit/sized unit/modes unit/who_reclaims unit/mode_changes unit/found unit/relinked unit/orders fsrtl/spy fsrtl/mini \
-	      conformance/cases conformance/modules conformance/mistakes conformance/races
+	      unit/owner unit/unload unit/stream unit/stats unit/sized unit/modes unit/who_reclaims unit/mode_changes unit/found unit/relinked unit/orders \
+	      fsrtl/spy fsrtl/mini fsrtl/watch fsrtl/wdk \
+	      conformance/cases conformance/modules conformance/mistakes conformance/races conformance/statuses conformance/registration
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
 TEST_DLOPEN := unit/dlopen
 TEST_POOL := unit/fault_pool unit/fault_pool_jemalloc
 # Complete programs for readers; each passes if it exits with 0.
 TEST_EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
-TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh tests/stats.sh
+TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh tests/stats.sh tests/fsrtl/compile.sh
 
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
@@ -97,10 +98,9 @@ $(T)/unit/dlopen: $(T)/unit/dlopen.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ -ldl
 
-# The clients of fsrtl.h, whose tags are written as Windows code writes them.
-$(T)/fsrtl/%.o: TEST_CFLAGS += -Wno-multichar
-$(T)/fsrtl/spy: $(T)/fsrtl/spy_filter.o
-$(T)/fsrtl/mini: $(T)/fsrtl/mini_filter.o
+# The clients of fsrtl.h, in files of their own.
+FSRTL_FILTERS := spy mini watch
+$(FSRTL_FILTERS:%=$(T)/fsrtl/%): $(T)/fsrtl/%: $(T)/fsrtl/%_filter.o
 
 # A staged installation, for the scripts: one to use, and one as a packager's.
 $(T)/stage/done: lib
@@ -210,4 +210,4 @@ check-long:
 	check-build-asan test-programs-default test-programs-flavour \
 	test-programs-asan
 
--include $(patsubst %,$(T)/%.d,$(TEST_ALL) $(TEST_EXAMPLES) unit/fault_pool test module fsrtl/spy_filter fsrtl/mini_filter)
+-include $(patsubst %,$(T)/%.d,$(TEST_ALL) $(TEST_EXAMPLES) unit/fault_pool test module $(FSRTL_FILTERS:%=fsrtl/%_filter))

@@ -2,112 +2,49 @@
 /*
  * The contexts of the minifilter manager under their WDK names, over
  * registered owners: one for each kind of context that a filter registers.
- * Included by <streamctx/fsrtl.h>.
+ * This file has filters and the life of a context, <streamctx/flt_context.h>
+ * setting and getting, <streamctx/flt_types.h> the structures.  Included by
+ * <streamctx/fsrtl.h>.
  *
  * A PFLT_CONTEXT is the filter's part of a context (sctx_context_data()).
  * Allocate gives one reference; set adds the link's; get adds one; release of
  * the last runs the cleanup callback after a grace period.
  *
- * What the manager does by itself on Windows the host does here:
- * DRIVER_OBJECT names the registry, FltCreateInstance() attaches a filter to a
- * volume, FltCloseFileObject() is the close of a handle.
+ * The host does what the manager does by itself on Windows: DRIVER_OBJECT
+ * names the registry; FltCreateVolume(), FltCreateInstance() and
+ * FltCreateTransaction() set up objects that the host allocates;
+ * FltCloseFileObject() is the close of a handle.  The host also calls the
+ * callbacks of the registration, which the filter keeps a copy of.
  */
 #ifndef STREAMCTX_FLT_H
 #define STREAMCTX_FLT_H
 
-#include <streamctx/fsrtl.h>
+#include <streamctx/flt_types.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef PVOID PFLT_CONTEXT;
-typedef USHORT FLT_CONTEXT_TYPE;
-typedef USHORT FLT_CONTEXT_REGISTRATION_FLAGS;
-typedef ULONG FLT_REGISTRATION_FLAGS;
-
-#define FLT_VOLUME_CONTEXT       ((FLT_CONTEXT_TYPE)0x0001)
-#define FLT_INSTANCE_CONTEXT     ((FLT_CONTEXT_TYPE)0x0002)
-#define FLT_FILE_CONTEXT         ((FLT_CONTEXT_TYPE)0x0004)
-#define FLT_STREAM_CONTEXT       ((FLT_CONTEXT_TYPE)0x0008)
-#define FLT_STREAMHANDLE_CONTEXT ((FLT_CONTEXT_TYPE)0x0010)
-#define FLT_CONTEXT_END          ((FLT_CONTEXT_TYPE)0xffff)
-
-#define FLT_VARIABLE_SIZED_CONTEXTS ((SIZE_T)-1)
-#define FLT_REGISTRATION_VERSION    ((USHORT)0x0203)
-
-typedef VOID (*PFLT_CONTEXT_CLEANUP_CALLBACK)(PFLT_CONTEXT Context, FLT_CONTEXT_TYPE ContextType);
-
-typedef struct _FLT_CONTEXT_REGISTRATION {
-	FLT_CONTEXT_TYPE ContextType;
-	FLT_CONTEXT_REGISTRATION_FLAGS Flags;
-	PFLT_CONTEXT_CLEANUP_CALLBACK ContextCleanupCallback; /* or NULL */
-	SIZE_T Size;                                          /* or FLT_VARIABLE_SIZED_CONTEXTS */
-	ULONG PoolTag;
-} FLT_CONTEXT_REGISTRATION, *PFLT_CONTEXT_REGISTRATION;
-
-typedef struct _FLT_REGISTRATION {
-	USHORT Size;
-	USHORT Version;
-	FLT_REGISTRATION_FLAGS Flags;
-	const FLT_CONTEXT_REGISTRATION *ContextRegistration;
-} FLT_REGISTRATION, *PFLT_REGISTRATION;
-
-/* Whose module it is, and the registry of the host's streams. */
-typedef struct _DRIVER_OBJECT {
-	const char *Name;
-	struct sctx_registry *Registry;
-} DRIVER_OBJECT, *PDRIVER_OBJECT;
-
-#define SCTX_FLT_KINDS 5  /* volume, instance, file, stream, handle */
-#define SCTX_FLT_SIZES 20 /* of each kind up to three fixed sizes and one variable */
-
-/* One owner for each kind of context. */
-typedef struct _FLT_FILTER {
-	struct sctx_registry *Registry;
-	struct sctx_owner *Owner[SCTX_FLT_KINDS];
-	ULONG Sizes;
-	FLT_CONTEXT_REGISTRATION Size[SCTX_FLT_SIZES];
-} FLT_FILTER, *PFLT_FILTER;
-
-/* What a filter's part of a context comes after. */
-typedef struct _FLT_CONTEXT_HEADER {
-	const FLT_CONTEXT_REGISTRATION *Registration;
-	PVOID Reserved;
-	struct sctx_context Context;
-} FLT_CONTEXT_HEADER;
-
-/* A filter on a volume. */
-typedef struct _FLT_INSTANCE {
-	PFLT_FILTER Filter;
-	struct sctx_stream Contexts;
-} FLT_INSTANCE, *PFLT_INSTANCE;
-
-typedef struct _FLT_RELATED_OBJECTS {
-	PFLT_FILTER Filter;
-	PFLT_INSTANCE Instance;
-	PFILE_OBJECT FileObject;
-} FLT_RELATED_OBJECTS, *PFLT_RELATED_OBJECTS;
-typedef const FLT_RELATED_OBJECTS *PCFLT_RELATED_OBJECTS;
-
-typedef struct _FLT_RELATED_CONTEXTS {
-	PFLT_CONTEXT VolumeContext;
-	PFLT_CONTEXT InstanceContext;
-	PFLT_CONTEXT FileContext;
-	PFLT_CONTEXT StreamContext;
-	PFLT_CONTEXT StreamHandleContext;
-} FLT_RELATED_CONTEXTS, *PFLT_RELATED_CONTEXTS;
-
-typedef enum _FLT_SET_CONTEXT_OPERATION {
-	FLT_SET_CONTEXT_REPLACE_IF_EXISTS,
-	FLT_SET_CONTEXT_KEEP_IF_EXISTS
-} FLT_SET_CONTEXT_OPERATION;
+#define SCTX_FLT_TAG SCTX_TAG('F', 'L', 'T', 'f')
 
 /* ---------------------------------------------------------------- contexts */
 
+/* The filter's part of a context follows this. */
+typedef struct _FLT_CONTEXT_HEADER {
+	const FLT_CONTEXT_REGISTRATION *Registration;
+	FAST_MUTEX SetLock; /* held by a set: its instance becomes the context's */
+	BOOLEAN WasSet;     /* at least once; covered by SetLock */
+	struct sctx_context Context __attribute__((aligned(16)));
+} FLT_CONTEXT_HEADER;
+
 static inline struct sctx_context *sctx_flt_context(PFLT_CONTEXT context)
 {
-	return (struct sctx_context *)context - 1;
+	return context ? (struct sctx_context *)context - 1 : NULL;
+}
+
+static inline FLT_CONTEXT_HEADER *sctx_flt_header(struct sctx_context *ctx)
+{
+	return CONTAINING_RECORD(ctx, FLT_CONTEXT_HEADER, Context);
 }
 
 static inline PFLT_CONTEXT sctx_flt_data(struct sctx_context *ctx)
@@ -115,14 +52,33 @@ static inline PFLT_CONTEXT sctx_flt_data(struct sctx_context *ctx)
 	return ctx ? ctx + 1 : NULL;
 }
 
+static inline VOID sctx_flt_give(PFLT_CONTEXT_OUT out, struct sctx_context *ctx)
+{
+	PFLT_CONTEXT context = sctx_flt_data(ctx);
+
+	if (out)
+		memcpy(out, &context, sizeof(context));
+}
+
+static inline VOID sctx_flt_memory_free(FLT_CONTEXT_HEADER *header)
+{
+	const FLT_CONTEXT_REGISTRATION *registration = header->Registration;
+
+	pthread_mutex_destroy(&header->SetLock.Mutex);
+	if (registration->ContextFreeCallback)
+		registration->ContextFreeCallback(header, registration->ContextType);
+	else
+		sctx_free(header, registration->PoolTag);
+}
+
 static inline void sctx_flt_free(struct sctx_context *ctx)
 {
-	FLT_CONTEXT_HEADER *header = CONTAINING_RECORD(ctx, FLT_CONTEXT_HEADER, Context);
+	FLT_CONTEXT_HEADER *header = sctx_flt_header(ctx);
 	const FLT_CONTEXT_REGISTRATION *registration = header->Registration;
 
 	if (registration->ContextCleanupCallback)
 		registration->ContextCleanupCallback(sctx_flt_data(ctx), registration->ContextType);
-	sctx_free(header, registration->PoolTag);
+	sctx_flt_memory_free(header);
 }
 
 static inline VOID FltReferenceContext(PFLT_CONTEXT context)
@@ -142,6 +98,7 @@ static inline VOID FltDeleteContext(PFLT_CONTEXT context)
 
 /* ------------------------------------------------------------------ filters */
 
+/* -1: not one kind. */
 static inline int sctx_flt_kind(FLT_CONTEXT_TYPE type)
 {
 	for (int kind = 0; kind < SCTX_FLT_KINDS; kind++)
@@ -171,8 +128,44 @@ static inline NTSTATUS FltUnregisterFilter(PFLT_FILTER filter)
 			sctx_leaks_print(&leaks, stderr);
 	}
 	if (NT_SUCCESS(status))
-		sctx_free(filter, SCTX_TAG('F', 'L', 'T', 'f'));
+		sctx_free(filter, SCTX_FLT_TAG);
 	return status;
+}
+
+static inline bool sctx_flt_same_size(const FLT_CONTEXT_REGISTRATION *a,
+				      const FLT_CONTEXT_REGISTRATION *b)
+{
+	return a->Flags == b->Flags && a->ContextCleanupCallback == b->ContextCleanupCallback &&
+	       a->Size == b->Size && a->PoolTag == b->PoolTag &&
+	       a->ContextAllocateCallback == b->ContextAllocateCallback &&
+	       a->ContextFreeCallback == b->ContextFreeCallback;
+}
+
+/*
+ * Note a size of a kind.  Of equal registrations the first counts.  A kind has
+ * up to three fixed sizes and one variable one, or allocates by itself and has
+ * no others.
+ */
+static inline int sctx_flt_add_size(PFLT_FILTER filter, const FLT_CONTEXT_REGISTRATION *size)
+{
+	bool variable = size->Size == FLT_VARIABLE_SIZED_CONTEXTS;
+	ULONG alike = 0;
+
+	for (ULONG i = 0; i < filter->Sizes; i++) {
+		const FLT_CONTEXT_REGISTRATION *other = &filter->Size[i];
+
+		if (other->ContextType != size->ContextType)
+			continue;
+		if (sctx_flt_same_size(other, size))
+			return 0;
+		if (other->ContextAllocateCallback || size->ContextAllocateCallback)
+			return -EINVAL;
+		alike += variable == (other->Size == FLT_VARIABLE_SIZED_CONTEXTS);
+	}
+	if (alike == (variable ? 1 : SCTX_FLT_FIXED_SIZES))
+		return -EINVAL;
+	filter->Size[filter->Sizes++] = *size;
+	return 0;
 }
 
 static inline int sctx_flt_register_size(PFLT_FILTER filter, const char *name,
@@ -180,16 +173,18 @@ static inline int sctx_flt_register_size(PFLT_FILTER filter, const char *name,
 {
 	int kind = sctx_flt_kind(size->ContextType);
 	struct sctx_owner_ops ops;
+	int error;
 
-	if (kind < 0 || !size->PoolTag || filter->Sizes == SCTX_FLT_SIZES)
+	if (kind < 0 || (!size->PoolTag && !size->ContextAllocateCallback) ||
+	    !size->ContextAllocateCallback != !size->ContextFreeCallback)
 		return -EINVAL;
-	filter->Size[filter->Sizes++] = *size;
-	if (filter->Owner[kind])
-		return 0;
+	error = sctx_flt_add_size(filter, size);
+	if (error || filter->Owner[kind])
+		return error;
 	memset(&ops, 0, sizeof(ops));
 	ops.size = sizeof(ops);
 	ops.name = name;
-	ops.tag = size->PoolTag;
+	ops.tag = size->PoolTag ? size->PoolTag : SCTX_FLT_TAG;
 	ops.free = sctx_flt_free;
 	ops.arg = filter;
 	return sctx_owner_register(filter->Registry, &ops, &filter->Owner[kind]);
@@ -203,11 +198,14 @@ static inline NTSTATUS FltRegisterFilter(PDRIVER_OBJECT driver,
 	int error = 0;
 
 	*out = NULL;
-	filter = (PFLT_FILTER)sctx_alloc(SCTX_POOL_PAGED, sizeof(*filter),
-					 SCTX_TAG('F', 'L', 'T', 'f'));
+	if (registration->Size != sizeof(*registration) ||
+	    registration->Version != FLT_REGISTRATION_VERSION)
+		return STATUS_INVALID_PARAMETER;
+	filter = (PFLT_FILTER)sctx_alloc(SCTX_POOL_PAGED, sizeof(*filter), SCTX_FLT_TAG);
 	if (!filter)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	memset(filter, 0, sizeof(*filter));
+	filter->Registration = *registration;
 	filter->Registry = driver->Registry;
 	for (; size && size->ContextType != FLT_CONTEXT_END && !error; size++)
 		error = sctx_flt_register_size(filter, driver->Name, size);
@@ -219,10 +217,21 @@ static inline NTSTATUS FltRegisterFilter(PDRIVER_OBJECT driver,
 	return error == -EINVAL ? STATUS_FLT_INVALID_CONTEXT_REGISTRATION : sctx_nt_status(error);
 }
 
+/* The host calls the filter when it wants to. */
 static inline NTSTATUS FltStartFiltering(PFLT_FILTER filter)
 {
-	UNREFERENCED_PARAMETER(filter);
-	return STATUS_SUCCESS;
+	return filter ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
+}
+
+/* -------------------------------------------------------------- allocating */
+
+static inline bool sctx_flt_fits(const FLT_CONTEXT_REGISTRATION *registered, SIZE_T size)
+{
+	if (registered->ContextAllocateCallback || registered->Size == size)
+		return true;
+	return registered->Size > size &&
+	       (registered->Size == FLT_VARIABLE_SIZED_CONTEXTS ||
+		FlagOn(registered->Flags, FLTFL_CONTEXT_REGISTRATION_NO_EXACT_SIZE_MATCH));
 }
 
 /* The smallest registered size that @size fits into; the variable one is the largest. */
@@ -234,278 +243,62 @@ static inline const FLT_CONTEXT_REGISTRATION *sctx_flt_fit(PFLT_FILTER filter,
 	for (ULONG i = 0; i < filter->Sizes; i++) {
 		const FLT_CONTEXT_REGISTRATION *one = &filter->Size[i];
 
-		if (one->ContextType == type && one->Size >= size &&
+		if (one->ContextType == type && sctx_flt_fits(one, size) &&
 		    (!best || one->Size < best->Size))
 			best = one;
 	}
 	return best;
 }
 
-static inline NTSTATUS FltAllocateContext(PFLT_FILTER filter, FLT_CONTEXT_TYPE type, SIZE_T size,
-					  POOL_TYPE pool, PFLT_CONTEXT *context)
+static inline FLT_CONTEXT_HEADER *sctx_flt_memory(const FLT_CONTEXT_REGISTRATION *fit, SIZE_T size,
+						  POOL_TYPE pool)
 {
-	const FLT_CONTEXT_REGISTRATION *fit = sctx_flt_fit(filter, type, size);
 	FLT_CONTEXT_HEADER *header;
-	int error;
 
-	*context = NULL;
+	size += sizeof(*header);
+	if (fit->ContextAllocateCallback)
+		header = (FLT_CONTEXT_HEADER *)fit->ContextAllocateCallback(pool, size,
+									    fit->ContextType);
+	else
+		header = (FLT_CONTEXT_HEADER *)sctx_alloc(sctx_nt_pool(pool), size, fit->PoolTag);
+	if (header) {
+		header->Registration = fit;
+		header->WasSet = FALSE;
+		ExInitializeFastMutex(&header->SetLock);
+	}
+	return header;
+}
+
+static inline NTSTATUS FltAllocateContext(PFLT_FILTER filter, FLT_CONTEXT_TYPE type, SIZE_T size,
+					  POOL_TYPE pool, PFLT_CONTEXT_OUT context)
+{
+	int kind = sctx_flt_kind(type), error;
+	const FLT_CONTEXT_REGISTRATION *fit;
+	FLT_CONTEXT_HEADER *header;
+
+	sctx_flt_give(context, NULL);
+	if (kind < 0 || size == 0 || size > MAXUSHORT)
+		return STATUS_INVALID_PARAMETER;
+	fit = sctx_flt_fit(filter, type, size);
 	if (!fit)
 		return STATUS_FLT_CONTEXT_ALLOCATION_NOT_FOUND;
-	if (size > SIZE_MAX - sizeof(*header))
-		return STATUS_INSUFFICIENT_RESOURCES;
-	header = (FLT_CONTEXT_HEADER *)sctx_alloc(sctx_nt_pool(pool), sizeof(*header) + size,
-						  fit->PoolTag);
+	if (!filter->Owner[kind])
+		return STATUS_FLT_DELETING_OBJECT;
+	header = sctx_flt_memory(fit, size, pool);
 	if (!header)
 		return STATUS_INSUFFICIENT_RESOURCES;
-	header->Registration = fit;
-	error = sctx_owner_context_init(filter->Owner[sctx_flt_kind(type)], &header->Context, NULL);
+	error = sctx_owner_context_init(filter->Owner[kind], &header->Context, NULL);
 	if (error)
-		sctx_free(header, fit->PoolTag);
+		sctx_flt_memory_free(header);
 	else
-		*context = sctx_flt_data(&header->Context);
+		sctx_flt_give(context, &header->Context);
 	return sctx_nt_status(error);
-}
-
-/* --------------------------------------------------------------- set and get */
-
-/*
- * @stream: where it goes; @instance: its key beside the filter.  The link's
- * reference is a new one.  What was there comes back in *@old: with KEEP a
- * reference to it, with REPLACE the link's.
- */
-static inline NTSTATUS sctx_flt_set(PFLT_FILTER filter, struct sctx_stream *stream,
-				    const void *instance, FLT_SET_CONTEXT_OPERATION operation,
-				    PFLT_CONTEXT context, PFLT_CONTEXT *old)
-{
-	struct sctx_context *ctx = sctx_flt_context(context), *other = NULL;
-	int error;
-
-	if (old)
-		*old = NULL;
-	if (ctx->stream)
-		return STATUS_FLT_CONTEXT_ALREADY_LINKED;
-	ctx->instance = instance;
-	/* So that unregistering the filter finds it; most often it does already. */
-	error = sctx_stream_track(filter->Registry, stream);
-	if (error && error != -EALREADY && error != -EPERM)
-		return sctx_nt_status(error);
-	sctx_ref(ctx);
-	if (operation == FLT_SET_CONTEXT_KEEP_IF_EXISTS)
-		error = sctx_insert_unique(stream, ctx, old ? &other : NULL);
-	else
-		error = sctx_replace(stream, ctx, old ? &other : NULL);
-	if (error)
-		sctx_put(ctx);
-	if (old)
-		*old = sctx_flt_data(other);
-	return sctx_nt_status(error);
-}
-
-static inline NTSTATUS sctx_flt_found(struct sctx_context *ctx, PFLT_CONTEXT *context)
-{
-	*context = sctx_flt_data(ctx);
-	return ctx ? STATUS_SUCCESS : STATUS_NOT_FOUND;
-}
-
-/* Unlink; the link's reference is dropped or handed to the caller. */
-static inline NTSTATUS sctx_flt_delete(struct sctx_stream *stream, struct sctx_owner *owner,
-				       const void *instance, PFLT_CONTEXT *old)
-{
-	struct sctx_context *ctx = sctx_remove(stream, owner, instance);
-
-	if (old)
-		*old = sctx_flt_data(ctx);
-	else if (ctx)
-		sctx_put(ctx);
-	return ctx ? STATUS_SUCCESS : STATUS_NOT_FOUND;
-}
-
-/* Where an open file's contexts of each kind hang; NULL: unsupported, or nothing yet. */
-static inline struct sctx_stream *sctx_flt_stream(PFILE_OBJECT file)
-{
-	return sctx_nt_stream(FsRtlGetPerStreamContextPointer(file));
-}
-
-static inline struct sctx_stream **sctx_flt_file(PFILE_OBJECT file)
-{
-	return sctx_flt_stream(file)
-		       ? (struct sctx_stream **)(void *)FsRtlGetPerFileContextPointer(file)
-		       : NULL;
-}
-
-/* Set on a stream that is made when first needed. */
-static inline NTSTATUS sctx_flt_set_lazily(PFLT_INSTANCE instance, struct sctx_stream **slot,
-					   FLT_SET_CONTEXT_OPERATION operation,
-					   PFLT_CONTEXT context, PFLT_CONTEXT *old)
-{
-	struct sctx_stream *stream;
-	int error;
-
-	if (old)
-		*old = NULL;
-	if (!slot)
-		return STATUS_NOT_SUPPORTED;
-	error = sctx_stream_create(slot, &stream);
-	if (error)
-		return sctx_nt_status(error);
-	return sctx_flt_set(instance->Filter, stream, instance, operation, context, old);
-}
-
-static inline BOOLEAN FltSupportsStreamContexts(PFILE_OBJECT file)
-{
-	return sctx_flt_stream(file) != NULL;
-}
-
-static inline BOOLEAN FltSupportsFileContexts(PFILE_OBJECT file)
-{
-	return sctx_flt_file(file) != NULL;
-}
-
-static inline BOOLEAN FltSupportsStreamHandleContexts(PFILE_OBJECT file)
-{
-	return sctx_flt_stream(file) != NULL;
-}
-
-static inline NTSTATUS FltSetStreamContext(PFLT_INSTANCE instance, PFILE_OBJECT file,
-					   FLT_SET_CONTEXT_OPERATION operation,
-					   PFLT_CONTEXT context, PFLT_CONTEXT *old)
-{
-	struct sctx_stream *stream = sctx_flt_stream(file);
-
-	if (stream)
-		return sctx_flt_set(instance->Filter, stream, instance, operation, context, old);
-	if (old)
-		*old = NULL;
-	return STATUS_NOT_SUPPORTED;
-}
-
-static inline NTSTATUS FltGetStreamContext(PFLT_INSTANCE instance, PFILE_OBJECT file,
-					   PFLT_CONTEXT *context)
-{
-	return sctx_flt_found(sctx_get(sctx_flt_stream(file), instance->Filter->Owner[3], instance),
-			      context);
-}
-
-static inline NTSTATUS FltDeleteStreamContext(PFLT_INSTANCE instance, PFILE_OBJECT file,
-					      PFLT_CONTEXT *old)
-{
-	return sctx_flt_delete(sctx_flt_stream(file), instance->Filter->Owner[3], instance, old);
-}
-
-static inline NTSTATUS FltSetStreamHandleContext(PFLT_INSTANCE instance, PFILE_OBJECT file,
-						 FLT_SET_CONTEXT_OPERATION operation,
-						 PFLT_CONTEXT context, PFLT_CONTEXT *old)
-{
-	return sctx_flt_set_lazily(instance, sctx_nt_handle(file), operation, context, old);
-}
-
-static inline NTSTATUS FltGetStreamHandleContext(PFLT_INSTANCE instance, PFILE_OBJECT file,
-						 PFLT_CONTEXT *context)
-{
-	return sctx_flt_found(sctx_get(sctx_stream_load(sctx_nt_handle(file)),
-				       instance->Filter->Owner[4], instance),
-			      context);
-}
-
-static inline NTSTATUS FltDeleteStreamHandleContext(PFLT_INSTANCE instance, PFILE_OBJECT file,
-						    PFLT_CONTEXT *old)
-{
-	return sctx_flt_delete(sctx_stream_load(sctx_nt_handle(file)), instance->Filter->Owner[4],
-			       instance, old);
-}
-
-static inline NTSTATUS FltSetFileContext(PFLT_INSTANCE instance, PFILE_OBJECT file,
-					 FLT_SET_CONTEXT_OPERATION operation, PFLT_CONTEXT context,
-					 PFLT_CONTEXT *old)
-{
-	return sctx_flt_set_lazily(instance, sctx_flt_file(file), operation, context, old);
-}
-
-static inline NTSTATUS FltGetFileContext(PFLT_INSTANCE instance, PFILE_OBJECT file,
-					 PFLT_CONTEXT *context)
-{
-	return sctx_flt_found(sctx_get(sctx_stream_load(sctx_flt_file(file)),
-				       instance->Filter->Owner[2], instance),
-			      context);
-}
-
-static inline NTSTATUS FltDeleteFileContext(PFLT_INSTANCE instance, PFILE_OBJECT file,
-					    PFLT_CONTEXT *old)
-{
-	return sctx_flt_delete(sctx_stream_load(sctx_flt_file(file)), instance->Filter->Owner[2],
-			       instance, old);
-}
-
-static inline NTSTATUS FltSetInstanceContext(PFLT_INSTANCE instance,
-					     FLT_SET_CONTEXT_OPERATION operation,
-					     PFLT_CONTEXT context, PFLT_CONTEXT *old)
-{
-	return sctx_flt_set(instance->Filter, &instance->Contexts, NULL, operation, context, old);
-}
-
-static inline NTSTATUS FltGetInstanceContext(PFLT_INSTANCE instance, PFLT_CONTEXT *context)
-{
-	return sctx_flt_found(sctx_get(&instance->Contexts, instance->Filter->Owner[1], NULL),
-			      context);
-}
-
-static inline NTSTATUS FltDeleteInstanceContext(PFLT_INSTANCE instance, PFLT_CONTEXT *old)
-{
-	return sctx_flt_delete(&instance->Contexts, instance->Filter->Owner[1], NULL, old);
-}
-
-/* Those of the @desired kinds that are there; the others are NULL. */
-static inline VOID FltGetContexts(PCFLT_RELATED_OBJECTS objects, FLT_CONTEXT_TYPE desired,
-				  PFLT_RELATED_CONTEXTS contexts)
-{
-	memset(contexts, 0, sizeof(*contexts));
-	if (FlagOn(desired, FLT_INSTANCE_CONTEXT))
-		FltGetInstanceContext(objects->Instance, &contexts->InstanceContext);
-	if (!objects->FileObject)
-		return;
-	if (FlagOn(desired, FLT_FILE_CONTEXT))
-		FltGetFileContext(objects->Instance, objects->FileObject, &contexts->FileContext);
-	if (FlagOn(desired, FLT_STREAM_CONTEXT))
-		FltGetStreamContext(objects->Instance, objects->FileObject,
-				    &contexts->StreamContext);
-	if (FlagOn(desired, FLT_STREAMHANDLE_CONTEXT))
-		FltGetStreamHandleContext(objects->Instance, objects->FileObject,
-					  &contexts->StreamHandleContext);
-}
-
-static inline VOID FltReleaseContexts(PFLT_RELATED_CONTEXTS contexts)
-{
-	PFLT_CONTEXT all[] = { contexts->VolumeContext, contexts->InstanceContext,
-			       contexts->FileContext, contexts->StreamContext,
-			       contexts->StreamHandleContext };
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (all[i])
-			FltReleaseContext(all[i]);
-}
-
-/* ------------------------------------------------------------------ the host */
-
-static inline VOID FltCreateInstance(PFLT_FILTER filter, PFLT_INSTANCE instance)
-{
-	instance->Filter = filter;
-	sctx_stream_init(&instance->Contexts);
-}
-
-/* The filter leaves the volume: its instance context goes. */
-static inline VOID FltDeleteInstance(PFLT_INSTANCE instance)
-{
-	sctx_nt_teardown(&instance->Contexts);
-}
-
-/* The close of a handle: its contexts go. */
-static inline VOID FltCloseFileObject(PFILE_OBJECT file)
-{
-	sctx_stream_drop(sctx_nt_handle(file));
 }
 
 #ifdef __cplusplus
 }
 #endif
+
+#include <streamctx/flt_context.h>
 
 #endif /* STREAMCTX_FLT_H */

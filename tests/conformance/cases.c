@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The conformance cases of SEMANTICS.md that need no race, each test named
+ * The conformance cases of include/SEMANTICS.md that need no race, each test named
  * after its case.  The races are in races.c, the known mistakes in mistakes.c.
  */
 #include "test.h"

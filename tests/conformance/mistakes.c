@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Regression tests for the known mistakes of implementations that SEMANTICS.md
+ * Regression tests for the known mistakes of implementations that include/SEMANTICS.md
  * lists, and for what its table states.
  */
 #include "test.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The conformance cases of SEMANTICS.md about files, handles, several owners
+ * The conformance cases of include/SEMANTICS.md about files, handles, several owners
  * and modules that leave; and what it says of the minifilter manager.
  */
 #include "module.h"

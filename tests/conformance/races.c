@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The conformance cases of SEMANTICS.md that are races, with real threads and
+ * The conformance cases of include/SEMANTICS.md that are races, with real threads and
  * exactly-once counting: every context carries how often its callback ran and
  * how often somebody was handed it, and in the end the sum is one.
  */

@@ -103,8 +103,7 @@ NTSTATUS MiniInstanceSetup(PCFLT_RELATED_OBJECTS FltObjects)
 	NTSTATUS status;
 
 	status = FltAllocateContext(FltObjects->Filter, FLT_INSTANCE_CONTEXT,
-				    sizeof(MINI_INSTANCE_CONTEXT), NonPagedPool,
-				    (PFLT_CONTEXT *)&context);
+				    sizeof(MINI_INSTANCE_CONTEXT), NonPagedPool, &context);
 	if (!NT_SUCCESS(status))
 		return status;
 	CountAllocated();
@@ -123,13 +122,11 @@ static NTSTATUS MiniFindOrCreateStreamContext(PCFLT_RELATED_OBJECTS FltObjects,
 	PMINI_STREAM_CONTEXT context, old;
 	NTSTATUS status;
 
-	status = FltGetStreamContext(FltObjects->Instance, FltObjects->FileObject,
-				     (PFLT_CONTEXT *)StreamContext);
+	status = FltGetStreamContext(FltObjects->Instance, FltObjects->FileObject, StreamContext);
 	if (status != STATUS_NOT_FOUND)
 		return status;
 	status = FltAllocateContext(FltObjects->Filter, FLT_STREAM_CONTEXT,
-				    sizeof(*context) + name->Length, PagedPool,
-				    (PFLT_CONTEXT *)&context);
+				    sizeof(*context) + name->Length, PagedPool, &context);
 	if (!NT_SUCCESS(status))
 		return status;
 	CountAllocated();
@@ -139,7 +136,7 @@ static NTSTATUS MiniFindOrCreateStreamContext(PCFLT_RELATED_OBJECTS FltObjects,
 	RtlCopyUnicodeString(&context->FileName, name);
 
 	status = FltSetStreamContext(FltObjects->Instance, FltObjects->FileObject,
-				     FLT_SET_CONTEXT_KEEP_IF_EXISTS, context, (PFLT_CONTEXT *)&old);
+				     FLT_SET_CONTEXT_KEEP_IF_EXISTS, context, &old);
 	if (NT_SUCCESS(status)) {
 		*StreamContext = context;
 		return status;
@@ -157,7 +154,7 @@ static NTSTATUS MiniCreateFileContext(PCFLT_RELATED_OBJECTS FltObjects)
 	NTSTATUS status;
 
 	status = FltAllocateContext(FltObjects->Filter, FLT_FILE_CONTEXT, sizeof(*context),
-				    PagedPool, (PFLT_CONTEXT *)&context);
+				    PagedPool, &context);
 	if (!NT_SUCCESS(status))
 		return status;
 	CountAllocated();
@@ -176,7 +173,7 @@ static NTSTATUS MiniCreateHandleContext(PCFLT_RELATED_OBJECTS FltObjects)
 	NTSTATUS status;
 
 	status = FltAllocateContext(FltObjects->Filter, FLT_STREAMHANDLE_CONTEXT, sizeof(*context),
-				    PagedPool, (PFLT_CONTEXT *)&context);
+				    PagedPool, &context);
 	if (!NT_SUCCESS(status))
 		return status;
 	CountAllocated();
@@ -233,14 +230,12 @@ NTSTATUS MiniPreCleanup(PCFLT_RELATED_OBJECTS FltObjects, ULONGLONG *Bytes)
 	NTSTATUS status;
 
 	*Bytes = 0;
-	status = FltGetStreamContext(FltObjects->Instance, FltObjects->FileObject,
-				     (PFLT_CONTEXT *)&stream);
+	status = FltGetStreamContext(FltObjects->Instance, FltObjects->FileObject, &stream);
 	if (!NT_SUCCESS(status))
 		return status;
 	*Bytes = stream->Bytes;
 	FltReleaseContext(stream);
-	status = FltGetStreamHandleContext(FltObjects->Instance, FltObjects->FileObject,
-					   (PFLT_CONTEXT *)&handle);
+	status = FltGetStreamHandleContext(FltObjects->Instance, FltObjects->FileObject, &handle);
 	if (NT_SUCCESS(status)) {
 		FltDeleteContext(handle);
 		FltReleaseContext(handle);
