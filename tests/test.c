@@ -42,6 +42,7 @@ void test_rc(int got, int want, const char *expr, const char *file, int line)
 /* --------------------------------------------------------- running, timing */
 
 static void readers_leave(void);
+static void limits_of_suite(void);
 
 static const struct CMUnitTest *running; /* its setup may have changed the state */
 
@@ -57,7 +58,7 @@ static int clean_up(void **state)
 	readers_leave();
 	for (unsigned int depth = 0; depth < 8 && sctx_synchronize() == -EDEADLK; depth++)
 		sctx_read_unlock();
-	set_limits(0, 0, 0);
+	limits_of_suite();
 	return running->teardown_func ? running->teardown_func(state) : 0;
 }
 
@@ -73,7 +74,7 @@ int test_run(const struct CMUnitTest *tests, size_t n)
 			 flavour);
 	if (filter)
 		cmocka_set_test_filter(filter);
-	set_limits(0, 0, 0);
+	limits_of_suite();
 	CHECK(n <= ARRAY_SIZE(copy));
 	memcpy(copy, tests, n * sizeof(*tests));
 	for (size_t i = 0; i < n; i++) {
@@ -110,6 +111,16 @@ uint64_t now_ns(void)
 uint64_t test_deadline(unsigned int ms)
 {
 	return now_ns() + (uint64_t)test_scaled(ms) * 1000000u;
+}
+
+uint64_t loaded_ns(unsigned int ms)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	double load = 0;
+
+	if (getloadavg(&load, 1) != 1 || load < (double)cpus)
+		load = (double)cpus;
+	return (uint64_t)(ms * 1e6 * load / (double)cpus);
 }
 
 void nap_ms(unsigned int ms)
@@ -301,7 +312,7 @@ pid_t child_start(void (*fn)(void *arg), void *arg)
 	signal(SIGSEGV, SIG_DFL);
 	signal(SIGBUS, SIG_DFL);
 	signal(SIGALRM, SIG_DFL);
-	alarm(30);
+	alarm((unsigned int)(loaded_ns(30000) / 1000000000u));
 	fn(arg);
 	_exit(0);
 }
@@ -442,6 +453,52 @@ struct sctx_context *item_create(const void *owner, const void *instance, void *
 	return &item_churn(owner, instance)->ctx;
 }
 
+void put_churn(unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		CHECK_EQ(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
+}
+
+void fill_limbo(unsigned int n)
+{
+	sctx_read_lock();
+	put_churn(n);
+	sctx_read_unlock();
+}
+
+void all_freed(void)
+{
+	CHECK_EQ(sctx_barrier(), 0);
+	CHECK_EQ(items_freed(), items_created());
+	CHECK_EQ(stats_now().limbo_callbacks, 0);
+	CHECK_EQ(stats_now().limbo_bytes, 0);
+}
+
+struct item **put_items(unsigned int n, void (*hook)(struct item *item), void *arg)
+{
+	struct item **items = calloc(n, sizeof(*items));
+
+	CHECK(items);
+	for (unsigned int i = 0; i < n; i++) {
+		items[i] = item_new(OWNER(1), NULL);
+		items[i]->number = i;
+		items[i]->hook = hook;
+		items[i]->arg = arg;
+	}
+	for (unsigned int i = 0; i < n; i++)
+		CHECK_EQ(sctx_put(&items[i]->ctx), 0);
+	return items;
+}
+
+void called_once_each(struct item **items, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		CHECK_EQ(item_called(items[i]), 1);
+		item_free(items[i]);
+	}
+	free(items);
+}
+
 struct item *item_insert(struct sctx_stream *stream, const void *owner, const void *instance)
 {
 	struct item *item = item_new(owner, instance);
@@ -541,25 +598,41 @@ uint64_t id_number(const struct sctx_id *id)
 
 /* ----------------------------------------------------------------- limits */
 
-/* SCTX_TEST_MODE: the suite with another reclaim mode than the thread. */
-static enum sctx_reclaim_mode mode_of_suite(void)
-{
-	const char *mode = getenv("SCTX_TEST_MODE");
-
-	return mode && strcmp(mode, "inline") == 0 ? SCTX_RECLAIM_INLINE : SCTX_RECLAIM_THREAD;
-}
-
-void set_limits(size_t bytes, size_t callbacks, unsigned int flags)
+int reclaim_configure(enum sctx_reclaim_mode mode, size_t bytes, size_t callbacks, unsigned int flags)
 {
 	const struct sctx_reclaim_options options = {
 		.size = sizeof(options),
 		.limit_bytes = bytes ? bytes : SCTX_LIMIT_BYTES_DEFAULT,
 		.limit_callbacks = callbacks ? callbacks : SCTX_LIMIT_CALLBACKS_DEFAULT,
 		.flags = flags,
-		.mode = mode_of_suite(),
+		.mode = mode,
 	};
 
-	CHECK_EQ(sctx_reclaim_configure(&options), 0);
+	return sctx_reclaim_configure(&options);
+}
+
+const enum sctx_reclaim_mode modes[3] = { SCTX_RECLAIM_THREAD, SCTX_RECLAIM_INLINE,
+					  SCTX_RECLAIM_POLL };
+
+static enum sctx_reclaim_mode mode_now;
+
+void set_limits(size_t bytes, size_t callbacks, unsigned int flags)
+{
+	CHECK_EQ(reclaim_configure(mode_now, bytes, callbacks, flags), 0);
+}
+
+void set_mode(enum sctx_reclaim_mode mode)
+{
+	mode_now = mode;
+	set_limits(0, 0, 0);
+}
+
+/* SCTX_TEST_MODE: the suite with another reclaim mode than the thread. */
+static void limits_of_suite(void)
+{
+	const char *mode = getenv("SCTX_TEST_MODE");
+
+	set_mode(mode && strcmp(mode, "inline") == 0 ? SCTX_RECLAIM_INLINE : SCTX_RECLAIM_THREAD);
 }
 
 struct sctx_stats stats_now(void)

@@ -113,6 +113,9 @@ unsigned int test_scaled(unsigned int n);
 
 uint64_t now_ns(void);
 
+/* What takes @ms on an idle machine may take so many nanoseconds under the present load. */
+uint64_t loaded_ns(unsigned int ms);
+
 /* Between two grace periods, where limbo is far from its limits. */
 #define PACE_MS 2
 
@@ -126,10 +129,10 @@ static inline bool past(uint64_t deadline)
 /* Sleep, with qsbr told. */
 void nap_ms(unsigned int ms);
 
-/* Poll for @cond, with qsbr told; the program dies if it takes 20 seconds. */
+/* Poll for @cond, with qsbr told; the program dies if it takes 20 seconds, or longer under load. */
 #define WAIT_FOR(cond)                                                                        \
 	do {                                                                                  \
-		uint64_t end_ = now_ns() + 20000000000ull;                                    \
+		uint64_t end_ = now_ns() + loaded_ns(20000);                                  \
 		while (!(cond)) {                                                             \
 			if (past(end_))                                                       \
 				test_die(__FILE__, __LINE__, "%s did not come about", #cond); \
@@ -171,7 +174,7 @@ void gate_open(struct gate *gate);
 void gate_wait(struct gate *gate);
 bool gate_is_open(struct gate *gate);
 
-/* Fork; in the child run @fn(arg) and exit 0.  The child dies after 30 s. */
+/* Fork; in the child run @fn(arg) and exit 0.  The child dies after 30 s, or later under load. */
 pid_t child_start(void (*fn)(void *arg), void *arg);
 /* Its wait status, 0 if all is well. */
 int child_wait(pid_t pid);
@@ -227,6 +230,16 @@ void items_reset(void);
 /* sctx_create_fn: a churn item; *arg counts the calls if not NULL (atomic_ulong). */
 struct sctx_context *item_create(const void *owner, const void *instance, void *arg);
 
+/* Put @n new churn items. */
+void put_churn(unsigned int n);
+/* The same in one section, where nothing is reclaimed in any mode. */
+void fill_limbo(unsigned int n);
+/* After a barrier limbo is empty, and all churn items have been freed. */
+void all_freed(void);
+/* Put @n new items, numbered, with this hook; later check that each was called back, and free them. */
+struct item **put_items(unsigned int n, void (*hook)(struct item *item), void *arg);
+void called_once_each(struct item **items, unsigned int n);
+
 /* A new item on @stream. */
 struct item *item_insert(struct sctx_stream *stream, const void *owner, const void *instance);
 
@@ -260,10 +273,18 @@ void reader_leave(struct reader *reader);
 struct sctx_id id_of(uint64_t n);
 uint64_t id_number(const struct sctx_id *id);
 
-/* ----------------------------------------------------------------- limits */
+/* ------------------------------------------------------- reclaim mode, limits */
 
-/* Set the limits; 0 means the default. */
+/*
+ * The reclaim mode and its limits, of which 0 is the default.  reclaim_configure()
+ * returns what the library says; set_limits() leaves the mode as it is.  After
+ * each test both are the suite's again.
+ */
+extern const enum sctx_reclaim_mode modes[3];
+int reclaim_configure(enum sctx_reclaim_mode mode, size_t bytes, size_t callbacks, unsigned int flags);
+void set_mode(enum sctx_reclaim_mode mode);
 void set_limits(size_t bytes, size_t callbacks, unsigned int flags);
 struct sctx_stats stats_now(void);
+#define RECLAIM_BATCH 256 /* callbacks, under the default limits */
 
 #endif /* TEST_H */

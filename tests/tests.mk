@@ -19,26 +19,26 @@
 T := $(B)/tests
 MINUTES ?= 10
 
-TEST_PLAIN := unit/context unit/registry unit/open_many unit/reclaim unit/threads unit/fork unit/fork_waits unit/races unit/pool unit/locked \
-	      unit/owner unit/unload unit/stream unit/stats unit/sized unit/modes unit/who_reclaims unit/mode_changes unit/found unit/relinked unit/orders \
-	      fsrtl/spy fsrtl/mini fsrtl/watch fsrtl/wdk \
-	      conformance/cases conformance/modules conformance/mistakes conformance/races conformance/statuses conformance/registration
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
 TEST_DLOPEN := unit/dlopen
 TEST_POOL := unit/fault_pool unit/fault_pool_jemalloc
+# All others, each linked with the library, test.c and module.c.
+TEST_PLAIN := $(filter-out $(TEST_FLAVOUR) $(TEST_DLOPEN) $(TEST_POOL),$(patsubst tests/%.c,%, \
+	      $(wildcard tests/unit/*.c tests/conformance/*.c))) \
+	      fsrtl/spy fsrtl/mini fsrtl/watch fsrtl/wdk
 # Complete programs for readers; each passes if it exits with 0.
 TEST_EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
 TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh tests/stats.sh tests/fsrtl/compile.sh
 
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
-TEST_RACES := unit/races unit/mode_changes unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork
-TEST_JEMALLOC := unit/context unit/registry unit/pool unit/locked unit/reclaim unit/threads unit/fork unit/races
+TEST_RACES := unit/races unit/mode_changes unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork unit/fork_busy
+TEST_JEMALLOC := unit/context unit/registry unit/pool unit/locked unit/reclaim unit/threads unit/fork unit/fork_busy unit/races
 # Callbacks on the thread that retires: not those whose callbacks wait for it.
 TEST_INLINE := unit/context unit/registry unit/owner unit/stream conformance/modules conformance/races
-# Not fork: ThreadSanitizer does not follow threads into a child.
-TEST_TSAN := $(filter-out unit/fork unit/fork_waits,$(TEST_PLAIN)) unit/inline
+# Not forks: ThreadSanitizer does not follow threads into a child.
+TEST_TSAN := $(filter-out unit/fork unit/fork_busy unit/fork_waits unit/exit,$(TEST_PLAIN)) unit/inline
 
 # ------------------------------------------------------------------ programs
 

@@ -9,9 +9,6 @@
  */
 #include "test.h"
 
-#include <signal.h>
-#include <sys/wait.h>
-
 struct daemon {
 	struct sctx_registry *registry;
 	struct sctx_stream own;
@@ -87,7 +84,7 @@ static void daemonise(void *arg)
 	CHECK(setsid() != -1);
 	/* The library is patient with its thread for five seconds, where there is one. */
 	pid = child_start(daemon_child, arg);
-	CHECK(now_ns() - begin < 4500000000u);
+	CHECK(now_ns() - begin < loaded_ns(4500));
 	CHECK_EQ(child_wait(pid), 0);
 }
 
@@ -139,18 +136,11 @@ static void a_daemon_that_forks_twice(void **state)
 	daemon_go_on(&d);
 }
 
-static const struct sctx_reclaim_options poll = {
-	.size = sizeof(poll),
-	.limit_bytes = SCTX_LIMIT_BYTES_DEFAULT,
-	.limit_callbacks = SCTX_LIMIT_CALLBACKS_DEFAULT,
-	.mode = SCTX_RECLAIM_POLL,
-};
-
 /* The first thing that the child does; the parent's thread is not there to be waited for. */
 static void change_the_mode(void *arg)
 {
 	(void)arg;
-	CHECK_EQ(sctx_reclaim_configure(&poll), 0);
+	set_mode(SCTX_RECLAIM_POLL);
 	CHECK_EQ(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
 	CHECK_EQ(sctx_barrier(), 0);
 }
@@ -217,7 +207,7 @@ static void limbo_of_other_threads_is_taken_over(void **state)
 	pthread_t thread;
 
 	(void)state;
-	assert_rc(sctx_reclaim_configure(&poll), 0);
+	set_mode(SCTX_RECLAIM_POLL);
 	for (unsigned int i = 0; i < 6; i++)
 		p.others[i] = item_new(OWNER(2), NULL);
 	gate_init(&p.retired);
@@ -364,257 +354,152 @@ static void a_reader_elsewhere_at_fork(void **state)
 	thread_join(thread);
 }
 
-/* ------------------------------------------------ forks out of a busy process */
+/* ------------------------------------------------------ callbacks and a fork */
 
-struct busy {
-	struct sctx_registry *registry;
-	struct sctx_stream stream;
-	atomic_bool stop;
-};
-
-static void busy_turn(struct busy *b, uint64_t *seed)
+static void every_mode_works(void *unused)
 {
-	struct sctx_id id = id_of(test_random(seed) % 12);
-	struct sctx_context *ctx;
-	struct sctx_stream *s;
-
-	CHECK_EQ(sctx_open(b->registry, &id, 0, &s), 0);
-	CHECK_EQ(sctx_get_or_create(s, OWNER(1), NULL, item_create, NULL, &ctx), 0);
-	CHECK_EQ(sctx_insert(&b->stream, &item_churn(OWNER(2), NULL)->ctx), 0);
-	CHECK_EQ(sctx_put(ctx), 0);
-	sctx_read_lock();
-	ctx = sctx_lookup(&b->stream, NULL, NULL);
-	if (ctx)
-		item_check(item_of(ctx));
-	sctx_read_unlock();
-	CHECK(sctx_delete(&b->stream, OWNER(2), NULL) <= 0);
-	CHECK_EQ(sctx_close(s), 0);
+	(void)unused;
+	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {
+		put_churn(300);
+		set_mode(modes[i]);
+		all_freed();
+	}
 }
 
-static void *busy_main(void *arg)
+/* Limbo is half called back. */
+static void a_fork_in_each_mode(void **state)
 {
-	struct busy *b = arg;
-	uint64_t seed = (uintptr_t)&seed;
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {
+		pid_t pid;
 
-	while (!atomic_load(&b->stop))
-		busy_turn(b, &seed);
+		items_reset();
+		set_mode(modes[i]);
+		fill_limbo(1000);
+		if (modes[i] == SCTX_RECLAIM_POLL)
+			assert_in_range(sctx_reclaim_poll(300), 0, 300);
+		pid = child_start(every_mode_works, NULL);
+		all_freed();
+		assert_child_ok(pid);
+	}
+}
+
+static pid_t forked;
+
+static void fork_here(struct item *item)
+{
+	(void)item;
+	fflush(stdout);
+	forked = fork();
+	CHECK(forked >= 0);
+}
+
+/* The child goes on in the middle of the callback, and with the rest. */
+static void a_fork_in_a_callback(void **state)
+{
+	(void)state;
+	if (TEST_ASAN || TEST_TSAN)
+		skip();
+	/* Not in the thread mode: main's barrier is not there in the child. */
+	for (unsigned int i = 1; i < ARRAY_SIZE(modes); i++) {
+		struct item **items, **first;
+
+		items_reset();
+		set_mode(modes[i]);
+		first = put_items(1, fork_here, NULL);
+		items = put_items(100, NULL, NULL);
+		CHECK_EQ(sctx_barrier(), 0);
+		called_once_each(first, 1);
+		called_once_each(items, 100);
+		CHECK_EQ(stats_now().limbo_callbacks, 0);
+		if (forked == 0) {
+			set_mode(SCTX_RECLAIM_THREAD);
+			for (unsigned int n = 0; n < 20; n++)
+				child_reclaims(NULL);
+			_exit(0);
+		}
+		assert_child_ok(forked);
+	}
+}
+
+struct slow {
+	struct gate begun;
+	pthread_mutex_t lock;
+	atomic_bool done;
+};
+
+static void update_under_the_lock(struct slow *slow)
+{
+	pthread_mutex_lock(&slow->lock);
+	put_churn(1);
+	pthread_mutex_unlock(&slow->lock);
+}
+
+static void update_slowly(struct item *item)
+{
+	gate_open(&((struct slow *)item->arg)->begun);
+	for (unsigned int i = 0; i < 20; i++) {
+		update_under_the_lock(item->arg);
+		nap_ms(5);
+	}
+}
+
+static void *updates_main(void *arg)
+{
+	struct slow *slow = arg;
+
+	while (!atomic_load(&slow->done)) {
+		update_under_the_lock(slow);
+		nap_ms(1);
+	}
 	return NULL;
 }
 
-static void busy_child(void *arg)
+static void *barrier_main(void *unused)
 {
-	struct busy *b = arg;
-	uint64_t seed = 4711;
-
-	/* The same ids and the same stream that the others were at. */
-	for (unsigned int i = 0; i < 300; i++)
-		busy_turn(b, &seed);
+	(void)unused;
 	CHECK_EQ(sctx_barrier(), 0);
-	for (unsigned int i = 0; i < 12; i++) {
-		struct sctx_id id = id_of(i);
-		struct sctx_stream *s;
+	return NULL;
+}
 
-		CHECK_EQ(sctx_open(b->registry, &id, 0, &s), 0);
-		CHECK_EQ(sctx_close(s), 0);
-	}
-	CHECK_EQ(sctx_teardown_sync(&b->stream), 0);
+static void child_barrier(void *unused)
+{
+	barrier_main(unused);
 }
 
 /*
- * Updates in sections of the caller's, which may have begun after the fork
- * asked for its grace period: it must not find one of them under way.
+ * A callback that is under way when another thread forks may update, and may
+ * wait for another thread that does: the fork makes neither wait.
  */
-static void section_turn(struct busy *b, uint64_t *seed)
+static void a_fork_while_a_callback_updates(void **state)
 {
-	bool full = false;
-
-	sctx_read_lock();
-	for (unsigned int i = 0; i < 4 && !full; i++) {
-		struct sctx_id id = id_of(test_random(seed) % 12);
-		struct sctx_context *ctx = &item_churn(OWNER(2), NULL)->ctx;
-		struct sctx_stream *s;
-		int rc = sctx_insert(&b->stream, ctx);
-
-		full = rc == -EAGAIN;
-		CHECK_EQ(full ? sctx_put(ctx) : rc, 0);
-		CHECK(sctx_delete(&b->stream, OWNER(2), NULL) <= 0);
-		rc = sctx_open(b->registry, &id, 0, &s);
-		full |= rc == -EAGAIN;
-		CHECK(rc == 0 || rc == -EAGAIN);
-		if (rc == 0)
-			CHECK_EQ(sctx_close(s), 0);
-	}
-	sctx_read_unlock();
-	if (full) /* in the section nothing waited */
-		CHECK_EQ(sctx_barrier(), 0);
-}
-
-static void *section_main(void *arg)
-{
-	struct busy *b = arg;
-	uint64_t seed = (uintptr_t)&seed;
-
-	while (!atomic_load(&b->stop))
-		section_turn(b, &seed);
-	return NULL;
-}
-
-static void forks_while_others_are_busy(unsigned int forks, void *(*others)(void *arg))
-{
-	struct busy b = { .stop = false };
-	pthread_t threads[3];
-
-	/* ASan's allocator takes no part in fork: its locks stay held in the child. */
+	(void)state;
 	if (TEST_ASAN || TEST_TSAN)
 		skip();
-	items_reset();
-	assert_rc(sctx_registry_create(&b.registry), 0);
-	sctx_stream_init(&b.stream);
-	for (unsigned int i = 0; i < 3; i++)
-		threads[i] = thread_start(others, &b);
-	for (unsigned int i = 0; i < forks; i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {
+		struct slow slow = { .lock = PTHREAD_MUTEX_INITIALIZER };
+		pthread_t barrier, updates;
+		struct item **items;
+		uint64_t start;
 		pid_t pid;
 
-		nap_ms(5);
-		pid = child_start(busy_child, &b);
+		items_reset();
+		set_mode(modes[i]);
+		gate_init(&slow.begun);
+		items = put_items(1, update_slowly, &slow);
+		updates = thread_start(updates_main, &slow);
+		barrier = thread_start(barrier_main, NULL);
+		gate_wait(&slow.begun);
+		start = now_ns();
+		pid = child_start(child_barrier, NULL);
+		assert_u64(now_ns() - start, <, loaded_ns(3000));
 		assert_child_ok(pid);
+		atomic_store(&slow.done, true);
+		thread_join(barrier);
+		thread_join(updates);
+		all_freed();
+		called_once_each(items, 1);
 	}
-	atomic_store(&b.stop, true);
-	for (unsigned int i = 0; i < 3; i++)
-		thread_join(threads[i]);
-	assert_rc(sctx_teardown_sync(&b.stream), 0);
-	assert_rc(sctx_registry_destroy(b.registry), 0);
-	assert_rc(sctx_barrier(), 0);
-	assert_u64(items_freed(), ==, items_created());
-}
-
-static void forks_while_other_threads_open_and_close(void **state)
-{
-	(void)state;
-	forks_while_others_are_busy(test_scaled(8), busy_main);
-}
-
-static void forks_while_others_update_in_sections(void **state)
-{
-	(void)state;
-	forks_while_others_are_busy(test_scaled(8), section_main);
-}
-
-/* Several threads fork; system(3) and popen(3) in a daemon's modules do. */
-static void fork_thread(unsigned int index, void *arg)
-{
-	struct busy *b = arg;
-	uint64_t seed = index;
-
-	if (index >= 3) {
-		busy_main(b);
-		return;
-	}
-	for (unsigned int i = 0; i < test_scaled(8); i++) {
-		pid_t child;
-
-		for (unsigned int j = 0; j < 20; j++)
-			busy_turn(b, &seed);
-		child = child_start(child_reclaims, NULL);
-		CHECK_EQ(child_wait(child), 0);
-	}
-	atomic_store(&b->stop, true);
-}
-
-static void several_threads_fork(void **state)
-{
-	struct busy b = { .stop = false };
-
-	(void)state;
-	if (TEST_ASAN || TEST_TSAN)
-		skip(); /* as above */
-	items_reset();
-	assert_rc(sctx_registry_create(&b.registry), 0);
-	sctx_stream_init(&b.stream);
-	run_threads(5, fork_thread, &b);
-	assert_rc(sctx_teardown_sync(&b.stream), 0);
-	assert_rc(sctx_registry_destroy(b.registry), 0);
-	assert_rc(sctx_barrier(), 0);
-	assert_u64(items_freed(), ==, items_created());
-}
-
-/* ---------------------------------------------------------------- the exits */
-
-/* exit(3), not _exit(2): the library's destructor runs. */
-static void exit_with_limbo(void *arg)
-{
-	(void)arg;
-	for (unsigned int i = 0; i < 1000; i++)
-		CHECK_EQ(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
-	exit(0);
-}
-
-static struct gate in_callback, never;
-
-static void block_for_ever(struct item *item)
-{
-	(void)item;
-	gate_open(&in_callback);
-	gate_wait(&never);
-}
-
-static void exit_in_the_middle_of_a_callback(void *arg)
-{
-	struct item *a = item_new(OWNER(1), NULL);
-
-	(void)arg;
-	gate_init(&in_callback);
-	gate_init(&never);
-	a->hook = block_for_ever;
-	CHECK_EQ(sctx_put(&a->ctx), 0);
-	gate_wait(&in_callback);
-	exit(0);
-}
-
-static void *busy_forever(void *arg)
-{
-	return busy_main(arg);
-}
-
-static void exit_while_others_are_busy(void *arg)
-{
-	struct busy *b = arg;
-
-	for (unsigned int i = 0; i < 2; i++)
-		thread_start(busy_forever, b);
-	nap_ms(30);
-	exit(0);
-}
-
-static void exit_in_a_section(void *arg)
-{
-	(void)arg;
-	CHECK_EQ(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
-	sctx_read_lock();
-	exit(0);
-}
-
-static void exits_of_all_kinds(void **state)
-{
-	void (*const exits[4])(void *) = { exit_with_limbo, exit_in_a_section,
-					   exit_in_the_middle_of_a_callback,
-					   exit_while_others_are_busy };
-	struct busy b = { .stop = false };
-	pid_t children[4];
-
-	(void)state;
-	/* What lives on at exit would be a leak report in the child. */
-	if (TEST_ASAN || TEST_TSAN)
-		skip();
-	assert_rc(sctx_registry_create(&b.registry), 0);
-	sctx_stream_init(&b.stream);
-	/* Side by side: some take the second that the library is patient for. */
-	for (unsigned int i = 0; i < 4; i++)
-		children[i] = child_start(exits[i], &b);
-	for (unsigned int i = 0; i < 4; i++)
-		assert_child_ok(children[i]);
-	assert_rc(sctx_registry_destroy(b.registry), 0);
-	assert_rc(sctx_barrier(), 0);
 }
 
 int main(void)
@@ -629,10 +514,9 @@ int main(void)
 		cmocka_unit_test(a_fork_in_a_section_of_its_own),
 		cmocka_unit_test(a_callback_ends_before_the_fork),
 		cmocka_unit_test(a_reader_elsewhere_at_fork),
-		cmocka_unit_test(forks_while_other_threads_open_and_close),
-		cmocka_unit_test(forks_while_others_update_in_sections),
-		cmocka_unit_test(several_threads_fork),
-		cmocka_unit_test(exits_of_all_kinds),
+		cmocka_unit_test(a_fork_in_each_mode),
+		cmocka_unit_test(a_fork_in_a_callback),
+		cmocka_unit_test(a_fork_while_a_callback_updates),
 	};
 
 	return TEST_RUN(tests);

@@ -649,13 +649,13 @@ static void stats_count_limbo_and_callbacks(void **state)
 /* ------------------------------------------------------------------- limits */
 
 /*
- * Retire until an insert is refused; returns how many were.  Threads tell of
+ * Insert and delete until an insert is refused; returns how many were.  Threads tell of
  * what they retire in batches, here the test's, the reclaimer's and a reader's.
  * Where a test asks how far limbo stands over its limit, that is high enough
  * for the batches to be as large as under the default limits, so that none is
  * left from before that is larger.
  */
-static unsigned int fill_limbo(struct sctx_stream *s, unsigned int most)
+static unsigned int create_until_refused(struct sctx_stream *s, unsigned int most)
 {
 	for (unsigned int n = 0; n < most; n++) {
 		struct item *item = item_churn(OWNER(1), NULL);
@@ -786,7 +786,7 @@ static void at_the_limit_creators_get_eagain_and_releasers_go_on(void **state)
 
 	set_limits(0, limit, SCTX_RECLAIM_NOWAIT);
 	reader = reader_park(NULL, NULL, NULL);
-	n = fill_limbo(&s, 10 * limit);
+	n = create_until_refused(&s, 10 * limit);
 	print_message("           %u inserts, limbo %lu\n", n,
 		      (unsigned long)stats_now().limbo_callbacks);
 	assert_u64(stats_now().limbo_callbacks, >=, limit * 7 / 8);
@@ -796,12 +796,12 @@ static void at_the_limit_creators_get_eagain_and_releasers_go_on(void **state)
 
 	releases_do(&r);
 	assert_u64(stats_now().limbo_callbacks, >=, limit);
-	assert_int_equal(fill_limbo(&s, 1), 0);
+	assert_int_equal(create_until_refused(&s, 1), 0);
 	reader_leave(reader);
 
 	/* Limbo empties, and inserting goes on. */
 	assert_rc(sctx_barrier(), 0);
-	assert_int_equal(fill_limbo(&s, 10), 10);
+	assert_int_equal(create_until_refused(&s, 10), 10);
 	set_limits(0, 0, 0);
 	assert_rc(sctx_teardown_sync(&s), 0);
 	for (unsigned int i = 0; i < 3; i++)
@@ -826,12 +826,12 @@ static void at_the_limit_in_a_section(void **state)
 	assert_rc(sctx_barrier(), 0);
 	set_limits(0, 16384, 0);
 	sctx_read_lock();
-	assert_true(fill_limbo(&s, 100000) < 20000);
+	assert_true(create_until_refused(&s, 100000) < 20000);
 	creators_are_refused(r.registry, &s, r.open[0]);
 	releases_do(&r);
 	sctx_read_unlock();
 	/* Out of it, it waits. */
-	assert_int_equal(fill_limbo(&s, 50000), 50000);
+	assert_int_equal(create_until_refused(&s, 50000), 50000);
 	set_limits(0, 0, 0);
 	assert_rc(sctx_teardown_sync(&s), 0);
 	for (unsigned int i = 0; i < 3; i++)
@@ -877,7 +877,7 @@ static void at_the_limit_in_a_callback(void **state)
 	gate_wait(&f->entered);
 	/* The only thread that could empty limbo is in the callback. */
 	set_limits(0, 16384, SCTX_RECLAIM_NOWAIT);
-	assert_true(fill_limbo(&f->stream, 100000) < 20000);
+	assert_true(create_until_refused(&f->stream, 100000) < 20000);
 	set_limits(0, 16384, 0);
 	gate_open(&f->go);
 	assert_rc(sctx_barrier(), 0);
@@ -976,11 +976,11 @@ static void a_refused_configure_changes_nothing(void **state)
 	set_limits(0, 16384, SCTX_RECLAIM_NOWAIT);
 	assert_rc(sctx_reclaim_configure(&bad), -EINVAL);
 	reader = reader_park(NULL, NULL, NULL);
-	assert_true(fill_limbo(&s, 100000) < 20000);
+	assert_true(create_until_refused(&s, 100000) < 20000);
 	bad.limit_callbacks = SIZE_MAX;
 	bad.limit_bytes = 0;
 	assert_rc(sctx_reclaim_configure(&bad), -EINVAL);
-	assert_int_equal(fill_limbo(&s, 1), 0);
+	assert_int_equal(create_until_refused(&s, 1), 0);
 	reader_leave(reader);
 	assert_rc(sctx_teardown_sync(&s), 0);
 	set_limits(0, 0, 0);
