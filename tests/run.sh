@@ -61,7 +61,7 @@ run_one() # label logs program
 	cpu=$(processor_time "$log.times")
 	rm -f "$log.killed" "$log.times"
 	echo "exit status $status after $took s, $((cpu / 10)).$((cpu % 10)) s of processor time" >>"$log"
-	inside=$(grep -c '^\[  SKIPPED \] [a-z]' "$log")
+	inside=$(grep '^\[  SKIPPED \] [a-z]' "$log" | sort -u | wc -l)
 	[ "$inside" = 0 ] && inside= || inside=", $inside of its cases skipped"
 	case $status in
 	0) line="ok   $name ($took s$inside)" ;;
@@ -96,13 +96,13 @@ summary)
 		grep '^FAIL ' "$1/results"
 	fi
 	[ "$skipped" = 0 ] || grep '^skip ' "$1/results"
+	sort -rn "$1/times" | awk '{ sum += $1 } NR <= 3 { most = most sprintf(" %s %d s", $2, $1 / 10) }
+		END { printf "%d s of processor time; most of it:%s\n", sum / 10, most }'
 	if [ "$skipped" = 0 ]; then
 		echo "$passed passed, $failed failed"
 	else
 		echo "$passed passed, $failed failed, $skipped skipped"
 	fi
-	sort -rn "$1/times" | awk '{ sum += $1 } NR <= 3 { most = most sprintf(" %s %d s", $2, $1 / 10) }
-		END { printf "%d s of processor time; most of it:%s\n", sum / 10, most }'
 	[ "$failed" = 0 ] && [ "$passed" != 0 ]
 	;;
 esac

@@ -11,6 +11,6 @@ if [ -z "${SCTX_TEST_TORTURE:-}" ]; then
 	echo "skip: SCTX_TEST_TORTURE does not name the program"
 	exit 77
 fi
-seconds=$((3 * ${SCTX_TEST_SCALE:-1}))
+seconds=$((1 * ${SCTX_TEST_SCALE:-1}))
 "$SCTX_TEST_TORTURE" --signals=200 --seconds=$seconds
 "$SCTX_TEST_TORTURE" --signals=200 --restart --seconds=$seconds

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# make fuzz                  replay each corpus, then fuzz each target for 5 s
+# make fuzz                  replay each corpus, then fuzz each target for 2 s
 # make fuzz-long MINUTES=10  each target for that long
 # make fuzz-planted          bugs planted in copies of the sources are found
 # make fuzz-merge            take over what fuzz-long found into the corpora
@@ -46,7 +46,7 @@ check-build-fuzz:
 	@+$(sub_make) RCU=memb fuzz-programs
 fuzz-programs: $(FUZZ_TARGETS:%=$(FUZZ_B)/check/%.sh)
 
-run_fuzz = FUZZ_SECONDS=5 B=$(B) PLANT_ONLY=1 \
+run_fuzz = FUZZ_SECONDS=2 B=$(B) PLANT_ONLY=1 \
 	tests/run.sh run fuzz $(LOGS) $(FUZZ_TARGETS:%=$(FUZZ_B)/check/%.sh) tests/fuzz/planted.sh
 
 fuzz-long: check-build-fuzz test-logs

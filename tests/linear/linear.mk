@@ -11,7 +11,7 @@ CHECK_PARTS += linear
 LINEAR := $(T)/linear
 LINEAR_JITTER := $(B)/linear-jitter
 LINEAR_CHECKER := history spec check
-LINEAR_SECONDS ?= 6
+LINEAR_SECONDS ?= 4
 
 $(LINEAR)/linear: $(patsubst %,$(LINEAR)/%.o,linear program worker $(LINEAR_CHECKER)) $(T)/test.o $(SO)
 $(LINEAR)/checker: $(patsubst %,$(LINEAR)/%.o,checker $(LINEAR_CHECKER)) $(T)/test.o $(SO)

@@ -133,6 +133,7 @@ class Tree:
     def make(self, target, **variables):
         env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
         env.update(SCTX_TEST_TIMEOUT=LIMIT, MUTANTS="")
+        env.setdefault("SCTX_TEST_SCALE", "1")
         for name in ("SCTX_TEST_FILTER", "EXPLORE_ARGS"):
             if variables.get(name):
                 env[name] = variables[name]

@@ -18,7 +18,7 @@ check-build-tsan:
 		CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" $(TSAN_PROGRAMS:%=$(B)/tsan/$(f)/tests/%) &&) true
 
 # $(call tsan_run,LABEL'S END,FLAVOUR,PROGRAMS,SCRIPTS)
-tsan_run = SCTX_TEST_RCU=$(2) CC="$(CC)" CFLAGS="$(TSAN)" B=$(B)/tsan/$(2) \
+tsan_run = $(BRIEF) SCTX_TEST_RCU=$(2) CC="$(CC)" CFLAGS="$(TSAN)" B=$(B)/tsan/$(2) \
 	TSAN_OPTIONS=second_deadlock_stack=1:$(SAN_HANDLERS)$(if \
 		$(filter memb,$(2)),:suppressions=$(abspath tests/tsan/liburcu.supp)) \
 	tests/run.sh run tsan-$(2)$(1) $(LOGS) $(4) $(3:%=$(B)/tsan/$(2)/tests/%)
