@@ -43,10 +43,10 @@ def around(name, field, address):
 def static(file, name):
     """A static variable of lib/FILE's."""
     for symbol in gdb.lookup_static_symbols(name):
-        if symbol.symtab.filename.endswith("lib/" + file):
+        if symbol.symtab.filename.endswith("/" + file):
             return symbol.value()
     struct_type("sctx__thread")
-    raise gdb.GdbError(f"no {name} in lib/{file}")
+    raise gdb.GdbError(f"no {name} in {file}")
 
 
 def chain(first, field="next"):
