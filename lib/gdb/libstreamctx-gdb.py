@@ -43,10 +43,10 @@ def around(name, field, address):
 def static(file, name):
     """A static variable of lib/FILE's."""
     for symbol in gdb.lookup_static_symbols(name):
-        if symbol.symtab.filename.endswith("/" + file):
+        if symbol.symtab.filename.endswith("lib/" + file):
             return symbol.value()
     struct_type("sctx__thread")
-    raise gdb.GdbError(f"no {name} in {file}")
+    raise gdb.GdbError(f"no {name} in lib/{file}")
 
 
 def chain(first, field="next"):
@@ -136,7 +136,7 @@ def nodes(table):
 
 
 def say_registry(registry):
-    owners = [o for o in chain(static("owner.c", "owners")) if o["registry"] == registry]
+    owners = [o for o in chain(static("owner/owner.c", "owners")) if o["registry"] == registry]
     tables = list(chain(registry["table"]))
     # Between two steps of growing, a bucket's streams can be in both tables.
     found = {int(node): node for table in tables for node in nodes(table)}
@@ -205,8 +205,8 @@ def say_all_limbo():
         waiting = int(thread["magazine"]["waiting"]["count"])
         if waiting:
             print(f"  {name}: {waiting} streams that wait to be used again")
-    runners = static("callbacks.c", "runners")
-    for i in range(int(static("callbacks.c", "count")) if int(runners) else 0):
+    runners = static("reclaim/callbacks.c", "runners")
+    for i in range(int(static("reclaim/callbacks.c", "count")) if int(runners) else 0):
         for which in ("closed", "ripe"):
             total += say_limbo(f"runner {i}, {which} set", runners[i][which])
     print(f"  {total} in all")
