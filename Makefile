@@ -11,6 +11,7 @@
 #
 # RCU=memb|bp|qsbr|c11  liburcu flavour (lib/rcu/rcu.h)     CC=gcc|clang
 # V=1 shows commands    DEBUG=1 stops with a message at misuse (lib/base/debug.h)
+# WERROR=1 makes warnings errors
 
 VERSION  := $(shell sed -n 's/^.define SCTX_VERSION "\(.*\)"/\1/p' include/streamctx.h)
 SOVERSION := 0
@@ -23,7 +24,7 @@ ifeq ($(origin CC),default)
 CC       := gcc
 endif
 OPTIMISE ?= $(if $(DEBUG),-Og,-O2)
-WARNINGS := -Wall -Wextra -Wshadow -Werror
+WARNINGS := -Wall -Wextra -Wshadow $(if $(WERROR),-Werror)
 CFLAGS   ?= $(OPTIMISE) -g
 CXXFLAGS ?= $(OPTIMISE) -g
 
@@ -42,10 +43,19 @@ LIB_CFLAGS    += $(if $(filter -Og,$(CFLAGS)),-DXXH_NO_INLINE_HINTS=1)
 
 LIB_SRCS := $(sort $(wildcard lib/*/*.c))
 LIB_OBJS := $(LIB_SRCS:lib/%.c=$(B)/lib/%.o)
+
+# Each flavour is a library of its own.  In $(B), which has one, links name it
+# libstreamctx.so, and the archive is libstreamctx.a.
+NAME     := libstreamctx$(if $(filter memb,$(RCU)),,-$(RCU))
 SO       := $(B)/libstreamctx.so
+SO_REAL  := $(B)/$(NAME).so.$(VERSION)
+STANDIN  := $(B)/standin/libstreamctx.so.$(SOVERSION)
+MAP      := $(B)/lib/libstreamctx.map
+MAP_NODE := $(if $(filter memb,$(RCU)),STREAMCTX_,STREAMCTX_$(shell echo $(RCU) | tr a-z A-Z)_)
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+comma := ,
 
 all: lib
 lib: $(SO) $(B)/libstreamctx.a $(B)/libstreamctx-jemalloc.so
@@ -73,7 +83,7 @@ deps:
 	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
 # $(call need,PACKAGE,FILE TO COMPILE AGAINST OR PROGRAM TO RUN)
-need_header  = @printf '\#include <$(2)>\n' | $(CC) -E -x c - >/dev/null 2>&1 || { echo "missing package $(1): run 'make deps'" >&2; exit 1; }
+need_header  = @printf '\#include <$(2)>\n' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 || { echo "missing package $(1): run 'make deps'" >&2; exit 1; }
 need_program = @command -v $(2) >/dev/null || { echo "missing package $(1): run 'make deps'" >&2; exit 1; }
 
 $(B)/have-libs: | $(B)/lib
@@ -98,14 +108,27 @@ $(B)/lib/%.o: lib/%.c $(B)/flags $(B)/have-libs
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SCTX_CFLAGS) -Ilib $(LIB_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(SO).$(VERSION): $(LIB_OBJS) lib/libstreamctx.map
-	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -pthread $(CFLAGS) $(LDFLAGS) -Wl,-soname,libstreamctx.so.$(SOVERSION) \
-		-Wl,--version-script=lib/libstreamctx.map -Wl,-z,defs -Wl,-z,relro,-z,now \
-		-o $@ $(LIB_OBJS) $(RCU_LIB)
+# $(call link_so,SONAME,SYMBOL MAP,MORE FLAGS)
+link_so = $(CC) -shared -pthread $(CFLAGS) $(LDFLAGS) -Wl,-soname,$(1) -Wl,--version-script=$(2) \
+	-Wl,-z,defs -Wl,-z,relro,-z,now $(3) -o $@ $(LIB_OBJS) $(RCU_LIB)
 
-$(SO): $(SO).$(VERSION)
-	$(Q)ln -sf $(notdir $<) $(SO).$(SOVERSION) && ln -sf $(notdir $<) $@
+$(MAP): lib/libstreamctx.map $(B)/flags
+	$(Q)sed 's/\bSTREAMCTX_/$(MAP_NODE)/g' $< >$@
+
+# Never unloaded: its thread-local storage is static, which the loader does not
+# take back, and threads may be inside.
+$(SO_REAL): $(LIB_OBJS) $(MAP)
+	$(call say,LINK,$@)
+	$(Q)$(call link_so,$(NAME).so.$(SOVERSION),$(MAP),-Wl$(comma)-z$(comma)nodelete)
+
+$(SO): $(SO_REAL)
+	$(Q)ln -sf $(notdir $<) $(B)/$(NAME).so.$(SOVERSION) && ln -sf $(notdir $<) $@
+
+# Any flavour under memb's name and versions, for test programs that are linked
+# once; it can be unloaded, as can a plugin with the archive in it.
+$(STANDIN): $(LIB_OBJS) lib/libstreamctx.map
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(call link_so,$(@F),lib/libstreamctx.map)
 
 $(B)/libstreamctx.a: $(LIB_OBJS)
 	$(call say,AR,$@)

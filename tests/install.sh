@@ -4,7 +4,7 @@
 # The staged installation (tests.mk), as its users see it: files, pkg-config,
 # exported symbols, programs linked in each way, the host's malloc untouched.
 #
-#   SCTX_TEST_STAGE  here/ is a PREFIX that can be used; root/ is a DESTDIR
+#   SCTX_TEST_STAGE  here/ is a PREFIX that can be used; "a root/" is a DESTDIR
 #   SCTX_TEST_CC     the compiler
 
 set -u
@@ -35,18 +35,20 @@ same() # description file file
 
 # ------------------------------------------------------------------ files
 
-for root in "$here" "$stage/root/opt/sctx"; do
+root=$stage/a\ root
+for root in "$here" "$root/opt/sctx"; do
 	for file in include/streamctx.h include/streamctx/inline.h lib/libstreamctx.a \
-		lib/libstreamctx.so lib/pkgconfig/streamctx.pc; do
+		lib/libstreamctx.so lib/pkgconfig/streamctx.pc lib/pkgconfig/streamctx-jemalloc.pc; do
 		check "installed: ${root#"$stage/"}/$file" test -e "$root/$file"
 	done
 done
-check "nothing outside the prefix" test "$(ls "$stage/root" "$stage/root/opt" | tr -d '\n')" = \
-	"$(printf '%s:\nopt\n%s:\nsctx\n' "$stage/root" "$stage/root/opt" | tr -d '\n')"
+root=$stage/a\ root
+check "nothing outside the prefix" test "$(ls "$root" "$root/opt" | tr -d '\n')" = \
+	"$(printf '%s:\nopt\n%s:\nsctx\n' "$root" "$root/opt" | tr -d '\n')"
 check "DESTDIR does not get into the .pc file" \
-	sh -c '! grep -q "$1" "$1/opt/sctx/lib/pkgconfig/streamctx.pc"' sh "$stage/root"
-check "the .pc file names the prefix" \
-	grep -q '^prefix=/opt/sctx$' "$stage/root/opt/sctx/lib/pkgconfig/streamctx.pc"
+	sh -c '! grep -q "$1" "$1/opt/sctx/lib/pkgconfig/streamctx.pc"' sh "$root"
+check "the .pc file names the prefix, once" \
+	test "$(grep '/opt/sctx' "$root/opt/sctx/lib/pkgconfig/streamctx.pc")" = prefix=/opt/sctx
 # The loader's name for it is the soname, and it is a link to the real file.
 soname=$(readelf -dW "$here/lib/libstreamctx.so" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
 check "soname $soname has a version" sh -c 'case $1 in libstreamctx.so.[0-9]*) ;; *) false; esac' sh "$soname"
@@ -70,10 +72,13 @@ grep -v '^sctx__' "$tmp/exported" >"$tmp/public"
 check "the header has functions" test "$(wc -l <"$tmp/header")" -gt 30
 same "exported: the header's functions, each" "$tmp/header" "$tmp/public"
 # The flavour's symbol is spelled by a macro in inline.h.
-grep '^sctx__' "$tmp/exported" | grep -v '^sctx__rcu_flavour_' >"$tmp/internal"
+grep '^sctx__' "$tmp/exported" | grep -v '^sctx__inline_abi_' >"$tmp/internal"
 check "internals that are exported are inline.h's" \
 	sh -c '[ -z "$(comm -23 "$1" "$2")" ]' sh "$tmp/internal" "$tmp/inline"
-check "one flavour symbol" test "$(grep -c '^sctx__rcu_flavour_' "$tmp/exported")" = 1
+check "one symbol for the version of what is inlined" test "$(grep -c '^sctx__inline_abi_' "$tmp/exported")" = 1
+abi=$(sed -n 's/^sctx__inline_abi_\([0-9]*\)_.*/\1/p' "$tmp/exported")
+objdump -p "$here/lib/libstreamctx.so" >"$tmp/versions"
+check "its number is that of the version node" grep -q " STREAMCTX_INLINE_$abi\$" "$tmp/versions"
 # The map lists no more than there is: of its patterns each names something.
 if [ -f lib/libstreamctx.map ]; then
 	sed -n 's/^[[:space:]]*\(sctx_[a-z_]*\);.*/\1/p' lib/libstreamctx.map | grep -v '^sctx__' |
@@ -335,8 +340,12 @@ check "pkg-config's version is the header's" \
 	grep -q "^#define SCTX_VERSION \"$(pkg-config --modversion streamctx)\"" "$here/include/streamctx.h"
 cflags=$(pkg-config --cflags streamctx)
 libs=$(pkg-config --libs streamctx)
+jemalloc=$(pkg-config --libs streamctx-jemalloc)
 echo "cflags: $cflags"
 echo "libs: $libs"
+echo "with jemalloc: $libs $jemalloc"
+mkdir "$tmp/moved"
+check "the prefix can be moved" test "$(pkg-config --define-variable=prefix=/moved --variable=libdir streamctx)" = /moved/lib
 
 build() # name flags...
 {
@@ -369,11 +378,42 @@ needs() # name library: whether the program asks for it
 	readelf -dW "$tmp/$1" | grep -q "NEEDED.*\[$2"
 }
 
-# As pkg-config says.
-build shared $libs
+# As pkg-config says: with jemalloc, and without.
+build shared $libs $jemalloc
 runs shared
-pools shared $libs
+pools shared $libs $jemalloc
 check "shared: needs libstreamctx.so" needs shared libstreamctx.so
+check "shared: needs libstreamctx-jemalloc.so" needs shared libstreamctx-jemalloc.so
+build plain $libs
+runs plain
+check "plain: needs libstreamctx.so" needs plain libstreamctx.so
+check "plain: does not name what it does not use" sh -c '! readelf -dW "$1" | grep -qE "NEEDED.*(jemalloc|urcu)"' \
+	sh "$tmp/plain"
+# A plugin, loaded by a program that knows nothing of it.
+check "build a plugin" $cc -std=gnu11 -shared -fPIC -Dmain=plugin_main $cflags "$tmp/user.c" -o "$tmp/plugin.so" $libs
+cat >"$tmp/loads.c" <<'END'
+#include <dlfcn.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+	void *plugin = dlopen(argv[argc - 1], RTLD_NOW | RTLD_LOCAL);
+	int (*run)(void) = plugin ? dlsym(plugin, "plugin_main") : NULL;
+
+	if (!run)
+		return puts(dlerror()), 1;
+	return run() || dlclose(plugin);
+}
+END
+check "build what loads it" $cc -std=gnu11 "$tmp/loads.c" -o "$tmp/loads"
+check "the plugin runs" env LD_LIBRARY_PATH="$here/lib" "$tmp/loads" "$tmp/plugin.so"
+# Programs with nothing shared at all.
+check "build a static program" $cc -static -std=gnu11 -O1 $cflags "$tmp/forks.c" -o "$tmp/all-static" \
+	$(pkg-config --static --libs streamctx)
+check "run it" "$tmp/all-static"
+check "build an inlined static program" $cc -static -std=gnu11 -O1 -DSCTX_INLINE $cflags "$tmp/forks.c" \
+	-o "$tmp/all-static-inlined" $(pkg-config --static --libs streamctx)
+check "run it" "$tmp/all-static-inlined"
 # The library and nothing else: it knows what it needs itself, and takes libc's memory.
 build alone -L"$here/lib" -lstreamctx
 runs alone
@@ -381,19 +421,22 @@ pools alone -L"$here/lib" -lstreamctx
 check "alone: the library did not bring in jemalloc" \
 	sh -c '! LD_LIBRARY_PATH="$1" ldd "$2" | grep -q jemalloc' sh "$here/lib" "$tmp/alone"
 # The archive in the place of the library.
-static=$(pkg-config --static --libs streamctx | sed 's/-lstreamctx\( \|$\)/-l:libstreamctx.a\1/')
+archive=$(pkg-config --static --libs streamctx | sed 's/-lstreamctx\( \|$\)/-l:libstreamctx.a\1/')
+static="$archive $jemalloc"
 echo "static: $static"
 build static $static
 runs static
 pools static $static
 check "build unloads" $cc -std=gnu11 -O1 $cflags "$tmp/unloads.c" -o "$tmp/unloads" -ljemalloc
-check "run unloads" "$tmp/unloads" "$here/lib/libstreamctx.so"
+check "build a plugin with the archive in it" $cc -shared -fPIC -o "$tmp/archive.so" \
+	-Wl,--whole-archive "$here/lib/libstreamctx.a" -Wl,--no-whole-archive \
+	$(pkg-config --static --libs-only-l streamctx | sed 's/-lstreamctx\( \|$\)//')
+check "run unloads" "$tmp/unloads" "$tmp/archive.so"
 check "build late" $cc -std=gnu11 -O1 $cflags "$tmp/late.c" -o "$tmp/late" $static
 runs late
 check "static: needs no libstreamctx.so" sh -c '! readelf -dW "$1" | grep -q "NEEDED.*libstreamctx.so"' \
 	sh "$tmp/static"
-pools static_alone -L"$here/lib" -l:libstreamctx.a $(pkg-config --static --libs streamctx |
-	grep -o -e '-lurcu-[a-z]*') -pthread
+pools static_alone $archive
 # And inlined.
 check "build inlined" $cc -std=gnu11 -Wall -O1 -DSCTX_INLINE $cflags "$tmp/user.c" -o "$tmp/inlined" $libs
 runs inlined
@@ -404,6 +447,6 @@ case $cflags in
 esac
 check "another flavour inlined does not link" sh -c '! "$@" 2>"$0/log"' "$tmp" $cc -std=gnu11 -DSCTX_INLINE \
 	$cflags $other "$tmp/user.c" -o "$tmp/mixed" $libs -lurcu-bp -lurcu-memb
-check "and says which" grep -q sctx__rcu_flavour "$tmp/log"
+check "and says which" grep -q sctx__inline_abi "$tmp/log"
 
 [ $failed = 0 ]

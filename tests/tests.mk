@@ -23,7 +23,7 @@ MINUTES ?= 10
 
 TEST_CXX := unit/cxx
 TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
-TEST_DLOPEN := unit/dlopen
+TEST_DLOPEN := unit/dlopen unit/stays
 TEST_POOL := unit/fault_pool unit/fault_pool_jemalloc
 # All others, each linked with the library, test.c and module.c.
 TEST_PLAIN := $(filter-out $(TEST_FLAVOUR) $(TEST_DLOPEN) $(TEST_POOL),$(patsubst tests/%.c,%, \
@@ -98,7 +98,7 @@ $(T)/unit/fault_pool $(T)/unit/fault_pool_jemalloc: $(T)/unit/fault_pool.o $(T)/
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_POOL_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka $(JEMALLOC_LIB)
 $(T)/unit/fault_pool_jemalloc: JEMALLOC_LIB := -ljemalloc
 
-$(T)/unit/dlopen: $(T)/unit/dlopen.o
+$(TEST_DLOPEN:%=$(T)/%): $(T)/%: $(T)/%.o | $(STANDIN)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ -ldl
 
@@ -110,7 +110,7 @@ $(FSRTL_FILTERS:%=$(T)/fsrtl/%): $(T)/fsrtl/%: $(T)/fsrtl/%_filter.o
 $(T)/stage/done: lib
 	@rm -rf $(T)/stage && mkdir -p $(T)/stage
 	@{ $(MAKE) --no-print-directory install DESTDIR= PREFIX=$(abspath $(T)/stage/here) && \
-	   $(MAKE) --no-print-directory install DESTDIR=$(abspath $(T)/stage/root) PREFIX=/opt/sctx; \
+	   $(MAKE) --no-print-directory install DESTDIR="$(abspath $(T))/stage/a root" PREFIX=/opt/sctx; \
 	} >$(T)/stage/log 2>&1 || { cat $(T)/stage/log; exit 1; }
 	@touch $@
 
@@ -132,9 +132,9 @@ include $(wildcard tests/*/*.mk)
 # Build in parallel even where make was not asked to.
 sub_make = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-test-programs-default: $(patsubst %,$(T)/%,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(T)/stage/done
+test-programs-default: $(STANDIN) $(patsubst %,$(T)/%,$(TEST_ALL) $(TEST_POOL) $(TEST_EXAMPLES)) $(T)/stage/done
 test-programs-fast: $(TEST_FAST:%=$(T)/%)
-test-programs-flavour: $(SO) $(TEST_FLAVOUR:%=$(T)/%)
+test-programs-flavour: $(SO) $(STANDIN) $(TEST_FLAVOUR:%=$(T)/%)
 test-programs-asan: $(patsubst %,$(T)/%,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
 
 check-build-default: lib
@@ -152,6 +152,7 @@ SAN_HANDLERS := handle_segv=2:handle_sigbus=2:handle_sigfpe=2:handle_sigill=2
 
 # $(call run_...,LABEL'S END,PROGRAMS)
 run_default = SCTX_TEST_RCU=$(RCU) SCTX_TEST_SO=$(abspath $(SO)) SCTX_TEST_CC=$(CC) \
+	SCTX_TEST_UNLOADABLE=$(abspath $(STANDIN)) SCTX_TEST_B=$(B) \
 	SCTX_TEST_STAGE=$(abspath $(T)/stage) \
 	tests/run.sh run $(RCU)$(1) $(LOGS) $(2:%=$(T)/%)
 # What the default flavour has raced through takes a quarter of the time elsewhere.
@@ -165,7 +166,8 @@ run_asan = $(BRIEF) SCTX_TEST_RCU=$(RCU) UBSAN_OPTIONS=print_stacktrace=1 \
 	tests/run.sh run asan$(1) $(LOGS) $(2:%=$(B)/asan/tests/%)
 # $(call run_flavour,LABEL'S END,PROGRAMS,FLAVOUR)
 run_flavour = $(BRIEF) SCTX_TEST_RCU=$(3) SCTX_TEST_SO=$(abspath $(B)/$(3)/libstreamctx.so) \
-	LD_LIBRARY_PATH=$(abspath $(B)/$(3)) \
+	SCTX_TEST_UNLOADABLE=$(abspath $(B)/$(3)/standin/libstreamctx.so.$(SOVERSION)) \
+	LD_LIBRARY_PATH=$(abspath $(B)/$(3)/standin) \
 	tests/run.sh run $(3)$(1) $(LOGS) $(patsubst %,$(T)/%,$(filter-out $(TEST_FLAVOUR),$(2))) \
 	$(patsubst %,$(B)/$(3)/tests/%,$(filter $(TEST_FLAVOUR),$(2)))
 

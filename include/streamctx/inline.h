@@ -5,9 +5,9 @@
  * itself through lib/rcu/rcu.h, so that there is one text of it.
  *
  * The caller's flavour must be the library's: pkg-config gives the
- * definition (SCTX_RCU_BP, SCTX_RCU_QSBR, SCTX_RCU_C11; none means memb), and
- * a program built for another flavour does not link, for want of the
- * sctx__rcu_flavour_* symbol named below.
+ * definition (SCTX_RCU_BP, SCTX_RCU_QSBR, SCTX_RCU_C11; none means memb).  A
+ * program that was compiled for another flavour, or for another version of what
+ * is inlined, does not link or load: it lacks the symbol SCTX__INLINE_ABI.
  */
 #ifndef STREAMCTX_INLINE_H
 #define STREAMCTX_INLINE_H
@@ -19,15 +19,15 @@
 #endif
 #if defined(SCTX_RCU_BP)
 #include <urcu/urcu-bp.h>
-#define SCTX__FLAVOUR sctx__rcu_flavour_bp
+#define SCTX__INLINE_ABI sctx__inline_abi_1_bp
 #elif defined(SCTX_RCU_QSBR)
 #include <urcu/urcu-qsbr.h>
-#define SCTX__FLAVOUR sctx__rcu_flavour_qsbr
+#define SCTX__INLINE_ABI sctx__inline_abi_1_qsbr
 #elif defined(SCTX_RCU_C11)
-#define SCTX__FLAVOUR sctx__rcu_flavour_c11
+#define SCTX__INLINE_ABI sctx__inline_abi_1_c11
 #else
 #include <urcu/urcu-memb.h>
-#define SCTX__FLAVOUR sctx__rcu_flavour_memb
+#define SCTX__INLINE_ABI sctx__inline_abi_1_memb
 #endif
 
 /*
@@ -86,7 +86,7 @@ extern "C" {
 #endif
 
 /* Exported for this header only. */
-SCTX_API extern const char SCTX__FLAVOUR;
+SCTX_API extern const char SCTX__INLINE_ABI;
 SCTX_API void sctx__reader_attach_slow(void);
 /* Where contexts are looked up if there is no stream: it has none. */
 SCTX_API extern const struct sctx_stream sctx__no_stream;
@@ -563,8 +563,8 @@ SCTX__INLINE struct sctx_context *sctx__lookup(const struct sctx_stream *stream,
 /* ------------------------------------------------------------- public API */
 
 #ifdef SCTX_INLINE
-/* Refuses to link with a library of another flavour. */
-static const char *const sctx__flavour_check __attribute__((used)) = &SCTX__FLAVOUR;
+/* Refuses to link with a library of another flavour, or with other structs. */
+static const char *const sctx__inline_abi_check __attribute__((used)) = &SCTX__INLINE_ABI;
 
 SCTX__INLINE void sctx_read_lock(void)
 {
@@ -580,6 +580,11 @@ SCTX__INLINE struct sctx_context *sctx_lookup(const struct sctx_stream *stream, 
 					      const void *instance)
 {
 	return sctx__lookup(stream, owner, instance);
+}
+
+SCTX__INLINE void *sctx_context_data(struct sctx_context *ctx)
+{
+	return ctx + 1;
 }
 #endif
 

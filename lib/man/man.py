@@ -2,19 +2,28 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Manual pages, made from the comments of include/streamctx.h.
 
-  man.py OUT   write OUT/man7/streamctx.7 and OUT/man3/*.3
+  man.py OUT      write OUT/man7/streamctx.7 and OUT/man3/*.3
+  man.py --list   print the names that have a page in section 3
 
-A page shows a family of functions, is named after the first of them, and the
-others are links to it.  FAMILIES is all that is written here: which functions
-belong together, and a sentence.  What stands in the header and in no family,
-or the other way round, is an error.
+A page shows a family of functions and is named after the first of them.  The
+other functions, and the types and macros that it shows, are links to it.
+FAMILIES is all that is written here: which functions belong together, and a
+sentence.  A name that the header has and no family, or the other way round, is
+an error.
 """
+import email.utils
 import os
 import re
 import sys
 
 HEADER, README = "include/streamctx.h", "README.md"
-DATE = "November 21, 2026"
+CHANGELOG = "lib/packaging/debian/changelog"
+# A complete program of tests/examples/ for the page of the function.
+EXAMPLES = {
+    "sctx_context_init": "callbacks", "sctx_stream_init": "embed", "sctx_insert": "set_if_absent",
+    "sctx_open": "open_many", "sctx_owner_register": "unload", "sctx_context_alloc": "attach",
+    "sctx_reclaim_configure": "event_loop", "sctx_alloc": "locked_pool",
+}
 
 # (functions, types and macros and notes shown before them, one line, a paragraph)
 FAMILIES = [
@@ -23,8 +32,7 @@ FAMILIES = [
      "read sections and threads",
      "What is found inside a read section stays valid until its end. Entering and leaving one"
      " costs a few instructions, and no write to memory that others write to."),
-    ("sctx_context_init sctx_ref sctx_put sctx_put_many sctx_detach sctx_no_free"
-     " sctx_context_stream",
+    ("sctx_context_init sctx_ref sctx_put sctx_put_many sctx_detach sctx_no_free",
      "struct:sctx_context sctx_free_fn",
      "a context and its references",
      "A context is a record of a module's, embedded in a structure of its own. Each reference"
@@ -44,19 +52,12 @@ FAMILIES = [
      "note:Matching sctx_create_fn",
      "hang contexts on a stream and take them off",
      "All changes of one stream's list take its spinlock, and no other."),
-    ("sctx_registry_create sctx_registry_destroy sctx_registry_close_all"
-     " sctx_registry_for_each", "",
+    ("sctx_registry_create sctx_registry_destroy sctx_registry_for_each", "",
      "a table of streams by id", "A process may have several."),
-    ("sctx_open sctx_open_arg sctx_open_many sctx_stream_ref sctx_close sctx_close_many"
-     " sctx_close_flags sctx_find sctx_stream_id",
-     "struct:sctx_id SCTX_OPEN_EXISTING SCTX_CLOSE_FORGET",
+    ("sctx_open sctx_open_many sctx_close sctx_find sctx_stream_id",
+     "struct:sctx_id SCTX_OPEN_EXISTING",
      "open, find and close streams by id",
-     "The first open of an id creates the stream. The last close tears it down, or leaves it"
-     " idle where the registry keeps idle streams."),
-    ("sctx_registry_idle sctx_registry_trim sctx_forget sctx_stream_state",
-     "struct:sctx_idle_options enum:sctx_stream_state",
-     "streams that outlive their last close",
-     "An idle stream has no open reference, and keeps its contexts until it is dropped."),
+     "The first open of an id creates the stream, the last close tears it down."),
     ("sctx_owner_register sctx_owner_unregister sctx_owner_drain sctx_owner_name"
      " sctx_owner_tag sctx_owner_arg sctx_stream_track sctx_leaks_print",
      "struct:sctx_owner SCTX_TAG SCTX_OWNER_NAME_MAX SCTX_OWNER_REQUIRED"
@@ -78,7 +79,7 @@ FAMILIES = [
      "memory by tag, ordinary or never swapped out",
      "Each tag has an account of what is in use."),
     ("sctx_stats_get sctx_registry_stats_get sctx_registry_owners sctx_stats_print"
-     " sctx_registry_print sctx_version",
+     " sctx_registry_print sctx_version sctx_version_number",
      "SCTX_LATENCY_BUCKETS struct:sctx_stats struct:sctx_registry_stats"
      " struct:sctx_owner_stats enum:sctx_format SCTX_VERSION",
      "statistics, and their printers",
@@ -86,7 +87,7 @@ FAMILIES = [
 ]
 
 # Of the header, but for no page: include guards and what only compilers need.
-UNSHOWN = {"SCTX_API", "SCTX_NO_FREE", "STREAMCTX_H", "struct:sctx_registry"}
+UNSHOWN = {"SCTX_API", "SCTX__EXTENSION", "SCTX_NO_FREE", "STREAMCTX_H", "struct:sctx_registry"}
 
 
 def fail(message):
@@ -228,10 +229,17 @@ def paragraphs(lines):
     return out
 
 
+def release_date():
+    """Of the changelog's newest entry."""
+    trailer = re.search(r"^ -- .*>  (.*)$", open(CHANGELOG, encoding="utf-8").read(), re.M)
+    day = email.utils.parsedate_to_datetime(trailer.group(1))
+    return f"{day:%B} {day.day}, {day.year}"
+
+
 def top(page, section, nm, line):
     return [".\\\" SPDX-License-Identifier: LGPL-2.1-or-later",
             ".\\\" Made from include/streamctx.h by lib/man/man.py.",
-            f".Dd {DATE}", f".Dt {page.upper()} {section}", f".Os streamctx {header.version}",
+            f".Dd {release_date()}", f".Dt {page.upper()} {section}", f".Os streamctx {header.version}",
             ".Sh NAME", *nm, f".Nd {line}"]
 
 
@@ -274,7 +282,8 @@ def explained(chunk, own):
 def family_page(family):
     own, also, line, intro = family[0].split(), family[1].split(), family[2], family[3]
     nm = [f".Nm {f}" + (" ," if f != own[-1] else "") for f in own]
-    out = top(own[0], 3, nm, line) + [".Sh SYNOPSIS", ".In streamctx.h"]
+    out = top(own[0], 3, nm, line) + [".Sh LIBRARY", "libstreamctx (pkg\\-config streamctx)",
+                                      ".Sh SYNOPSIS", ".In streamctx.h"]
     for name in own:
         header.get(name)
         out += prototype(name)
@@ -286,6 +295,10 @@ def family_page(family):
     out += [".Sh RETURN VALUES",
             "A function of type int returns 0, or what is said above, or a negative errno value;",
             "\\-\\fBEINVAL\\fR for a NULL or malformed argument."]
+    if own[0] in EXAMPLES:
+        source = open(f"tests/examples/{EXAMPLES[own[0]]}.c", encoding="utf-8").read()
+        source = re.sub(r"^/\*.*?\*/\n", "", source)
+        out += [".Sh EXAMPLES"] + literal(source.strip("\n").split("\n"))
     others = [(3, f[0].split()[0]) for f in FAMILIES if f is not family]
     return out + see_also(others + [(7, "streamctx"), (7, "streamctx-probes")])
 
@@ -316,6 +329,18 @@ def check():
             fail(f"{name}() is on {own.count(name)} pages: say where in FAMILIES")
 
 
+def aliases():
+    """{name: page} of the functions, types and macros that have no page of their own."""
+    found = {}
+    for own, also, _, _ in FAMILIES:
+        first, *functions_of = own.split()
+        shown_here = {header.get(name) for name in also.split()}
+        for name in functions_of + [n for n, chunk in header.of.items() if chunk in shown_here]:
+            if not name.startswith("note:") and name != first:
+                found.setdefault(name.split(":")[-1], first)
+    return found
+
+
 def main(out):
     check()
     for folder in ("man3", "man7"):
@@ -323,11 +348,11 @@ def main(out):
         for old in os.listdir(f"{out}/{folder}"):
             os.unlink(f"{out}/{folder}/{old}")
     for family in FAMILIES:
-        first, *others = family[0].split()
+        first = family[0].split()[0]
         with open(f"{out}/man3/{first}.3", "w", encoding="utf-8") as page:
             page.write("\n".join(family_page(family)) + "\n")
-        for name in others:
-            os.symlink(f"{first}.3", f"{out}/man3/{name}.3")
+    for name, page in aliases().items():
+        os.symlink(f"{page}.3", f"{out}/man3/{name}.3")
     with open(f"{out}/man7/streamctx.7", "w", encoding="utf-8") as page:
         page.write("\n".join(overview()) + "\n")
 
@@ -336,4 +361,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     header = Header(open(HEADER, encoding="utf-8").read())
-    main(sys.argv[1])
+    if sys.argv[1] == "--list":
+        print(*[f[0].split()[0] for f in FAMILIES], *aliases(), sep="\n")
+    else:
+        main(sys.argv[1])

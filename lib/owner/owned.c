@@ -56,6 +56,11 @@ static void owned_init(struct sctx_context *ctx, struct sctx_owner *owner, const
 	ctx->flags = SCTX__OWNED | flags;
 }
 
+void *sctx_context_data(struct sctx_context *ctx)
+{
+	return ctx + 1;
+}
+
 int sctx_context_alloc(struct sctx_owner *owner, const void *instance, size_t extra,
 		       struct sctx_context **out)
 {
@@ -121,7 +126,7 @@ void sctx__owned_note_slow(struct sctx_context *ctx, struct sctx_stream *stream)
 		if (id)
 			held->id = *id;
 		sctx__store(&owner->held_count, owner->held_count + 1);
-		sctx__add(&ctx->flags, SCTX__NOTED);
+		sctx__store(&ctx->flags, ctx->flags | SCTX__NOTED);
 	}
 	sctx__unlock_u32(&owner->lock, 0);
 }
@@ -137,7 +142,7 @@ void sctx__owned_forget_slow(struct sctx_context *ctx)
 		sctx__store(&owner->held_count, owner->held_count - 1);
 		memmove(&owner->held[i], &owner->held[i + 1],
 			(owner->held_count - i) * sizeof(owner->held[0]));
-		sctx__sub(&ctx->flags, SCTX__NOTED);
+		sctx__store(&ctx->flags, ctx->flags & ~SCTX__NOTED);
 		break;
 	}
 	sctx__unlock_u32(&owner->lock, 0);

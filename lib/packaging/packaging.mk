@@ -1,37 +1,39 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# make install     to PREFIX, below DESTDIR
+# make install     to PREFIX, below DESTDIR; RCU=bp and RCU=qsbr install beside it
+# make uninstall   removes what install put there, with the same settings
 # make man         manual pages from the header's comments, in build/man/
-# make uninstall   takes away what install gave, with the same settings
-# make deb         libstreamctx0 and libstreamctx-dev, in build/deb/
+# make check-abi   compare the library's ABI with lib/packaging/libstreamctx.abi
+# make abi         write that file anew
+# make deb         Debian packages, in build/deb/
 
-LIBDIR     ?= $(PREFIX)/lib
-INCLUDEDIR ?= $(PREFIX)/include
-MANDIR     ?= $(PREFIX)/share/man
+# The names that GNU's conventions give them work as well.
+LIBDIR     ?= $(or $(libdir),$(PREFIX)/lib)
+INCLUDEDIR ?= $(or $(includedir),$(PREFIX)/include)
+MANDIR     ?= $(or $(mandir),$(PREFIX)/share/man)
 GDBDIR     ?= $(PREFIX)/share/gdb/auto-load
 INSTALL    ?= install
 
-# What is installed where: $(call put,FOLDER,FILES), and links.  One list, which
-# install and uninstall both go by.
+# Files of one flavour, and files that all flavours share.
 INSTALL_HEADERS := $(notdir $(wildcard include/streamctx/*.h))
-INSTALL_REAL    := libstreamctx.so.$(VERSION) libstreamctx-jemalloc.so.$(SOVERSION)
-INSTALL_LINKS   := libstreamctx.so.$(SOVERSION) libstreamctx.so libstreamctx-jemalloc.so
 INSTALL_CMAKE   := streamctxConfig.cmake streamctxConfigVersion.cmake
+LIB_FILES        = $(NAME).a $(NAME).so $(NAME).so.$(SOVERSION) $(NAME).so.$(VERSION)
+JEMALLOC_FILES  := libstreamctx-jemalloc.so libstreamctx-jemalloc.so.$(SOVERSION)
 
-INSTALLED = $(INCLUDEDIR)/streamctx.h $(INSTALL_HEADERS:%=$(INCLUDEDIR)/streamctx/%) \
-	$(addprefix $(LIBDIR)/,libstreamctx.a $(INSTALL_REAL) $(INSTALL_LINKS)) \
-	$(LIBDIR)/pkgconfig/streamctx.pc $(INSTALL_CMAKE:%=$(LIBDIR)/cmake/streamctx/%) \
-	$(MAN3:%=$(MANDIR)/man3/%) $(MAN7:%=$(MANDIR)/man7/%) $(INSTALL_GDB)
+# gdb looks for it under the library's full name, in a folder that it trusts.
+INSTALL_GDB = $(GDBDIR)$(LIBDIR)/$(NAME).so.$(VERSION)-gdb.py
 
-# gdb looks for it under the library's full name, in the folder of those it trusts.
-INSTALL_GDB = $(GDBDIR)$(LIBDIR)/libstreamctx.so.$(VERSION)-gdb.py
+INSTALLED_FLAVOUR = $(LIB_FILES:%=$(LIBDIR)/%) $(LIBDIR)/pkgconfig/$(NAME:lib%=%).pc $(INSTALL_GDB)
+INSTALLED_SHARED  = $(INCLUDEDIR)/streamctx.h $(INSTALL_HEADERS:%=$(INCLUDEDIR)/streamctx/%) \
+	$(JEMALLOC_FILES:%=$(LIBDIR)/%) $(LIBDIR)/pkgconfig/streamctx-jemalloc.pc \
+	$(INSTALL_CMAKE:%=$(LIBDIR)/cmake/streamctx/%) \
+	$(MAN3:%=$(MANDIR)/man3/%) $(MAN7:%=$(MANDIR)/man7/%)
 
 # Each public function has a page, or a link to one.
 MAN7 := streamctx.7 streamctx-probes.7
-MAN3 := $(addsuffix .3,$(shell sed -n -e 's/^[[:space:]]*\(sctx_[a-z][a-z_]*\);.*/\1/p' lib/libstreamctx.map; \
-	sed -n 's/^static inline .*\b\(sctx_[a-z][a-z_]*\)\x28.*/\1/p' include/streamctx.h))
+MAN3  = $(addsuffix .3,$(shell python3 lib/man/man.py --list))
 
-$(B)/man/done: lib/man/man.py lib/man/streamctx-probes.7 include/streamctx.h README.md
+$(B)/man/done: lib/man/man.py lib/man/streamctx-probes.7 include/streamctx.h README.md lib/packaging/debian/changelog $(wildcard tests/examples/*.c)
 	$(call need_program,python3,python3)
 	$(Q)python3 lib/man/man.py $(B)/man
 	$(Q)cp lib/man/streamctx-probes.7 $(B)/man/man7
@@ -39,37 +41,60 @@ $(B)/man/done: lib/man/man.py lib/man/streamctx-probes.7 include/streamctx.h REA
 
 man: $(B)/man/done
 
-# Paths are known only now: what names them is written in place.
-fill = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
+# Paths below the prefix are written relative to it, so that it can be moved.
+below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+fill = sed -e 's|@NAME@|$(NAME:lib%=%)|g' -e 's|@RCU@|$(RCU)|g' -e 's|@PREFIX@|$(PREFIX)|g' \
+	-e 's|@LIBDIR@|$(call below_prefix,$(LIBDIR))|g' \
+	-e 's|@INCLUDEDIR@|$(call below_prefix,$(INCLUDEDIR))|g' \
+	-e "s|@INCLUDE_FROM_LIB@|$$(realpath -m --relative-to=$(LIBDIR) $(INCLUDEDIR))|g" \
 	-e 's|@VERSION@|$(VERSION)|g' -e 's|@SOVERSION@|$(SOVERSION)|g' \
-	-e 's|@RCU_DEFINE@|$(RCU_DEFINE)|g' -e 's|@RCU_LIB@|$(RCU_LIB)|g' -e 's|[[:space:]]*$$||'
+	-e 's|@RCU_DEFINE@|$(RCU_DEFINE)|g' -e 's|[[:space:]]*$$||'
 
+D = "$(DESTDIR)"
 install: lib man
-	$(INSTALL) -d $(sort $(addprefix $(DESTDIR),$(dir $(INSTALLED))))
-	$(INSTALL) -m 644 include/streamctx.h $(DESTDIR)$(INCLUDEDIR)
-	$(INSTALL) -m 644 $(INSTALL_HEADERS:%=include/streamctx/%) $(DESTDIR)$(INCLUDEDIR)/streamctx
-	$(INSTALL) -m 644 $(B)/libstreamctx.a $(DESTDIR)$(LIBDIR)
-	$(INSTALL) -m 755 $(INSTALL_REAL:%=$(B)/%) $(DESTDIR)$(LIBDIR)
-	ln -sf libstreamctx.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libstreamctx.so.$(SOVERSION)
-	ln -sf libstreamctx.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libstreamctx.so
-	ln -sf libstreamctx-jemalloc.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libstreamctx-jemalloc.so
-	$(fill) lib/packaging/streamctx.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/streamctx.pc
-	$(INSTALL) -m 644 $(MAN7:%=$(B)/man/man7/%) $(DESTDIR)$(MANDIR)/man7
-	cd $(B)/man/man3 && $(INSTALL) -m 644 $$(find * -type f) $(abspath $(DESTDIR)$(MANDIR)/man3) && \
-		cp -P $$(find * -type l) $(abspath $(DESTDIR)$(MANDIR)/man3)
-	$(INSTALL) -m 644 lib/gdb/libstreamctx-gdb.py $(DESTDIR)$(INSTALL_GDB)
+	for d in $(sort $(dir $(INSTALLED_FLAVOUR) $(INSTALLED_SHARED))); do $(INSTALL) -d $(D)$$d || exit 1; done
+	$(INSTALL) -m 644 include/streamctx.h $(D)$(INCLUDEDIR)
+	$(INSTALL) -m 644 $(INSTALL_HEADERS:%=include/streamctx/%) $(D)$(INCLUDEDIR)/streamctx
+	$(INSTALL) -m 644 $(B)/libstreamctx.a $(D)$(LIBDIR)/$(NAME).a
+	$(INSTALL) -m 755 $(SO_REAL) $(B)/libstreamctx-jemalloc.so.$(SOVERSION) $(D)$(LIBDIR)
+	ln -sf $(NAME).so.$(VERSION) $(D)$(LIBDIR)/$(NAME).so.$(SOVERSION)
+	ln -sf $(NAME).so.$(SOVERSION) $(D)$(LIBDIR)/$(NAME).so
+	ln -sf libstreamctx-jemalloc.so.$(SOVERSION) $(D)$(LIBDIR)/libstreamctx-jemalloc.so
+	$(fill) lib/packaging/streamctx.pc.in >$(D)$(LIBDIR)/pkgconfig/$(NAME:lib%=%).pc
+	$(fill) lib/packaging/streamctx-jemalloc.pc.in >$(D)$(LIBDIR)/pkgconfig/streamctx-jemalloc.pc
 	for f in $(INSTALL_CMAKE); do \
-		$(fill) lib/packaging/$$f.in >$(DESTDIR)$(LIBDIR)/cmake/streamctx/$$f || exit 1; \
+		$(fill) lib/packaging/$$f.in >$(D)$(LIBDIR)/cmake/streamctx/$$f || exit 1; \
 	done
+	$(INSTALL) -m 644 $(MAN7:%=$(B)/man/man7/%) $(D)$(MANDIR)/man7
+	for f in $(MAN3); do \
+		if [ -L $(B)/man/man3/$$f ]; then cp -P $(B)/man/man3/$$f $(D)$(MANDIR)/man3; \
+		else $(INSTALL) -m 644 $(B)/man/man3/$$f $(D)$(MANDIR)/man3; fi || exit 1; \
+	done
+	$(INSTALL) -m 644 lib/gdb/libstreamctx-gdb.py $(D)$(INSTALL_GDB)
 
-# Folders that hold nothing but ours go as well, unless someone else used them.
+# What the flavours share goes with the last of them, folders with the last file.
 uninstall:
-	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
-	-@for d in $(INCLUDEDIR)/streamctx $(LIBDIR)/cmake/streamctx; do \
-		[ ! -d $(DESTDIR)$$d ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$d; \
+	for f in $(INSTALLED_FLAVOUR); do rm -f $(D)$$f; done
+	@for f in libstreamctx.a libstreamctx-bp.a libstreamctx-qsbr.a libstreamctx-c11.a; do \
+		[ ! -e $(D)$(LIBDIR)/$$f ] || exit 0; \
+	done; \
+	for f in $(INSTALLED_SHARED); do rm -f $(D)$$f; done; \
+	for d in $(INCLUDEDIR)/streamctx $(LIBDIR)/cmake/streamctx; do \
+		[ ! -d $(D)$$d ] || rmdir --ignore-fail-on-non-empty $(D)$$d; \
 	done
-	-@[ ! -d $(DESTDIR)$(GDBDIR)$(LIBDIR) ] || { cd $(DESTDIR)$(GDBDIR) && \
+	-@[ ! -d $(D)$(GDBDIR)$(LIBDIR) ] || { cd $(D)$(GDBDIR) && \
 		rmdir -p --ignore-fail-on-non-empty $(LIBDIR:/%=%); }
+
+# --------------------------------------------------------------------- ABI
+
+# Of memb on x86-64.
+check-abi: $(SO)
+	$(call need_program,abigail-tools,abidiff)
+	$(Q)python3 lib/packaging/abi.py $(SO)
+
+abi: $(SO)
+	$(call need_program,abigail-tools,abidw)
+	$(Q)python3 lib/packaging/abi.py $(SO) --update
 
 # ------------------------------------------------------------------ Debian
 
@@ -97,4 +122,4 @@ deb:
 		{ tail -30 $(DEB)/log; exit 1; }
 	$(Q)rm -rf $(DEB)/source && ls $(DEB)/*.deb
 
-.PHONY: man install uninstall deb
+.PHONY: man install uninstall check-abi abi deb

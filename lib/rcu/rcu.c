@@ -5,7 +5,7 @@
  */
 #include "rcu/rcu.h"
 
-const char SCTX__FLAVOUR = 1;
+const char SCTX__INLINE_ABI = 1;
 
 #if defined(SCTX__MEMB_READY)
 
@@ -16,7 +16,8 @@ SCTX__TLS unsigned long *sctx__memb_ctr = &not_ready;
 
 void sctx__memb_read_lock_slow(void)
 {
-	sctx__reader_attach_slow();
+	if (!sctx__rcu_registered())
+		sctx__reader_attach_slow();
 	sctx__memb_ctr = &URCU_TLS(urcu_memb_reader).ctr;
 	urcu_memb_read_lock();
 	if (!urcu_memb_has_sys_membarrier)

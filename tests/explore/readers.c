@@ -19,9 +19,9 @@ void sctx__rcu_unregister(void);
 void sctx__rcu_synchronize(void);
 void sctx__rcu_forget(void *reader);
 bool sctx__rcu_inside(void *reader);
-extern const char sctx__rcu_flavour_c11;
+extern const char sctx__inline_abi_1_c11;
 
-const char sctx__rcu_flavour_c11 = 1;
+const char sctx__inline_abi_1_c11 = 1;
 
 /* Sections only read it, grace periods write it: the memory that they share. */
 static char state;

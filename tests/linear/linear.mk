@@ -22,7 +22,7 @@ $(LINEAR)/linear $(LINEAR)/checker $(LINEAR)/scan:
 
 # $(call linear_jitter,FLAVOUR)
 linear_jitter = $(sub_make) RCU=$(1) B=$(LINEAR_JITTER)/$(1) \
-	CPPFLAGS="-iquote lib -include tests/linear/jitter.h" $(LINEAR_JITTER)/$(1)/libstreamctx.so
+	CPPFLAGS="-iquote lib -include tests/linear/jitter.h" $(LINEAR_JITTER)/$(1)/standin/libstreamctx.so.$(SOVERSION)
 
 check-build-linear: $(LINEAR)/linear $(LINEAR)/checker $(LINEAR)/scan
 	@+$(call linear_jitter,$(RCU))
@@ -33,17 +33,17 @@ linear_run = SCTX_TEST_RCU=$(2) SCTX_LINEAR_SAVE=$(LINEAR) LD_LIBRARY_PATH=$(abs
 	tests/run.sh run $(1) $(LOGS) $(4:%=$(LINEAR)/%)
 
 run_linear = $(call linear_run,linear,$(RCU),$(B),checker scan linear); \
-	$(call linear_run,linear.jitter,$(RCU),$(LINEAR_JITTER)/$(RCU),linear); \
+	$(call linear_run,linear.jitter,$(RCU),$(LINEAR_JITTER)/$(RCU)/standin,linear); \
 	tail -qn 4 $(LOGS)/linear*/linear/linear.log | grep -v 'exit status'
 
 linear-long: check-build-linear test-logs
-	@+$(sub_make) RCU=c11 B=$(B)/c11 lib
+	@+$(sub_make) RCU=c11 B=$(B)/c11 $(B)/c11/standin/libstreamctx.so.$(SOVERSION)
 	@+$(call linear_jitter,c11)
 	@export SCTX_LINEAR_SECONDS=$$((15 * $(MINUTES))) SCTX_TEST_TIMEOUT=$$((90 * $(MINUTES) + 60)); \
 	$(call linear_run,linear,$(RCU),$(B),checker scan linear); \
-	$(call linear_run,linear.jitter,$(RCU),$(LINEAR_JITTER)/$(RCU),linear); \
-	$(call linear_run,linear-c11,c11,$(B)/c11,linear); \
-	$(call linear_run,linear-c11.jitter,c11,$(LINEAR_JITTER)/c11,linear)
+	$(call linear_run,linear.jitter,$(RCU),$(LINEAR_JITTER)/$(RCU)/standin,linear); \
+	$(call linear_run,linear-c11,c11,$(B)/c11/standin,linear); \
+	$(call linear_run,linear-c11.jitter,c11,$(LINEAR_JITTER)/c11/standin,linear)
 	@tests/run.sh summary $(LOGS)
 
 .PHONY: linear-long

@@ -58,10 +58,10 @@ $(FLAVOURS:%=mutant-run-%): mutant-run-%:
 mutant-build-linear:
 	@+$(call linear_jitter,$(RCU))
 mutant-run-linear:
-	@$(call linear_run,linear.jitter,$(RCU),$(LINEAR_JITTER)/$(RCU),$(or $(PROGRAMS),scan linear))
+	@$(call linear_run,linear.jitter,$(RCU),$(LINEAR_JITTER)/$(RCU)/standin,$(or $(PROGRAMS),scan linear))
 mutant-build-jitter: mutant-build-linear
 mutant-run-jitter:
-	@SCTX_TEST_RCU=$(RCU) LD_LIBRARY_PATH=$(abspath $(LINEAR_JITTER)/$(RCU)) \
+	@SCTX_TEST_RCU=$(RCU) LD_LIBRARY_PATH=$(abspath $(LINEAR_JITTER)/$(RCU)/standin) \
 		tests/run.sh run jitter $(LOGS) $(PROGRAMS:%=$(T)/%)
 mutant-build-script:
 	@+$(sub_make) $(SO) $(T)/unit/stats

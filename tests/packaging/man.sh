@@ -18,6 +18,10 @@ while read -r name; do
 	grep -q "^\.Fo $name\$" "$man/man3/$name.3" || { echo "$name: no page, or not on it"; exit 1; }
 done <"$tmp/exported"
 echo "$(wc -l <"$tmp/exported") functions have their page"
+# So have types and macros.
+for name in sctx_stats sctx_context sctx_owner_ops SCTX_TAG SCTX_VERSION_NUMBER sctx_free_fn; do
+	[ -e "$man/man3/$name.3" ] || { echo "$name: no page"; exit 1; }
+done
 # Nothing is missing that was made, and nothing dangles.
 ls "$man/man3" >"$tmp/installed"
 ls "$SCTX_TEST_B/man/man3" | diff - "$tmp/installed"
@@ -38,8 +42,10 @@ else
 fi
 
 # A header that says something else makes other pages, or none.
-mkdir -p "$tmp/src/include"
+mkdir -p "$tmp/src/include" "$tmp/src/lib/packaging/debian"
 cp README.md "$tmp/src"
+cp lib/packaging/debian/changelog "$tmp/src/lib/packaging/debian"
+cp -r tests "$tmp/src"
 made_from() { # sed's script
 	sed "$1" include/streamctx.h >"$tmp/src/include/streamctx.h"
 	! cmp -s include/streamctx.h "$tmp/src/include/streamctx.h" || exit 1

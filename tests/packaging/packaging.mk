@@ -4,15 +4,15 @@
 #                     manual pages, probes, gdb's commands
 
 CHECK_PARTS += packaging
-DEPS_CHECK  += cmake gdb man-db mandoc valgrind $(DEPS_DEB)
+DEPS_CHECK  += abigail-tools cmake meson gdb man-db mandoc valgrind $(DEPS_DEB)
 
-PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake man probes gdb grown)
+PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake meson man probes gdb abi grown flavours)
 
 $(T)/packaging/watched: $(T)/packaging/watched.o $(SO)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< -L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)) $(RCU_LIB)
 
-check-build-packaging: lib $(T)/stage/done $(T)/packaging/watched
+check-build-packaging: lib check-build-flavours $(T)/stage/done $(T)/packaging/watched
 run_packaging = SCTX_TEST_B=$(B) SCTX_TEST_WATCHED=$(T)/packaging/watched $(call run_default,,) $(PACKAGING_TESTS)
 
 -include $(T)/packaging/watched.d
@@ -27,6 +27,13 @@ check-deb: check-build-deb test-logs
 	@$(run_deb)
 	@tests/run.sh summary $(LOGS)
 .PHONY: check-build-deb check-deb
+
+# The bpftrace lines of streamctx-probes(7): seconds of tracing, as root.
+LONG_PARTS += bpftrace
+check-build-bpftrace: lib $(T)/packaging/watched
+run_bpftrace = SCTX_TEST_BPFTRACE=1 SCTX_TEST_SO=$(abspath $(SO)) SCTX_TEST_WATCHED=$(T)/packaging/watched \
+	tests/run.sh run bpftrace $(LOGS) tests/packaging/probes.sh
+.PHONY: check-build-bpftrace
 
 # The debugging aids under AddressSanitizer: a build of the library more.
 LONG_PARTS += debug-asan

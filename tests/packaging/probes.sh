@@ -3,7 +3,8 @@
 #
 # USDT probes: those of the library are those of streamctx-probes(7), with as
 # many arguments; each is one nop; gdb stops at them and reads what the page
-# says; and the page's bpftrace lines run, where the kernel lets them.
+# says.  With SCTX_TEST_BPFTRACE (make check-long) the page's bpftrace lines run,
+# where the kernel lets them.
 #
 #   SCTX_TEST_SO       the library
 #   SCTX_TEST_WATCHED  tests/packaging/watched, which uses it
@@ -100,6 +101,10 @@ else
 fi
 
 # The page's lines, all at once, on a program that does what they watch.
+if [ -z "${SCTX_TEST_BPFTRACE:-}" ]; then
+	echo "[  SKIPPED ] bpftrace: make check-long runs it"
+	exit 0
+fi
 if ! bpftrace -e 'BEGIN { exit(); }' >/dev/null 2>&1; then
 	echo "[  SKIPPED ] bpftrace: not installed (make deps DEPS_EXTRA=bpftrace), or not allowed"
 	exit 0

@@ -30,6 +30,7 @@ try() {
 }
 
 try "" "$tmp/here"
-try "$tmp/root" /usr LIBDIR=/usr/lib/some-triplet
+try "$tmp/a root" /usr LIBDIR=/usr/lib/some-triplet
+try "$tmp/b" /usr libdir=/usr/lib/some-triplet
 # Twice does no harm.
 make -s B="$SCTX_TEST_B" PREFIX="$tmp/here" uninstall

@@ -23,7 +23,7 @@ check-build-torture: lib
 	@+$(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" torture-program
 
 torture-build-long: check-build-torture
-	@+$(foreach f,$(FLAVOURS),$(sub_make) RCU=$(f) B=$(B)/$(f) lib &&) true
+	@+$(foreach f,$(FLAVOURS),$(sub_make) RCU=$(f) B=$(B)/$(f) $(B)/$(f)/standin/libstreamctx.so.$(SOVERSION) &&) true
 	@+$(foreach f,$(TSAN_FLAVOURS),$(sub_make) B=$(B)/tsan/$(f) SAN=1 RCU=$(f) \
 		CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" torture-program &&) true
 

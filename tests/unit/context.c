@@ -15,6 +15,7 @@ static void settle(struct sctx_stream *stream)
 static void version_names_number_flavour_and_allocator(void **state)
 {
 	const char *version = sctx_version();
+	unsigned int major, minor, patch;
 
 	(void)state;
 	assert_non_null(version);
@@ -22,6 +23,9 @@ static void version_names_number_flavour_and_allocator(void **state)
 	if (getenv("SCTX_TEST_RCU"))
 		assert_non_null(strstr(version, getenv("SCTX_TEST_RCU")));
 	assert_ptr_equal(sctx_version(), version);
+	assert_int_equal(sctx_version_number(), SCTX_VERSION_NUMBER);
+	assert_int_equal(sscanf(version, "%u.%u.%u,", &major, &minor, &patch), 3);
+	assert_int_equal(sctx_version_number(), major << 16 | minor << 8 | patch);
 }
 
 /* --------------------------------------------------------------- contexts */

@@ -5,7 +5,8 @@
  * callback is left behind.  Plain C and libc, so that nothing else could have
  * brought in what the library needs.
  *
- * SCTX_TEST_SO names the library.
+ * SCTX_TEST_UNLOADABLE names a library that can be unloaded, as a plugin with the
+ * archive in it can.  The one that is installed stays: tests/unit/stays.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -303,11 +304,11 @@ static void unloaded_right_after_a_wake(const char *path)
 
 int main(void)
 {
-	const char *path = getenv("SCTX_TEST_SO");
+	const char *path = getenv("SCTX_TEST_UNLOADABLE");
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!path) {
-		puts("skip: SCTX_TEST_SO does not name a library");
+		puts("skip: SCTX_TEST_UNLOADABLE does not name a library");
 		return 77;
 	}
 	CHECK(!library_is_loaded());
