@@ -106,10 +106,10 @@ struct sctx_entry {
  * in an inode, a handle or a volume, and used by the registry as well.  All
  * fields are the library's.
  *
- *        0        8                32               56   64    68    72   80
- *        +--------+----------------+----------------+----+-----+-----+----+-------+
- *        | only   | inline_entry[0]| inline_entry[1]|list|state|opens|next|free_fn|
- *        +--------+----------------+----------------+----+-----+-----+----+-------+
+ *        0        8                32               56   64    66  68    72   80
+ *        +--------+----------------+----------------+----+-----+---+-----+----+-------+
+ *        | only   | inline_entry[0]| inline_entry[1]|list|state|age|opens|next|free_fn|
+ *        +--------+----------------+----------------+----+-----+---+-----+----+-------+
  *
  * @list is either how many inline entries are in use, or the address of the
  * array that has taken over from them.  While it is 1, @only is that entry's
@@ -121,7 +121,8 @@ struct sctx_stream {
 	const void *only;
 	struct sctx_entry inline_entry[SCTX_INLINE_ENTRIES];
 	uintptr_t list;
-	uint32_t state;
+	uint16_t state;
+	uint16_t age; /* of a registry's own: when it became idle last */
 	uint32_t opens;
 	struct sctx_stream *next; /* in limbo */
 	SCTX__EXTENSION union {
@@ -259,6 +260,13 @@ SCTX_API int sctx_put(struct sctx_context *ctx);
  */
 SCTX_API int sctx_detach(struct sctx_context *ctx);
 
+/*
+ * The stream that @ctx hangs on, or NULL.  The caller holds a reference on @ctx or has
+ * borrowed it; the stream is borrowed: it is valid until the caller's read section ends.
+ * Progress: wait-free.  In section: required.  In callback: yes.
+ */
+SCTX_API struct sctx_stream *sctx_context_stream(const struct sctx_context *ctx);
+
 /* ---------------------------------------------------------------- streams */
 
 /*
@@ -291,6 +299,9 @@ SCTX_API int sctx_stream_disable(struct sctx_stream *stream);
  *
  * Readers may still be looking at @stream itself: free an embedding structure
  * through sctx_stream_retire() or after sctx_teardown_sync().
+ *
+ * Errors, of every teardown here: -EPERM, @stream is a registry's, which tears it down by
+ * itself.  To be rid of one, forget it (sctx_forget) and close it.
  *
  * Mirrors FsRtlTeardownPerStreamContexts, whose callbacks run synchronously.
  * Progress: stream lock.  In section, in callback: yes.
@@ -458,7 +469,7 @@ typedef struct sctx_context *(*sctx_create_fn)(const void *owner, const void *in
  * Get the context that matches or, if there is none, create one and insert
  * it, atomically: of several callers one's context wins and all get it, each
  * with a reference; a loser's own is dropped through its callback.
- * Errors: as sctx_insert(); -EMFILE, 2^31 references are out on what was
+ * Errors: as sctx_insert(); -EOVERFLOW, 2^31 references are out on what was
  * found; -ENOMEM if @create returned NULL; -EINVAL for a
  * NULL @owner, or if @create's context has another owner or instance (it is
  * then dropped); -EBUSY if it was linked (it is then left alone).
@@ -498,9 +509,10 @@ SCTX_API int sctx_delete(struct sctx_stream *stream, const void *owner, const vo
 SCTX_API int sctx_registry_create(struct sctx_registry **registry);
 
 /*
- * Destroy @registry.  No other thread may be using it.
+ * Destroy @registry.  No other thread may be using it.  Idle streams are torn down; may_drop
+ * is not asked.
  * Errors: -EBUSY, streams are open or tracked, or owners are registered;
- * nothing changed.
+ * nothing changed.  sctx_registry_close_all() closes what is open.
  * Progress: blocks (briefly).  In section, in callback: yes.
  */
 SCTX_API int sctx_registry_destroy(struct sctx_registry *registry);
@@ -509,18 +521,37 @@ SCTX_API int sctx_registry_destroy(struct sctx_registry *registry);
 #define SCTX_OPEN_NOWAIT   0x2u /* -EAGAIN rather than wait at the limbo limit */
 
 /*
- * Find the stream named @id, or create it, and take an open reference on it
+ * Find the stream named @id, open or idle, or create it, and take an open reference on it
  * for the caller: *@stream stays valid until the caller's sctx_close().
- * Errors: -ENOENT, not open and SCTX_OPEN_EXISTING; -ENOMEM, also for memory
- * at an address of more than 48 bits; -EMFILE, 2^30 open references; -EAGAIN
+ * Errors: -ENOENT, not there and SCTX_OPEN_EXISTING; -ENOMEM, also for memory
+ * at an address of more than 48 bits; -EOVERFLOW, 2^28 open references; -EAGAIN
  * as for sctx_insert(), also with SCTX_OPEN_NOWAIT; what the attach of an
  * owner with SCTX_OWNER_REQUIRED failed with.
  * Progress: stream exists: lock-free; else bucket lock, and at the limbo
- * limit blocks until below it.  In section, in callback: yes, with -EAGAIN
+ * limit blocks until below it.  Where idle streams are kept and too many are, an open that
+ * creates a stream also looks at up to 512 buckets and drops up to 32 idle streams, with
+ * the lock of one bucket at a time.  In section, in callback: yes, with -EAGAIN
  * instead of waiting.
  */
 SCTX_API int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
 		       struct sctx_stream **stream);
+
+/*
+ * sctx_open() that hands @arg to the attach of the owners if it creates the stream: a
+ * descriptor, a path.
+ * Errors, progress, contexts: as sctx_open().
+ */
+SCTX_API int sctx_open_arg(struct sctx_registry *registry, const struct sctx_id *id,
+			   unsigned int flags, void *arg, struct sctx_stream **stream);
+
+/*
+ * Take one more open reference on @stream, which the caller has open, or has borrowed in
+ * its present read section (an idle stream is opened again).
+ * Errors: -ESTALE, it was borrowed, and has been dropped; -EOVERFLOW, 2^28 open references;
+ * -EPERM, @stream is not a registry's.
+ * Progress: lock-free.  In section, in callback: yes.
+ */
+SCTX_API int sctx_stream_ref(struct sctx_stream *stream);
 
 /*
  * sctx_open() for each of @n ids, an array, into @stream[0] to @stream[n - 1]:
@@ -534,20 +565,113 @@ SCTX_API int sctx_open_many(struct sctx_registry *registry, const struct sctx_id
 			    unsigned int n, unsigned int flags, struct sctx_stream **stream);
 
 /*
- * Drop one open reference.  The last one takes the stream out of the registry
- * and tears it down (sctx_teardown).  Never waits, never fails for want of
- * memory.
+ * Drop one open reference.  The last one leaves the stream idle if the registry keeps idle
+ * streams (sctx_registry_idle), unless it was forgotten; otherwise it takes the stream out of
+ * the registry and tears it down.  Never waits, never fails for want of memory.
  * Errors: -EBADF, no open reference is left (seen only while @stream's memory
  * is still valid: inside the read section in which it was borrowed);
  * -EPERM, @stream is not a registry's.
- * Progress: not the last: lock-free; the last: bucket and stream lock.
+ * Progress: not the last, or the last into idle: lock-free; else bucket and stream lock.
  * In section, in callback: yes.
  */
 SCTX_API int sctx_close(struct sctx_stream *stream);
 
 /*
- * Borrow the open stream named @id: valid until the caller's read section
- * ends.  Call it inside one.  NULL if it is not open, or for NULL arguments.
+ * Drop @n open references at once.  Returns 1 if they were the last, or 0.
+ * Errors: as sctx_close(); -EBADF if fewer than @n are left, nothing changed; -EINVAL for an
+ * @n of 0.
+ * Progress, contexts: as sctx_close().
+ */
+SCTX_API int sctx_close_many(struct sctx_stream *stream, uint32_t n);
+
+#define SCTX_CLOSE_FORGET 0x1u /* sctx_forget() the stream first */
+
+/*
+ * sctx_close() with flags.  Returns 1 if it was the last close, or 0.
+ * Errors: as sctx_close(); -EINVAL for an unknown flag.
+ * Progress: lock-free without flags and unless last; else bucket and stream lock.
+ * In section, in callback: yes.
+ */
+SCTX_API int sctx_close_flags(struct sctx_stream *stream, unsigned int flags);
+
+/*
+ * The file named @id was deleted or replaced.  An idle stream is torn down now.  An open one
+ * leaves the table now, and is torn down at its last close; from now on an open of @id gets a
+ * new stream beside it.
+ * Errors: -ENOENT, no such stream.
+ * Progress: bucket and stream lock.  In section, in callback: yes.
+ */
+SCTX_API int sctx_forget(struct sctx_registry *registry, const struct sctx_id *id);
+
+/*
+ * Drop every open reference on every stream and tear the streams down: for a shutdown with
+ * streams still open.  Calls @fn first for each of them, borrowed; @fn may be NULL.  Nobody may
+ * close afterwards what was open before.  Idle streams stay.  Returns how many streams were
+ * open.
+ * Errors: -ENOMEM.
+ * Progress: bucket and stream locks, one at a time; may wait at the limbo limit.
+ * In section, in callback: yes, without waiting.
+ */
+SCTX_API int sctx_registry_close_all(struct sctx_registry *registry,
+				     void (*fn)(struct sctx_stream *stream, void *arg), void *arg);
+
+/* A registry's stream; an embedded one is open until it is torn down. */
+enum sctx_stream_state {
+	SCTX_STREAM_OPEN,
+	SCTX_STREAM_IDLE,      /* no open reference; found, and opened again, by its id */
+	SCTX_STREAM_FORGOTTEN, /* open, and not found by its id any more */
+	SCTX_STREAM_DEAD       /* torn down */
+};
+
+/*
+ * What @stream, borrowed or open, is just now; DEAD for NULL.
+ * Progress: wait-free.  In section, in callback: yes.
+ */
+SCTX_API enum sctx_stream_state sctx_stream_state(const struct sctx_stream *stream);
+
+struct sctx_idle_options {
+	size_t size;          /* sizeof(struct sctx_idle_options) */
+	size_t limit_streams; /* idle streams to keep; 0: none, a last close ends its stream */
+	size_t limit_bytes;   /* of their nodes, arrays and sctx_context_alloc()ed contexts; 0: any */
+
+	/*
+	 * Whether an idle stream may be dropped: 0, or -EAGAIN to keep it for another round.
+	 * Called with no lock held, in a read section: it may take the user's own locks, and
+	 * may call all that does not wait.  Not asked by forget and destroy.  Optional.
+	 */
+	int (*may_drop)(struct sctx_stream *stream, void *arg);
+	void *arg;
+};
+
+/*
+ * Keep streams after their last close, with their contexts: idle.  An open finds them again,
+ * and so do sctx_find() and sctx_registry_for_each().  When an open creates a stream and
+ * more than the limit are idle, the oldest are dropped: torn down and retired, as without
+ * a limit at the last close.
+ *
+ * The limit is a soft one.  Open streams do not count.  Beyond it may stand, for a limit of
+ * L: L/16 streams, at most 16; L/16 of each thread, at most 32; what may_drop keeps; and what
+ * was closed since a stream was created last.  Bytes are estimated from what is looked at.
+ *
+ * May be called at any time.  A lower limit drops streams before it returns.
+ * Errors: -ENOMEM; -EDEADLK inside a read section or a callback; nothing changed.
+ * Progress: blocks (for readers in their sections).
+ */
+SCTX_API int sctx_registry_idle(struct sctx_registry *registry,
+				const struct sctx_idle_options *options);
+
+/*
+ * Memory is short: drop idle streams, the oldest first, until @keep are left (0: all), at
+ * most @max of them (0: as many as it takes).  may_drop is asked.  Returns how many were
+ * dropped.
+ * Progress: bucket and stream locks, one at a time; without @max, may wait at the limbo
+ * limit.  In section, in callback: yes, without waiting.
+ */
+SCTX_API int64_t sctx_registry_trim(struct sctx_registry *registry, uint64_t keep, uint64_t max);
+
+/*
+ * Borrow the stream named @id, open or idle: valid until the caller's read section
+ * ends.  Call it inside one.  NULL if there is none, or for NULL arguments.
  * Progress: wait-free.  In section: required.  In callback: yes.
  */
 SCTX_API struct sctx_stream *sctx_find(struct sctx_registry *registry, const struct sctx_id *id);
@@ -556,10 +680,11 @@ SCTX_API struct sctx_stream *sctx_find(struct sctx_registry *registry, const str
 SCTX_API const struct sctx_id *sctx_stream_id(const struct sctx_stream *stream);
 
 /*
- * Call @fn for each open stream, inside a read section (a new one every few
- * streams), with the stream borrowed.  A stream that is open throughout is
- * visited once; one opened or closed meanwhile, at most once.  A value other
- * than 0 from @fn ends the walk and is returned.
+ * Call @fn for each stream, open, idle or forgotten (sctx_stream_state), inside a read
+ * section (a new one every few streams), with the stream borrowed.  A stream that is there
+ * throughout is visited once; one created or dropped meanwhile, at most once.  @fn may open,
+ * close and forget streams, this one and others.  It must return: no longjmp, no exception.
+ * A value other than 0 from @fn ends the walk and is returned.
  * Errors: -ENOMEM.
  * Progress: bucket lock.  In section, in callback: yes.
  */
@@ -602,9 +727,10 @@ struct sctx_owner_ops {
 	 * without this owner otherwise.  Called with no lock held and outside
 	 * any section of the library's, on the thread that opens; may block.
 	 * The stream may still turn out to have been created by another
-	 * thread: then *@ctx is unlinked and freed again.  Optional.
+	 * thread: then *@ctx is unlinked and freed again.  @arg is that of
+	 * sctx_open_arg(), or NULL.  Optional.
 	 */
-	int (*attach)(struct sctx_owner *owner, const struct sctx_id *id,
+	int (*attach)(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 		      struct sctx_context **ctx);
 
 	/*
@@ -625,6 +751,17 @@ struct sctx_owner_ops {
 	void (*free)(struct sctx_context *ctx);
 
 	void *arg; /* sctx_owner_arg() */
+
+	/*
+	 * The last open reference of the stream that @ctx hangs on was closed, and the stream
+	 * is kept; an idle stream was opened again.  The two alternate for each context,
+	 * beginning with idle, whatever races: a stream that is closed and opened at once may
+	 * be told of neither.  Called before the close or open returns, unless another thread
+	 * is just calling them for the same stream: that thread goes on with it then.  Rules
+	 * as for detached.  A stream that is dropped is not revived before.  Optional.
+	 */
+	void (*idle)(struct sctx_context *ctx);
+	void (*revived)(struct sctx_context *ctx);
 };
 
 /*
@@ -877,9 +1014,13 @@ struct sctx_stats {
 	uint64_t opens;           /* sctx_open() that succeeded */
 	uint64_t creates;         /* of them: of a new stream */
 	uint64_t closes;
-	uint64_t last_closes;
+	uint64_t last_closes; /* that left no open reference */
 	uint64_t inserts; /* contexts linked: insert, replace, get_or_create, attach */
 	uint64_t removes; /* contexts unlinked, by whatever */
+	uint64_t revivals;  /* opens of an idle stream */
+	uint64_t evictions; /* idle streams dropped: for the limit, by trim, at the end */
+	uint64_t refusals;  /* times that may_drop kept one */
+	uint64_t forgets;
 };
 
 /*
@@ -890,12 +1031,16 @@ SCTX_API int sctx_stats_get(struct sctx_stats *stats);
 
 struct sctx_registry_stats {
 	size_t size;            /* sizeof(struct sctx_registry_stats), set by the caller */
-	uint64_t streams;       /* open */
+	uint64_t streams;       /* open and idle */
 	uint64_t buckets;       /* of the table, of 7 streams each */
 	uint64_t overflows;     /* buckets chained to others because those were full */
 	uint64_t longest_chain; /* in buckets, 1 without overflow */
 	uint64_t tracked;       /* embedded streams */
 	uint64_t owners;        /* registered */
+	uint64_t idle;          /* streams */
+	uint64_t idle_limit;
+	uint64_t idle_bytes; /* of idle streams, estimated where bytes are limited, or 0 */
+	uint64_t laps;       /* of the hand that looks for the oldest */
 };
 
 /*

@@ -53,12 +53,13 @@ int module_leave(struct module *module, struct sctx_leaks *leaks)
 	return error;
 }
 
-int module_attach(struct sctx_owner *owner, const struct sctx_id *id, struct sctx_context **ctx)
+int module_attach(struct sctx_owner *owner, const struct sctx_id *id, void *arg, struct sctx_context **ctx)
 {
 	struct module *module = sctx_owner_arg(owner);
 	int want = atomic_load(&module->attach);
 	int error;
 
+	(void)arg;
 	CHECK(atomic_load(&module->there));
 	if (want)
 		return want > 0 ? 0 : want;

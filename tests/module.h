@@ -45,7 +45,7 @@ void module_enter(struct module *module, struct sctx_registry *registry);
 int module_leave(struct module *module, struct sctx_leaks *leaks);
 
 /* ops.attach: a context with the stream's number. */
-int module_attach(struct sctx_owner *owner, const struct sctx_id *id, struct sctx_context **ctx);
+int module_attach(struct sctx_owner *owner, const struct sctx_id *id, void *arg, struct sctx_context **ctx);
 
 /* A new context, the caller's. */
 struct sctx_context *module_context(struct module *module, const void *instance);

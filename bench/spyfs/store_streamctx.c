@@ -136,12 +136,13 @@ static int streamctx_event(struct spy_stream *stream, const struct spy_event *ev
 
 /* --------------------------------------------------------------- modules */
 
-static int owner_attach(struct sctx_owner *owner, const struct sctx_id *id,
+static int owner_attach(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 			struct sctx_context **ctx)
 {
 	struct loaded *module = sctx_owner_arg(owner);
 	int error = sctx_context_alloc(owner, NULL, 0, ctx);
 
+	(void)arg;
 	(void)id;
 	if (!error && module->ops->attach)
 		module->ops->attach(sctx_context_data(*ctx), opening);

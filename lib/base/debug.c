@@ -173,7 +173,7 @@ static void say_stream(const struct sctx_stream *stream)
 		if (stream->opens >> 31)
 			fputs(" closed", stderr);
 		else
-			fprintf(stderr, " opens %u", stream->opens);
+			fprintf(stderr, " opens %u", stream->opens & 0x1fffffff);
 	}
 	fputc('\n', stderr);
 }

@@ -67,38 +67,6 @@ static inline bool sctx__is_u16_acquire(const void *p, uint16_t v)
 #endif
 }
 
-/*
- * 64-bit compare-and-swap of two adjacent 32-bit atomics.  Hardware orders
- * accesses of mixed sizes; C does not say, and ThreadSanitizer goes by
- * address, so it gets an acquire of the second one.  On failure the caller
- * loads what it needs.
- */
-struct sctx__pair {
-	uint32_t first, second;
-} __attribute__((aligned(8)));
-
-typedef uint64_t __attribute__((may_alias)) sctx__whole_pair;
-
-/* Built in a register: a load that spans two recent stores would stall. */
-static inline uint64_t sctx__whole(struct sctx__pair pair)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return pair.first | (uint64_t)pair.second << 32;
-#else
-	return pair.second | (uint64_t)pair.first << 32;
-#endif
-}
-
-static inline bool sctx__cas_whole(struct sctx__pair *p, struct sctx__pair old, struct sctx__pair v)
-{
-	uint64_t seen = sctx__whole(old);
-
-	return sctx__cas_acq_rel((sctx__whole_pair *)p, &seen, sctx__whole(v));
-}
-
-#define sctx__cas_pair_acq_rel(p, old, v) \
-	(sctx__cas_whole((p), (old), (v)) && (sctx__tsan_acquire(&(p)->second), true))
-
 static inline void sctx__fence(void)
 {
 #ifdef __SANITIZE_THREAD__
@@ -183,6 +151,7 @@ static inline void sctx__back_off(unsigned int round)
 		sctx__store_release(word, leave & ~(type)SCTX__LOCKED);          \
 	}
 
+SCTX__DEFINE_SPINLOCK(u16, uint16_t)
 SCTX__DEFINE_SPINLOCK(u32, uint32_t)
 SCTX__DEFINE_SPINLOCK(word, uintptr_t)
 

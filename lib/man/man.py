@@ -32,7 +32,8 @@ FAMILIES = [
      "read sections and threads",
      "What is found inside a read section stays valid until its end. Entering and leaving one"
      " costs a few instructions, and no write to memory that others write to."),
-    ("sctx_context_init sctx_ref sctx_put sctx_put_many sctx_detach sctx_no_free",
+    ("sctx_context_init sctx_ref sctx_put sctx_put_many sctx_detach sctx_no_free"
+     " sctx_context_stream",
      "struct:sctx_context sctx_free_fn",
      "a context and its references",
      "A context is a record of a module's, embedded in a structure of its own. Each reference"
@@ -52,12 +53,19 @@ FAMILIES = [
      "note:Matching sctx_create_fn",
      "hang contexts on a stream and take them off",
      "All changes of one stream's list take its spinlock, and no other."),
-    ("sctx_registry_create sctx_registry_destroy sctx_registry_for_each", "",
+    ("sctx_registry_create sctx_registry_destroy sctx_registry_close_all"
+     " sctx_registry_for_each", "",
      "a table of streams by id", "A process may have several."),
-    ("sctx_open sctx_open_many sctx_close sctx_find sctx_stream_id",
-     "struct:sctx_id SCTX_OPEN_EXISTING",
+    ("sctx_open sctx_open_arg sctx_open_many sctx_stream_ref sctx_close sctx_close_many"
+     " sctx_close_flags sctx_find sctx_stream_id",
+     "struct:sctx_id SCTX_OPEN_EXISTING SCTX_CLOSE_FORGET",
      "open, find and close streams by id",
-     "The first open of an id creates the stream, the last close tears it down."),
+     "The first open of an id creates the stream. The last close tears it down, or leaves it"
+     " idle where the registry keeps idle streams."),
+    ("sctx_registry_idle sctx_registry_trim sctx_forget sctx_stream_state",
+     "struct:sctx_idle_options enum:sctx_stream_state",
+     "streams that outlive their last close",
+     "An idle stream has no open reference, and keeps its contexts until it is dropped."),
     ("sctx_owner_register sctx_owner_unregister sctx_owner_drain sctx_owner_name"
      " sctx_owner_tag sctx_owner_arg sctx_stream_track sctx_leaks_print",
      "struct:sctx_owner SCTX_TAG SCTX_OWNER_NAME_MAX SCTX_OWNER_REQUIRED"

@@ -257,6 +257,13 @@ static void block_free(void *memory)
 	sctx__locked_free(&sctx__thread_self()->locked_cache, block, size, inherited);
 }
 
+size_t sctx__alloc_size(const void *memory)
+{
+	const struct block *block = (const struct block *)memory - 1;
+
+	return sizeof(*block) + block->size;
+}
+
 /* False if another thread freed it concurrently.  Only DEBUG builds pay for the check. */
 static bool block_claim(struct block *block, uint32_t seen)
 {

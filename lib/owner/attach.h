@@ -20,7 +20,7 @@ void sctx__attachers_pin(struct sctx_registry *registry, struct sctx__attachers 
 void sctx__attachers_unpin(struct sctx__attachers *attachers);
 
 /* Build their contexts on @stream, which nobody else knows. */
-int sctx__attach_all(struct sctx__attachers *attachers, const struct sctx_id *id,
+int sctx__attach_all(struct sctx__attachers *attachers, const struct sctx_id *id, void *arg,
 		     struct sctx_stream *stream);
 
 /* Whether owners of @registry are registered. */

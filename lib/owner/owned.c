@@ -126,7 +126,7 @@ void sctx__owned_note_slow(struct sctx_context *ctx, struct sctx_stream *stream)
 		if (id)
 			held->id = *id;
 		sctx__store(&owner->held_count, owner->held_count + 1);
-		sctx__store(&ctx->flags, ctx->flags | SCTX__NOTED);
+		sctx__add(&ctx->flags, SCTX__NOTED);
 	}
 	sctx__unlock_u32(&owner->lock, 0);
 }
@@ -142,7 +142,7 @@ void sctx__owned_forget_slow(struct sctx_context *ctx)
 		sctx__store(&owner->held_count, owner->held_count - 1);
 		memmove(&owner->held[i], &owner->held[i + 1],
 			(owner->held_count - i) * sizeof(owner->held[0]));
-		sctx__store(&ctx->flags, ctx->flags & ~SCTX__NOTED);
+		sctx__sub(&ctx->flags, SCTX__NOTED);
 		break;
 	}
 	sctx__unlock_u32(&owner->lock, 0);

@@ -132,9 +132,13 @@ static int owner_link(struct sctx_owner *owner)
 {
 	int error = owner->ops.attach ? attacher_add(owner->registry, owner) : 0;
 
-	if (!error)
-		*place_of(NULL) = owner;
-	return error;
+	if (error)
+		return error;
+	*place_of(NULL) = owner;
+	/* It stays: a registry whose owners have left pays a call and finds nobody to tell. */
+	if (owner->ops.idle || owner->ops.revived)
+		sctx__store(&owner->registry->told, sctx__owner_tell);
+	return 0;
 }
 
 /* Without the lock, again. */
@@ -254,11 +258,11 @@ static int link_made(struct sctx_owner *owner, struct sctx_context *ctx, struct 
 	return error;
 }
 
-static int attach_one(struct sctx_owner *owner, const struct sctx_id *id,
+static int attach_one(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 		      struct sctx_stream *stream)
 {
 	struct sctx_context *ctx = NULL;
-	int error = owner->ops.attach(owner, id, &ctx);
+	int error = owner->ops.attach(owner, id, arg, &ctx);
 
 	if (error > 0)
 		error = -EINVAL;
@@ -272,14 +276,14 @@ static int attach_one(struct sctx_owner *owner, const struct sctx_id *id,
 	return owner->ops.flags & SCTX_OWNER_REQUIRED ? error : 0;
 }
 
-int sctx__attach_all(struct sctx__attachers *attachers, const struct sctx_id *id,
+int sctx__attach_all(struct sctx__attachers *attachers, const struct sctx_id *id, void *arg,
 		     struct sctx_stream *stream)
 {
 	int error = 0;
 
 	sctx__self.attaching++;
 	for (unsigned int i = 0; i < attachers->count && !error; i++)
-		error = attach_one(attachers->owner[i], id, stream);
+		error = attach_one(attachers->owner[i], id, arg, stream);
 	sctx__self.attaching--;
 	return error;
 }

@@ -17,4 +17,7 @@ void sctx__owner_stay(struct sctx_owner *owner);
 /* Nothing refers to @owner any more. */
 void sctx__owner_forget(struct sctx_owner *owner);
 
+/* The owners that have contexts on @stream hear whether it is idle now: told.c. */
+void sctx__owner_tell(struct sctx_stream *stream);
+
 #endif /* SCTX_OWNER_H */

@@ -37,9 +37,9 @@ static void wait_for_pins(const struct sctx_owner *owner)
 	}
 }
 
-static int sweep_stream(struct sctx_stream *stream, void *owner)
+static int sweep_node(struct sctx__node *node, void *owner)
 {
-	sctx__stream_sweep(stream, owner);
+	sctx__stream_sweep(&node->stream, owner);
 	return 0;
 }
 
@@ -50,7 +50,7 @@ static void sweep_tracked(struct sctx_stream *stream, void *owner)
 
 static int sweep(struct sctx_owner *owner)
 {
-	int error = sctx__registry_sweep(owner->registry, sweep_stream, owner);
+	int error = sctx__registry_walk(owner->registry, sweep_node, owner, true);
 
 	if (!error)
 		sctx__tracked_sweep(owner->registry, &owner->cursor, sweep_tracked, owner);

@@ -16,8 +16,7 @@ SCTX__TLS unsigned long *sctx__memb_ctr = &not_ready;
 
 void sctx__memb_read_lock_slow(void)
 {
-	if (!sctx__rcu_registered())
-		sctx__reader_attach_slow();
+	sctx__reader_attach_slow();
 	sctx__memb_ctr = &URCU_TLS(urcu_memb_reader).ctr;
 	urcu_memb_read_lock();
 	if (!urcu_memb_has_sys_membarrier)

@@ -251,7 +251,18 @@ static inline __attribute__((no_sanitize_thread)) bool sctx__rcu_inside(void *re
  */
 #if defined(SCTX__MEMB_READY)
 
+/* A thread's first section attaches it, and its detaching leaves the counter not ready. */
+#define SCTX__READY_IS_ATTACHED 1
+
 typedef unsigned long *sctx__reader;
+
+static inline void sctx__rcu_unready(void)
+{
+	unsigned long *ctr = &URCU_TLS(urcu_memb_reader).ctr;
+
+	if (*ctr == SCTX__MEMB_READY)
+		CMM_STORE_SHARED(*ctr, 0);
+}
 
 static inline sctx__reader sctx__rcu_reader(void)
 {
@@ -275,8 +286,14 @@ SCTX__INLINE void sctx__rcu_quick_unlock(sctx__reader reader)
 
 #else
 
+#define SCTX__READY_IS_ATTACHED 0
+
 typedef struct {
 } sctx__reader;
+
+static inline void sctx__rcu_unready(void)
+{
+}
 
 static inline sctx__reader sctx__rcu_reader(void)
 {

@@ -1,37 +1,71 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A registry, as registry.c, owner.c, track.c and unload.c see it.
+ * A registry, as the files of this room and the owners see it.
  */
 #ifndef SCTX_REGISTRY_H
 #define SCTX_REGISTRY_H
 
+#include "registry/idle.h"
 #include "registry/table.h"
 
 struct sctx__tracked;
 
-#define SCTX__SECRET_SIZE 136 /* as XXH3 asks; for an id it reads the first 32 bytes */
+#define SCTX__SECRET_SIZE 136 /* XXH3 asks for this much, and reads 32 bytes of it for an id */
 
 struct sctx_registry {
+	/* Every open and close reads these; they are written rarely. */
 	struct sctx__table *table;
-	uint8_t secret[SCTX__SECRET_SIZE]; /* of its hash; random */
+	uint64_t keeps;                           /* the limit of idle streams, or 0 */
+	uint32_t idle_age;                        /* the present, in sctx_stream.age */
+	uint32_t attachers;                       /* slots below it may be in use: owner.c */
+	void (*told)(struct sctx_stream *stream); /* tell owners: idle or revived */
+	uint8_t secret[SCTX__SECRET_SIZE];        /* of its hash; random */
 	struct sctx__block block;
-	/* Owners that attach at open: set and cleared by owner.c. */
-	uint32_t attachers; /* slots below it may be in use */
 	struct sctx_owner *attacher[SCTX_ATTACH_MAX];
 	/* Embedded streams: track.c. */
 	uint32_t tracked_lock;
 	uint64_t tracked_count;
 	struct sctx__tracked *tracked;
+	struct sctx__idle idle;
 };
 
 /*
- * sctx_registry_for_each() that waits between buckets where limbo is at its
- * limit: @fn retires.
+ * Make @node dead, whatever references it has, if its count is @opens still; take it out
+ * of the table, tear it down and retire it.  Inside an update.
  */
-int sctx__registry_sweep(struct sctx_registry *registry,
-			 int (*fn)(struct sctx_stream *stream, void *arg), void *arg);
+bool sctx__node_kill(struct sctx_registry *registry, struct sctx__node *node, uint32_t opens);
+
+/* Inside an update.  -ENOENT. */
+int sctx__forget_id(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash);
+
+/*
+ * Call @fn for each stream, in an update for every bucket, with no lock held.  @fn may
+ * change what it likes.  @throttle: between buckets, wait while limbo is at its limit.
+ */
+int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *arg, bool throttle);
 
 /* Walk the table: fills streams, buckets, overflows, longest_chain. */
 void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats);
+
+static inline size_t sctx__table_buckets(const struct sctx_registry *registry)
+{
+	/* Pairs with the release in table.c's finish(). */
+	return sctx__load_acquire(&registry->table)->mask + 1;
+}
+
+static inline struct sctx__node *sctx__node_of(const struct sctx_stream *stream)
+{
+	return (struct sctx__node *)((char *)(uintptr_t)stream -
+				     offsetof(struct sctx__node, stream));
+}
+
+/* With no section of the library's own: owners hear that @stream is idle, or open again. */
+static inline void sctx__registry_tell(struct sctx_registry *registry, struct sctx_stream *stream)
+{
+	void (*told)(struct sctx_stream *) = sctx__load(&registry->told);
+
+	if (sctx__unlikely(told != NULL))
+		told(stream);
+}
 
 #endif /* SCTX_REGISTRY_H */

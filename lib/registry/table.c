@@ -141,9 +141,8 @@ static void chain_unlink(struct sctx__place place, struct sctx__bucket *bucket)
 	sctx__sub(&place.table->overflows, 1);
 }
 
-void sctx__chain_remove(struct sctx__place place, struct sctx__node *node)
+void sctx__chain_remove(struct sctx__place place, uintptr_t slot)
 {
-	const uintptr_t slot = sctx__slot_make(node);
 	struct sctx__bucket *bucket = chain_next(place.bucket);
 	bool empty;
 
@@ -155,6 +154,29 @@ void sctx__chain_remove(struct sctx__place place, struct sctx__node *node)
 	sctx__table_unlock(place);
 	if (empty)
 		overflow_retire(bucket);
+}
+
+void sctx__table_forget(struct sctx__place place, struct sctx__node *node)
+{
+	const uintptr_t slot = sctx__slot_make(node), forgotten = sctx__slot_forgotten(node);
+	struct sctx__bucket *bucket = place.bucket;
+
+	while (bucket && !sctx__bucket_replace(bucket, slot, forgotten))
+		bucket = chain_next(bucket);
+}
+
+void sctx__table_each(struct sctx__table *table, sctx__node_fn fn, void *arg)
+{
+	for (; table; table = sctx__load_acquire(&table->next)) {
+		for (size_t i = 0; i <= table->mask; i++) {
+			struct sctx__bucket *bucket = &table->bucket[i];
+
+			for (; bucket; bucket = chain_next(bucket))
+				for (int k = 0; k < SCTX__SLOTS; k++)
+					if (bucket->slot[k])
+						fn(sctx__slot_node(bucket->slot[k]), arg);
+		}
+	}
 }
 
 /* No writer is at work. */
@@ -187,7 +209,7 @@ static int copy_slots(const struct mover *m, const struct sctx__bucket *bucket, 
 			continue;
 		place = sctx__table_lock(m->to, node->hash);
 		if (undo) {
-			sctx__table_remove(place, node);
+			sctx__table_remove(place, bucket->slot[i]);
 		} else {
 			error = sctx__slot_insert(place, bucket->slot[i]);
 			sctx__table_unlock(place);

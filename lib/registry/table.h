@@ -10,6 +10,10 @@
  *   +------+------+------+------+------+------+------+------------------+
  *   slot: 16 bits of the hash over 48 bits of the node's address; 0 = empty
  *
+ * A stream that is forgotten while it is open keeps its slot, with the bits of the hash
+ * inverted: walks find it there, lookups by its id do not, and another stream of that id
+ * can stand beside it.
+ *
  * The last word is the writers' spinlock (bit 0), MOVED (bit 1) and the
  * address of the next bucket of the chain (64-byte aligned).
  *
@@ -108,9 +112,21 @@ static inline bool sctx__table_should_grow(struct sctx__table *table)
 	       sctx__load(&table->overflows) > (table->mask + 1) / SCTX__OVERFLOW_SHARE;
 }
 
-/* All nodes of bucket @index of @table, wherever they are now, to @fn. */
+/* After an insert or a remove. */
+SCTX__INLINE void sctx__table_grow(struct sctx__table **table)
+{
+	/* Pairs with the release in table.c's finish(). */
+	if (sctx__unlikely(sctx__table_should_grow(sctx__load_acquire(table))))
+		sctx__table_grow_slow(table);
+}
+
 typedef int (*sctx__node_fn)(struct sctx__node *node, void *arg);
 bool sctx__table_is_empty(struct sctx__table *table);
+
+/* Each node to @fn, which may remove it.  Nobody else uses the table. */
+void sctx__table_each(struct sctx__table *table, sctx__node_fn fn, void *arg);
+
+/* All nodes of bucket @index of @table, wherever they are now, to @fn. */
 int sctx__table_visit(struct sctx__table *table, size_t index, sctx__node_fn fn, void *arg);
 
 /* Add bucket @index of @table, wherever it is now: streams, overflows, longest chain. */
@@ -159,23 +175,6 @@ static inline uint16_t sctx__tag_of(uint64_t hash)
 	return (uint16_t)(hash >> SCTX__TAG_SHIFT);
 }
 
-/* Whether a slot has @tag.  The first that has it is loaded again, as a whole, to *@slot. */
-SCTX__INLINE bool sctx__bucket_tagged(const struct sctx__bucket *bucket, uint16_t tag,
-				      uintptr_t *slot)
-{
-#ifndef __clang__ /* which does so by itself */
-#pragma GCC unroll 7
-#endif
-	for (int i = 0; i < SCTX__SLOTS; i++) {
-		if (sctx__likely(!sctx__slot_has_tag(&bucket->slot[i], tag)))
-			continue;
-		*slot = sctx__slot_load(&bucket->slot[i]);
-		return true;
-	}
-	*slot = 0;
-	return false;
-}
-
 /*
  * The node in @slot if it is named @id, or NULL.  The slot may be empty or another one's
  * since its tag was looked at, of which the id says all.
@@ -185,6 +184,21 @@ static inline struct sctx__node *sctx__slot_match(uintptr_t slot, const struct s
 	struct sctx__node *node = sctx__slot_node(slot);
 
 	return sctx__likely(node && sctx__id_equal(&node->id, id)) ? node : NULL;
+}
+
+/*
+ * The first slot with @tag, or 0: what sctx__bucket_find() looks at, one comparison of ids
+ * instead of one for each slot.
+ */
+SCTX__INLINE uintptr_t sctx__bucket_tagged(const struct sctx__bucket *bucket, uint16_t tag)
+{
+#ifndef __clang__ /* which does so by itself */
+#pragma GCC unroll 7
+#endif
+	for (int i = 0; i < SCTX__SLOTS; i++)
+		if (sctx__unlikely(sctx__slot_has_tag(&bucket->slot[i], tag)))
+			return sctx__slot_load(&bucket->slot[i]);
+	return 0;
 }
 
 static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bucket, uint64_t hash,
@@ -205,6 +219,15 @@ static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bu
 			return node;
 	}
 	return NULL;
+}
+
+/*
+ * Whether what is not in @head can be elsewhere: in a bucket that is chained to it, or in
+ * the successor.  Call it after the slots were searched, whose acquires keep it behind them.
+ */
+static inline bool sctx__bucket_goes_on(const struct sctx__bucket *head)
+{
+	return sctx__load(&head->chain) & ~(uintptr_t)SCTX__LOCKED;
 }
 
 /* @hash's bucket, which is about to be changed. */
@@ -250,16 +273,6 @@ static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *hea
 }
 
 /*
- * Whether what is not in @head can be elsewhere: in a bucket that is chained to it, or in
- * the successor.  Looked at after the slots, whose acquires keep it behind them; where it
- * leads to is loaded again by who goes there.
- */
-static inline bool sctx__bucket_goes_on(const struct sctx__bucket *head)
-{
-	return sctx__load(&head->chain) & ~(uintptr_t)SCTX__LOCKED;
-}
-
-/*
  * The node named @id, or NULL.  Inside a read section.  MOVED is looked at
  * after the slots: a slot seen cleared by a move was cleared after MOVED was
  * set (the acquire of the slot pairs with the release that cleared it).
@@ -281,8 +294,8 @@ static inline struct sctx__node *sctx__table_find(struct sctx__table *table, uin
 }
 
 /*
- * By writers, inside an update.  What an open of a new stream and a last close come by is
- * here, to be a part of them; chains and moves are in table.c.
+ * By writers, inside an update.  These are inlined into the open of a new stream and the
+ * last close; chains and moves are in table.c.
  */
 
 SCTX__INLINE struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash)
@@ -319,6 +332,12 @@ static inline uintptr_t sctx__slot_make(struct sctx__node *node)
 	return (uintptr_t)(node->hash >> SCTX__TAG_SHIFT) << SCTX__TAG_SHIFT | (uintptr_t)node;
 }
 
+/* That of a node which is forgotten. */
+static inline uintptr_t sctx__slot_forgotten(struct sctx__node *node)
+{
+	return sctx__slot_make(node) ^ ~SCTX__ADDRESS_MAX;
+}
+
 /* Pairs with the acquire in sctx__slot_load(), for setting and clearing. */
 static inline void sctx__slot_store(uintptr_t *slot, uintptr_t value)
 {
@@ -338,21 +357,29 @@ SCTX__INLINE bool sctx__bucket_insert(struct sctx__bucket *bucket, uintptr_t val
 }
 
 /* False if @value is in none. */
-SCTX__INLINE bool sctx__bucket_remove(struct sctx__bucket *bucket, uintptr_t value)
+SCTX__INLINE bool sctx__bucket_replace(struct sctx__bucket *bucket, uintptr_t value, uintptr_t by)
 {
 	for (int i = 0; i < SCTX__SLOTS; i++) {
 		if (bucket->slot[i] != value)
 			continue;
-		sctx__slot_store(&bucket->slot[i], 0);
+		sctx__slot_store(&bucket->slot[i], by);
 		return true;
 	}
 	return false;
 }
 
+SCTX__INLINE bool sctx__bucket_remove(struct sctx__bucket *bucket, uintptr_t value)
+{
+	return sctx__bucket_replace(bucket, value, 0);
+}
+
+/* The node's slot in the chain of @place from now on.  It stays locked. */
+void sctx__table_forget(struct sctx__place place, struct sctx__node *node);
+
 /* In a chained bucket, or a new one. */
 int sctx__chain_insert(struct sctx__place place, uintptr_t slot);
 /* From a chained one; unlocks it. */
-void sctx__chain_remove(struct sctx__place place, struct sctx__node *node);
+void sctx__chain_remove(struct sctx__place place, uintptr_t slot);
 
 /* -ENOMEM with nothing changed. */
 SCTX__INLINE int sctx__slot_insert(struct sctx__place place, uintptr_t slot)
@@ -368,12 +395,12 @@ SCTX__INLINE int sctx__table_insert(struct sctx__place place, struct sctx__node 
 }
 
 /* Unlocks it. */
-SCTX__INLINE void sctx__table_remove(struct sctx__place place, struct sctx__node *node)
+SCTX__INLINE void sctx__table_remove(struct sctx__place place, uintptr_t slot)
 {
-	if (sctx__likely(sctx__bucket_remove(place.bucket, sctx__slot_make(node))))
+	if (sctx__likely(sctx__bucket_remove(place.bucket, slot)))
 		sctx__table_unlock(place);
 	else
-		sctx__chain_remove(place, node);
+		sctx__chain_remove(place, slot);
 }
 
 #endif /* SCTX_TABLE_H */

@@ -3,6 +3,7 @@
  * Printers for people: streams with their contexts, and leaks.
  */
 #include "owner/owned.h"
+#include "registry/opens.h"
 #include "stats/print.h"
 #include "base/sized.h"
 
@@ -40,12 +41,18 @@ static int print_context(struct sctx_context *ctx, void *printer)
 	return 0;
 }
 
+static const char *state_text(enum sctx_stream_state state)
+{
+	return state == SCTX_STREAM_IDLE ? " idle" : state == SCTX_STREAM_FORGOTTEN ? " forgotten" : "";
+}
+
 static int print_stream(struct sctx_stream *stream, void *printer)
 {
 	struct sctx__printer *p = printer;
 
 	sctx__print_id(p->file, sctx_stream_id(stream));
-	fprintf(p->file, " opens %" PRIu32, sctx__load(&stream->opens));
+	fprintf(p->file, "%s opens %" PRIu32, state_text(sctx_stream_state(stream)),
+		sctx__references(sctx__load(&stream->opens)));
 	sctx_stream_for_each(stream, print_context, p);
 	fputc('\n', p->file);
 	return ferror(p->file) ? -EIO : 0;

@@ -23,6 +23,10 @@ static void stats_fill(struct sctx_stats *stats)
 	stats->closes = stats->last_closes + events(SCTX__OTHER_CLOSES);
 	stats->inserts = events(SCTX__INSERTS);
 	stats->removes = events(SCTX__REMOVES);
+	stats->revivals = events(SCTX__REVIVALS);
+	stats->evictions = events(SCTX__EVICTIONS);
+	stats->refusals = events(SCTX__REFUSALS);
+	stats->forgets = events(SCTX__FORGETS);
 }
 
 int sctx_stats_get(struct sctx_stats *stats)
@@ -59,6 +63,10 @@ int sctx_registry_stats_get(struct sctx_registry *registry, struct sctx_registry
 		return error;
 	sctx__registry_table_stats(registry, &now);
 	now.tracked = sctx__load(&registry->tracked_count);
+	now.idle = sctx__idle_count(&registry->idle);
+	now.idle_limit = sctx__load(&registry->keeps);
+	now.idle_bytes = sctx__idle_bytes(&registry->idle);
+	now.laps = sctx__load(&registry->idle.laps);
 	error = sctx_registry_owners(registry, count_owner, &now.owners);
 	if (!error)
 		sctx__sized_write(stats, &now, sizeof(now));

@@ -467,7 +467,7 @@ static int insert_created(struct sctx_stream *stream, struct sctx_context *creat
 	put(created);
 	*ctx = ins.found;
 	if (ins.error == -EEXIST)
-		return ins.found ? 0 : -EMFILE;
+		return ins.found ? 0 : -EOVERFLOW;
 	return ins.error;
 }
 

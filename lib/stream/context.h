@@ -11,21 +11,24 @@
 #define SCTX__RETIRED 8u  /* its memory was handed to limbo */
 #define SCTX__MANAGED 16u /* a registry's */
 #define SCTX__TRACKED 32u /* a registry knows it; @next is its record (track.h) */
+#define SCTX__TELLING 64u /* a thread tells owners that it is idle, or open again */
+#define SCTX__RETELL  128u /* that thread is to look again when it is done */
 
 /* Before publication: an empty list with these flags and one open reference. */
 static inline void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags)
 {
 	stream->only = NULL;
 	stream->list = 0;
-	stream->state = SCTX__READY | flags;
+	stream->state = (uint16_t)(SCTX__READY | flags);
+	stream->age = 0;
 	stream->opens = 1;
 }
 
 /* Inside an update: tear @stream down, and retire the node around it, of @bytes. */
 void sctx__node_teardown(struct sctx_stream *stream, size_t bytes);
 
-/* The same by who has the stream's lock, which left @state; it is released. */
-void sctx__node_teardown_locked(struct sctx_stream *stream, uint32_t state, size_t bytes);
+/* What hangs on @stream and was allocated here, in bytes.  In a section. */
+size_t sctx__stream_bytes(const struct sctx_stream *stream);
 
 /* sctx_insert() without waiting, for a stream that nobody else knows yet. */
 int sctx__stream_attach(struct sctx_stream *stream, struct sctx_context *ctx);

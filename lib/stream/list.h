@@ -27,14 +27,14 @@
 
 #include <string.h>
 
-static inline uint32_t stream_lock(struct sctx_stream *stream)
+static inline uint16_t stream_lock(struct sctx_stream *stream)
 {
-	return sctx__lock_u32(&stream->state);
+	return sctx__lock_u16(&stream->state);
 }
 
-static inline void stream_unlock(struct sctx_stream *stream, uint32_t state)
+static inline void stream_unlock(struct sctx_stream *stream, uint16_t state)
 {
-	sctx__unlock_u32(&stream->state, state);
+	sctx__unlock_u16(&stream->state, state);
 }
 
 static inline struct sctx__array *list_array(uintptr_t list)

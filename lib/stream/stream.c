@@ -8,6 +8,7 @@
 #include "stream/list.h"
 #include "base/pool.h"
 #include "stream/refs.h"
+#include "memory/tag.h"
 #include "registry/track.h"
 
 const struct sctx_stream sctx__no_stream;
@@ -113,18 +114,19 @@ SCTX__INLINE int teardown_locked(struct sctx__retiring *r, struct sctx_stream *s
 	return 0;
 }
 
-void sctx__node_teardown_locked(struct sctx_stream *stream, uint32_t state, size_t bytes)
+void sctx__node_teardown(struct sctx_stream *stream, size_t bytes)
 {
 	struct sctx__retiring r = sctx__retire_begin();
 
-	teardown_locked(&r, stream, state, SCTX__RETIRED, NULL);
+	teardown_locked(&r, stream, stream_lock(stream), SCTX__RETIRED, NULL);
 	sctx__retire_node(&r, stream, bytes);
 	sctx__retire_end(&r);
 }
 
-void sctx__node_teardown(struct sctx_stream *stream, size_t bytes)
+/* A registry's own is torn down when it leaves the registry, and not before. */
+static bool is_managed(const struct sctx_stream *stream)
 {
-	sctx__node_teardown_locked(stream, stream_lock(stream), bytes);
+	return sctx__load(&stream->state) & SCTX__MANAGED;
 }
 
 static int teardown_now(struct sctx_stream *stream, struct report *report)
@@ -144,6 +146,8 @@ int sctx_teardown(struct sctx_stream *stream)
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
+	if (is_managed(stream))
+		return -EPERM;
 	return teardown_now(stream, NULL);
 }
 
@@ -155,6 +159,8 @@ int sctx_teardown_report(struct sctx_stream *stream,
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
+	if (is_managed(stream))
+		return -EPERM;
 	return teardown_now(stream, &report);
 }
 
@@ -163,6 +169,8 @@ int sctx_teardown_sync(struct sctx_stream *stream)
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
+	if (is_managed(stream))
+		return -EPERM;
 	if (sctx__must_not_wait())
 		return -EDEADLK;
 	teardown_now(stream, NULL);
@@ -181,7 +189,7 @@ int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_s
 	sctx__debug_enter();
 	if (!stream || !free_fn)
 		return -EINVAL;
-	if (sctx__load(&stream->state) & SCTX__MANAGED)
+	if (is_managed(stream))
 		return -EPERM;
 	sctx__update_begin();
 	r = sctx__retire_begin();
@@ -206,6 +214,26 @@ static struct sctx__view view_of_all(const struct sctx_stream *stream)
 	if (list >= SCTX__LIST_ARRAY)
 		return sctx__array_view(list);
 	return (struct sctx__view){ stream->inline_entry, NULL, list };
+}
+
+size_t sctx__stream_bytes(const struct sctx_stream *stream)
+{
+	struct sctx__view view = view_of_all(stream);
+	size_t bytes = view.tag ? array_size(view.count) : 0;
+
+	while (view.count-- > 0) {
+		struct sctx_context *ctx = sctx__load_acquire(&view.entry[view.count].context);
+
+		if (ctx && sctx__load(&ctx->flags) & SCTX__ALLOCATED)
+			bytes += sctx__alloc_size(ctx);
+	}
+	return bytes;
+}
+
+struct sctx_stream *sctx_context_stream(const struct sctx_context *ctx)
+{
+	/* Pairs with the releases in context_claim(): what its inserter did is seen. */
+	return ctx ? sctx__load_acquire(&ctx->stream) : NULL;
 }
 
 int sctx_stream_for_each(const struct sctx_stream *stream,

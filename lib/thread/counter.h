@@ -47,6 +47,43 @@ static inline void sctx__counter_add(uint32_t slot, int64_t n)
  */
 int64_t sctx__counter_sum(uint32_t slot);
 
+/*
+ * A counter whose value is known without a walk over the threads, to within @step for
+ * each: a thread adds its share to @flushed when it comes to @step, either way.
+ */
+struct sctx__tally {
+	int64_t flushed __attribute__((aligned(64)));
+	uint32_t slot; /* SCTX__NO_SLOT: it stands at 0 */
+	uint32_t step;
+};
+
+#define SCTX__NO_SLOT UINT32_MAX
+
+/* A slot for @tally, which takes what the threads that exit have not flushed.  -ENOMEM. */
+int sctx__tally_new(struct sctx__tally *tally, uint32_t *slot);
+int64_t sctx__tally_sum(const struct sctx__tally *tally);
+void sctx__tally_add_slow(struct sctx__tally *tally, int64_t n);
+
+static inline void sctx__tally_add(struct sctx__tally *tally, int64_t n)
+{
+	struct sctx__thread *self = &sctx__self;
+	int64_t *share = &self->counter[tally->slot];
+	int64_t step = sctx__load(&tally->step);
+
+	if (sctx__likely(tally->slot < self->counters && *share + n < step && *share + n > -step))
+		sctx__store_release(share, *share + n);
+	else
+		sctx__tally_add_slow(tally, n);
+}
+
+/* What was flushed; not below 0. */
+static inline uint64_t sctx__tally_near(const struct sctx__tally *tally)
+{
+	int64_t flushed = sctx__load(&tally->flushed);
+
+	return flushed > 0 ? (uint64_t)flushed : 0;
+}
+
 /* @t exits: add its counts to the bases.  sctx__threads_lock held. */
 void sctx__counters_fold(struct sctx__thread *t);
 void sctx__counters_fini(void);

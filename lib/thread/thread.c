@@ -205,7 +205,7 @@ void sctx__thread_detach(void)
 	pthread_mutex_unlock(&sctx__threads_lock);
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = false;
-	self->expects_open = false;
+	sctx__rcu_unready();
 	self->registered = false;
 	self->reader = NULL;
 }
@@ -261,7 +261,6 @@ int sctx__thread_attach(bool register_always)
 	pthread_mutex_unlock(&sctx__threads_lock);
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = true;
-	self->expects_open = true;
 	/* qsbr: go online at the first section, not for counters or pools alone. */
 	if (self->registered)
 		sctx__rcu_offline();

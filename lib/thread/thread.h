@@ -70,11 +70,15 @@ struct sctx__magazine {
 /* See lib/thread/counter.h. */
 enum sctx__event {
 	SCTX__CREATES,
-	SCTX__REOPENS, /* opens of a stream that is open */
-	SCTX__LAST_CLOSES,
+	SCTX__REOPENS, /* opens of what is there */
+	SCTX__REVIVALS, /* of them: of an idle stream */
+	SCTX__LAST_CLOSES, /* that left no reference */
 	SCTX__OTHER_CLOSES,
 	SCTX__INSERTS,
 	SCTX__REMOVES,
+	SCTX__EVICTIONS, /* of idle streams */
+	SCTX__REFUSALS,  /* of evictions */
+	SCTX__FORGETS,
 	SCTX__EVENTS
 };
 
@@ -89,7 +93,6 @@ struct sctx__thread {
 	uint32_t locked_cache; /* see lib/base/pool.h */
 	void *reader;          /* for sctx__rcu_forget(), if the library registered it */
 	bool attached;
-	bool expects_open; /* attached, and its last open found the stream open */
 	bool registered;   /* by the library, not by the host */
 	bool in_callback;
 	uint16_t attaching; /* calls of owners' attach under way */
@@ -152,13 +155,10 @@ static inline struct sctx__thread *sctx__thread_self(void)
 	return &sctx__self;
 }
 
-/*
- * Whether a section can begin and an event be counted without a call, and this
- * thread's last open found its stream open.
- */
+/* Whether a section can begin, and an event be counted, without a call. */
 static inline bool sctx__thread_is_quick(sctx__reader reader)
 {
-	return sctx__self.expects_open && sctx__rcu_is_quick(reader);
+	return sctx__rcu_is_quick(reader) && (SCTX__READY_IS_ATTACHED || sctx__self.attached);
 }
 
 /*

@@ -7,11 +7,12 @@ struct audit {
 	unsigned long volume, reads;
 };
 
-static int audit_attach(struct sctx_owner *owner, const struct sctx_id *id,
+static int audit_attach(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 			struct sctx_context **ctx)
 {
 	int error = sctx_context_alloc(owner, NULL, 0, ctx);
 
+	(void)arg;
 	if (!error)
 		((struct audit *)sctx_context_data(*ctx))->volume = id->volume;
 	return error;

@@ -24,12 +24,13 @@ static struct cached *cached_of(struct sctx_context *ctx)
 	return sctx_context_data(ctx);
 }
 
-static int cache_attach(struct sctx_owner *owner, const struct sctx_id *id,
+static int cache_attach(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 			struct sctx_context **ctx)
 {
 	int error = sctx_context_alloc(owner, NULL, 0, ctx);
 
 	(void)id;
+	(void)arg;
 	if (error)
 		return error;
 	cached_of(*ctx)->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

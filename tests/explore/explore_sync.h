@@ -73,22 +73,6 @@ static inline void sctx__add_own(int64_t *p, int64_t v)
 	sctx__store(p, *p + v);
 }
 
-struct sctx__pair {
-	uint32_t first, second;
-} __attribute__((aligned(8)));
-
-/* Addresses stand for what is there: the second's is told of by adding nothing. */
-#define sctx__cas_pair_acq_rel(p, old, v)                                        \
-	({                                                                       \
-		struct sctx__pair *pair_ = (p), old_ = (old), v_ = (v);          \
-		uint64_t wanted_, seen_;                                         \
-		memcpy(&seen_, &old_, sizeof(seen_));                            \
-		memcpy(&wanted_, &v_, sizeof(wanted_));                          \
-		explore_release();                                               \
-		explore_add(&pair_->second, 4, 0, EXPLORE_SITE("cas " #p));      \
-		explore_cas(pair_, 8, &seen_, wanted_, EXPLORE_SITE("cas " #p)); \
-	})
-
 static inline void sctx__fence(void)
 {
 	explore_release();
@@ -123,8 +107,10 @@ static inline void sctx__prefetch_write(const void *line)
 		explore_unlock(p_, sizeof(*p_), v_, EXPLORE_SITE(text)); \
 	})
 
+#define sctx__lock_u16(word)           EXPLORE_LOCK(word, "lock " #word)
 #define sctx__lock_u32(word)           EXPLORE_LOCK(word, "lock " #word)
 #define sctx__lock_word(word)          EXPLORE_LOCK(word, "lock " #word)
+#define sctx__unlock_u16(word, leave)  EXPLORE_UNLOCK(word, leave, "unlock " #word)
 #define sctx__unlock_u32(word, leave)  EXPLORE_UNLOCK(word, leave, "unlock " #word)
 #define sctx__unlock_word(word, leave) EXPLORE_UNLOCK(word, leave, "unlock " #word)
 

@@ -60,8 +60,9 @@ static void module_leave(const void *owner)
 	w.inside--;
 }
 
-static int attach(struct sctx_owner *owner, const struct sctx_id *id, struct sctx_context **ctx)
+static int attach(struct sctx_owner *owner, const struct sctx_id *id, void *arg, struct sctx_context **ctx)
 {
+	(void)arg;
 	(void)id;
 	module_enter(owner);
 	explore_check(!current->nesting, "attach is called in a section");

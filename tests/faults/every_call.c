@@ -325,9 +325,10 @@ static int call_configure(void)
 	return sctx_stats_get(&stats);
 }
 
-static int attach_at_open(struct sctx_owner *owner, const struct sctx_id *id,
+static int attach_at_open(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 			  struct sctx_context **ctx)
 {
+	(void)arg;
 	(void)id;
 	return sctx_context_alloc(owner, NULL, 16, ctx);
 }

@@ -115,7 +115,7 @@ static struct sctx_context *call(struct round *round, struct record *r)
 		op->result = sctx_detach(ctx);
 		break;
 	case REF:
-		op->result = sctx_ref(ctx) == ctx ? 0 : -EMFILE;
+		op->result = sctx_ref(ctx) == ctx ? 0 : -EOVERFLOW;
 		break;
 	case PUT:
 		op->result = sctx_put(ctx);

@@ -52,12 +52,13 @@ static void module_free(struct sctx_context *ctx)
 	record_callback(ctx);
 }
 
-static int attach(struct sctx_owner *owner, const struct sctx_id *id, struct sctx_context **ctx)
+static int attach(struct sctx_owner *owner, const struct sctx_id *id, void *arg, struct sctx_context **ctx)
 {
 	struct worker *w = guest();
 	struct record *r;
 	int rc = one_in(w, 16) ? -EIO : 0;
 
+	(void)arg;
 	if (rc || one_in(w, 4))
 		return rc;
 	rc = record_new_of(w, owner, place_number(w, false, id_number(id)), &r);

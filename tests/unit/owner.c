@@ -323,17 +323,19 @@ static void attach_may_decline_or_fail(void **state)
 
 static struct sctx_owner *other_owner;
 
-static int attach_anothers(struct sctx_owner *owner, const struct sctx_id *id,
+static int attach_anothers(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 			   struct sctx_context **ctx)
 {
+	(void)arg;
 	(void)id;
 	(void)owner;
 	return sctx_context_alloc(other_owner, NULL, 0, ctx);
 }
 
-static int attach_and_fail(struct sctx_owner *owner, const struct sctx_id *id,
+static int attach_and_fail(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 			   struct sctx_context **ctx)
 {
+	(void)arg;
 	(void)id;
 	CHECK_EQ(sctx_context_alloc(owner, NULL, 0, ctx), 0);
 	return -EIO;
@@ -399,12 +401,13 @@ static void openers_race_to_attach(void **state)
 	leave(&m);
 }
 
-static int attach_slowly(struct sctx_owner *owner, const struct sctx_id *id,
+static int attach_slowly(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 			 struct sctx_context **ctx)
 {
 	struct sctx_stream *other;
 	struct sctx_id next = id_of(id_number(id) + 1);
 
+	(void)arg;
 	/* May open another stream, look around, and wait for callbacks. */
 	if (id_number(id) % 10 == 0) {
 		CHECK_EQ(sctx_open(sctx_owner_arg(owner), &next, 0, &other), 0);

@@ -537,7 +537,7 @@ static void modules_come_and_go_among_users(void **state)
 
 static struct gate in_attach, leave_attach;
 
-static int attach_at_gate(struct sctx_owner *owner, const struct sctx_id *id,
+static int attach_at_gate(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
 			  struct sctx_context **ctx)
 {
 	int error;
@@ -545,7 +545,7 @@ static int attach_at_gate(struct sctx_owner *owner, const struct sctx_id *id,
 	gate_open(&in_attach);
 	gate_wait(&leave_attach);
 	/* It is leaving, soon or by now, and this open goes on without it. */
-	while ((error = module_attach(owner, id, ctx)) == 0) {
+	while ((error = module_attach(owner, id, arg, ctx)) == 0) {
 		CHECK_EQ(sctx_put(*ctx), 0);
 		*ctx = NULL;
 		nap_ms(1);

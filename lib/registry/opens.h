@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A stream's open count, with the flags that change in the same step.
+ *
+ *    31     30          29      28                              0
+ *   +------+-----------+-------+---------------------------------+
+ *   | DEAD | FORGOTTEN | ASKED | open references                 |
+ *   +------+-----------+-------+---------------------------------+
+ *
+ *   open       has references
+ *   idle       has none, and is in the table: found, opened again, or dropped
+ *   forgotten  has references, and its slot does not match its id (table.h)
+ *   dead       is out of the table and torn down
+ *
+ * Opening is one addition, whatever the state.  It fails on a dead stream, whose
+ * count nobody reads any more.  Dropping a stream makes it dead with a
+ * compare-and-swap, under the lock of its bucket, so that every stream in a locked
+ * bucket is alive.
+ *
+ * ASKED says that a thread asks the owner of the registry whether the idle stream may
+ * be dropped.  A close clears it, so the answer does not outlive the idle period that
+ * it was given for.
+ */
+#ifndef SCTX_OPENS_H
+#define SCTX_OPENS_H
+
+#include "rcu/rcu.h"
+
+#include <errno.h>
+
+#define SCTX__DEAD      (UINT32_C(1) << 31)
+#define SCTX__FORGOTTEN (UINT32_C(1) << 30)
+#define SCTX__ASKED     (UINT32_C(1) << 29)
+#define SCTX__OPENS     (SCTX__ASKED - 1)
+/* The other half of the field is room for additions that are taken back. */
+#define SCTX__OPENS_MAX (UINT32_C(1) << 28)
+
+/* What taking an open reference came to, beside negative errno values. */
+enum sctx__taken { SCTX__TAKEN, SCTX__REVIVED };
+
+/* The references that one who finds @opens has met. */
+static inline uint32_t sctx__references(uint32_t opens)
+{
+	return opens & SCTX__DEAD ? 0 : opens & SCTX__OPENS;
+}
+
+static inline bool sctx__stream_is_idle(const struct sctx_stream *stream)
+{
+	return !(sctx__load(&stream->opens) & (SCTX__DEAD | SCTX__OPENS));
+}
+
+static __attribute__((noinline, unused)) int sctx__open_taken_slow(struct sctx_stream *stream,
+								   uint32_t opens)
+{
+	if (opens & SCTX__DEAD)
+		return -ESTALE;
+	if (!(opens & SCTX__OPENS))
+		return SCTX__REVIVED;
+	if ((opens & SCTX__OPENS) < SCTX__OPENS_MAX)
+		return SCTX__TAKEN;
+	sctx__sub(&stream->opens, 1);
+	return -EOVERFLOW;
+}
+
+/*
+ * Take an open reference on @stream, which the caller's section keeps: one is added, and
+ * the count that was there is judged.  The acquire pairs with the releases of the closes
+ * before: the opener sees what was done under the earlier references.
+ */
+SCTX__INLINE uint32_t sctx__open_add(struct sctx_stream *stream)
+{
+	return sctx__add_acquire(&stream->opens, 1);
+}
+
+/* As nearly always: others have it open. */
+SCTX__INLINE bool sctx__open_is_plain(uint32_t opens)
+{
+	return sctx__likely(opens - 1 < SCTX__OPENS_MAX - 1);
+}
+
+/* Taken, revived, or an error: -ESTALE, the stream is dead. */
+SCTX__INLINE int sctx__open_judge(struct sctx_stream *stream, uint32_t opens)
+{
+	return sctx__open_is_plain(opens) ? SCTX__TAKEN : sctx__open_taken_slow(stream, opens);
+}
+
+#endif /* SCTX_OPENS_H */
