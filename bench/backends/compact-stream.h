@@ -13,6 +13,10 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "../harness/backend.h"
 
 OPS_DECLARE;	/* the includer's */
@@ -67,14 +71,81 @@ static inline struct sctx_entry *entries(struct bench_stream *stream)
 	return stream->count <= SCTX_INLINE_ENTRIES ? stream->inline_entry : stream->more;
 }
 
+/* Behind the entries of @more, a byte of each one's owner's hash: see tagged_find(). */
+#define TAGS_STEP 16
+#define TAGS_FROM 5	/* of fewer, comparing all owners is as quick */
+
+static inline uint8_t owner_tag(const void *owner)
+{
+	return (uint8_t)((uint64_t)(uintptr_t)owner * 0x9e3779b97f4a7c15 >> 56);
+}
+
+static inline uint8_t *entry_tags(struct bench_stream *stream)
+{
+	return (uint8_t *)(stream->more + stream->capacity);
+}
+
+static inline size_t more_size(uint32_t capacity)
+{
+	return capacity * sizeof(struct sctx_entry) +
+	       (capacity < TAGS_STEP ? TAGS_STEP : capacity);
+}
+
+/* A bit for each of TAGS_STEP tags that is @tag. */
+static inline uint32_t tags_equal(const uint8_t *tags, uint8_t tag)
+{
+#ifdef __SSE2__
+	__m128i x = _mm_loadu_si128((const __m128i *)(const void *)tags);
+
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi8((char)tag)));
+#else
+	uint32_t found = 0;
+
+	for (int i = 0; i < TAGS_STEP; i++)
+		found |= (uint32_t)(tags[i] == tag) << i;
+	return found;
+#endif
+}
+
+static inline bool entry_is(const struct sctx_entry *entry, const void *owner,
+			    const void *instance)
+{
+	return entry->owner == owner && (!instance || entry->instance == instance);
+}
+
+/* Sixteen entries at a time, by their tags, as streamctx does. */
+static inline struct sctx_entry *tagged_find(struct bench_stream *stream, const void *owner,
+					     const void *instance)
+{
+	const uint8_t tag = owner_tag(owner);
+	uint32_t first = (stream->count - 1u) & ~(TAGS_STEP - 1u);
+
+	for (;; first -= TAGS_STEP) {
+		uint32_t found = tags_equal(entry_tags(stream) + first, tag);
+
+		while (found) {
+			uint32_t bit = 31u ^ (uint32_t)__builtin_clz(found);
+			struct sctx_entry *entry = &stream->more[first + bit];
+
+			if (first + bit < stream->count && entry_is(entry, owner, instance))
+				return entry;
+			found ^= 1u << bit;
+		}
+		if (!first)
+			return NULL;
+	}
+}
+
 /* The newest match, or NULL.  sctx_entry.context holds a struct bench_context. */
 static inline struct sctx_entry *entries_find(struct bench_stream *stream, const void *owner,
 					      const void *instance)
 {
 	struct sctx_entry *first = entries(stream);
 
+	if (stream->count >= TAGS_FROM)
+		return tagged_find(stream, owner, instance);
 	for (struct sctx_entry *entry = first + stream->count; entry-- > first;)
-		if (entry->owner == owner && (!instance || entry->instance == instance))
+		if (entry_is(entry, owner, instance))
 			return entry;
 	return NULL;
 }
@@ -96,12 +167,22 @@ static inline uint64_t *entries_lookup(struct bench_stream *stream, const void *
 static void entries_grow(struct bench_stream *stream)
 {
 	uint32_t capacity = stream->more ? 2 * stream->capacity : 8;
-	struct sctx_entry *more = (struct sctx_entry *)bench_alloc(capacity * sizeof(*more));
+	struct sctx_entry *more = (struct sctx_entry *)bench_alloc(more_size(capacity));
 
 	memcpy(more, entries(stream), stream->count * sizeof(*more));
 	free(stream->more);
 	stream->more = more;
 	stream->capacity = capacity;
+	for (unsigned int i = 0; i < stream->count; i++)
+		entry_tags(stream)[i] = owner_tag(more[i].owner);
+}
+
+/* From the inline entries to an array that is there from before. */
+static inline void entries_move_out(struct bench_stream *stream)
+{
+	memcpy(stream->more, stream->inline_entry, sizeof(stream->inline_entry));
+	for (unsigned int i = 0; i < SCTX_INLINE_ENTRIES; i++)
+		entry_tags(stream)[i] = owner_tag(stream->inline_entry[i].owner);
 }
 
 static inline void entries_push(struct bench_stream *stream, struct bench_context *ctx)
@@ -112,8 +193,9 @@ static inline void entries_push(struct bench_stream *stream, struct bench_contex
 		if (!stream->more || stream->count == stream->capacity)
 			entries_grow(stream);
 		else if (stream->count == SCTX_INLINE_ENTRIES)
-			memcpy(stream->more, stream->inline_entry, sizeof(stream->inline_entry));
+			entries_move_out(stream);
 		entry = stream->more;
+		entry_tags(stream)[stream->count] = owner_tag(ctx->owner);
 	}
 	entry += stream->count++;
 	entry->owner = ctx->owner;
@@ -132,6 +214,11 @@ static inline struct bench_context *entries_remove(struct bench_stream *stream, 
 		return NULL;
 	ctx = entry_context(entry);
 	memmove(entry, entry + 1, (size_t)((char *)end - (char *)(entry + 1)));
+	if (stream->count > SCTX_INLINE_ENTRIES) {
+		uint8_t *tag = entry_tags(stream) + (entry - stream->more);
+
+		memmove(tag, tag + 1, (size_t)(end - (entry + 1)));
+	}
 	if (--stream->count == SCTX_INLINE_ENTRIES)
 		memcpy(stream->inline_entry, stream->more, sizeof(stream->inline_entry));
 	return ctx;

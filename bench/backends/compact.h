@@ -64,6 +64,21 @@ static inline struct bench_stream *buckets_find(const struct buckets *t, uint64_
 	return NULL;
 }
 
+static inline void buckets_prefetch(const struct buckets *t, uint64_t hash)
+{
+	__builtin_prefetch(&t->bucket[hash & t->mask]);
+}
+
+/* The first stream of @hash's tag, whose bucket has been prefetched. */
+static inline void buckets_prefetch_stream(const struct buckets *t, uint64_t hash)
+{
+	const struct bucket *b = &t->bucket[hash & t->mask];
+
+	for (int i = 0; i < BUCKET_SLOTS; i++)
+		if (b->slot[i] >> TAG_SHIFT == hash >> TAG_SHIFT)
+			__builtin_prefetch(SLOT_STREAM(b->slot[i]));
+}
+
 static void buckets_put(struct buckets *t, uint64_t hash, struct bench_stream *stream)
 {
 	const uintptr_t slot = (uintptr_t)stream | (hash >> TAG_SHIFT) << TAG_SHIFT;
