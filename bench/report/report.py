@@ -12,36 +12,17 @@ import textwrap
 
 from cost import read_baseline
 from page import write_page
-from results import (BASELINE, BUSY, FLOOR, MEANWHILE, NEAR, NEAR_NOTE, SUBJECT,
-                     backend_order, behind, free_latencies, handover, known_cost, lacks_of,
-                     load_groups, load_json, load_paced, load_series, microseconds, number, rate,
-                     rate_spread, short, stream_bytes, threads_of)
+from results import (BASELINE, BUSY, FLOOR, KNOWN, MEANWHILE, NEAR, NEAR_NOTE, SUBJECT,
+                     backend_order, behind, coverage, free_latencies, handover, known_cost,
+                     lacks_of, load_groups, load_json, load_paced, load_series, microseconds,
+                     number, rate, rate_interval, ratio_interval, short, stream_bytes, threads_of)
 from targets import Store, judge, rows, summary
+from verdicts import cases_of, sentence, verdict
 
 WIDTH = 100
 
-HEAD = ["workload", "T", "streamctx", "mutex", "x", "best other", "", "x", "urcu x", "floor"]
 
-
-def table_rows(groups):
-    rows = []
-    for g in groups:
-        if SUBJECT not in g.ops or g.workload == "known_cost" or g.beside and len(g.ops) == 1:
-            continue
-        best = g.best_other()
-        name = g.workload if g.workload == MEANWHILE else f"{g.workload} {short(g.params)}".strip()
-        rows.append([
-            name, threads_of(g),
-            rate_spread(g.ops[SUBJECT]),
-            rate_spread(g.ops[BASELINE]) if BASELINE in g.ops else "-",
-            number(g.ratio(SUBJECT, BASELINE)),
-            best or "-", rate_spread(g.ops[best]) if best else "-",
-            number(g.ratio(SUBJECT, best)),
-            number(g.ratio(SUBJECT, "urcu")),
-            number(g.ratio(FLOOR, SUBJECT)),
-        ])
-    return rows
-
+# ---------------------------------------------------------------------- tables
 
 def print_columns(head, rows, left):
     widths = [max(len(r[i]) for r in [head] + rows) for i in range(len(head))]
@@ -50,24 +31,55 @@ def print_columns(head, rows, left):
                         for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
 
 
-def print_table(groups, results):
-    rows = table_rows(groups)
-    off = known_cost(groups)
-    if not rows:
-        for g in groups:
-            print(f"{g.workload} {short(g.params)} threads:{g.threads}  " + "  ".join(
-                f"{b} {rate_spread(ops)}" for b, ops in g.ops.items()))
+HEAD = ["workload", "T", "streamctx", "x mutex", "x best other", "", "x urcu", "floor"]
+
+
+def table_row(g):
+    best = g.best_other()
+    busy = "?" if g.is_busy() else ""
+    return [g.workload if g.workload == MEANWHILE else g.name(), threads_of(g),
+            rate(g.median(SUBJECT)), ratio_interval(g.ratios(SUBJECT, BASELINE)),
+            ratio_interval(g.ratios(SUBJECT, best)) + busy if best else "-", best or "",
+            number(g.ratio(SUBJECT, "urcu")), number(g.ratio(FLOOR, SUBJECT))]
+
+
+def print_verdicts(groups):
+    found = cases_of(groups)
+    if not found:
         return
-    print_columns(HEAD, rows, {0, 5})
-    print("\nMillion operations a second, all T threads together: median ±half the distance between"
-          "\nthe quartiles.  x: streamctx is so many times as fast as mutex, as the best of the"
-          "\nothers, as urcu.  floor: so many times the time of the same work unsynchronised.")
+    print()
+    print_columns(["you mostly...", "use it?", "x best other", ""],
+                  [[textwrap.shorten(need.question, 58, placeholder="..."), verdict(cases, {}),
+                    case.text(), f"{t}T"]
+                   for need, cases in found for t, case in list(cases.items())[-1:]], {0, 1, 2, 3})
+    print("\n" + textwrap.fill(sentence(groups), WIDTH))
+
+
+def print_table(groups, results):
+    found = [g for g in groups if SUBJECT in g.ops and g.workload != KNOWN and
+             not (g.beside and len(g.ops) == 1)]
+    if not found:
+        for g in groups:
+            print(f"{g.name()} threads:{g.threads}  " + "  ".join(
+                f"{b} {rate_interval(ops)}" for b, ops in g.ops.items()))
+        return
+    print_columns(HEAD, [table_row(g) for g in found], {0, 5})
+    n = max(len(ops) for g in found for ops in g.ops.values())
+    print("\n" + textwrap.fill(
+        "streamctx: million operations a second, all T threads together.  x: it is so many times "
+        f"as fast as mutex, as the best of the others, as urcu; the interval covers the median "
+        f"with {coverage(n):.0f} %.  floor: streamctx's time divided by that of the same work "
+        "with nothing shared.", WIDTH))
     if handover(results):
         print(f"\nA cache line took {handover(results)}.")
         if any(g.near for g in groups):
             print(f"{NEAR}: {NEAR_NOTE}.")
+    off = known_cost(results)
     if off is not None and abs(off) > BUSY:
-        print(f"\nThe machine was busy: a workload of known cost was measured {off:+.1f} % off.")
+        print("\n" + textwrap.fill(
+            f"THE MACHINE WAS BUSY: a workload of known cost was {off:+.1f} % off.  Rows that end "
+            "in ? were measured around such a moment; they say nothing, and verdicts on them are "
+            "withheld.", WIDTH))
 
 
 def print_peers(groups):
@@ -76,9 +88,9 @@ def print_peers(groups):
                 if b not in (SUBJECT, FLOOR)]
     if len(backends) <= 5:
         return
-    rows = [[f"{g.workload} {short(g.params)}".strip(), threads_of(g)] +
+    rows = [[g.name(), threads_of(g)] +
             [number(g.ratio(SUBJECT, b)) for b in backends]
-            for g in groups if g.workload != "known_cost"]
+            for g in groups if g.workload != KNOWN]
     print("\nstreamctx is so many times as fast as; - where it does not do the workload:\n")
     half = (len(backends) + 1) // 2
     for part in (range(half), range(half, len(backends))):
@@ -184,7 +196,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", help="Google Benchmark's results")
     parser.add_argument("--targets", help="folder of what bench/targets/targets.sh measured")
-    parser.add_argument("--costs", help="what cost.py counted")
+    parser.add_argument("--costs", help="what cost.py counted in this run")
     parser.add_argument("--only-targets", action="store_true", help="print no more than these")
     parser.add_argument("--paced", help="folder of sctx-bench --rate --json results")
     parser.add_argument("--series", help="folder of sctx-bench --series files")
@@ -214,6 +226,7 @@ def main():
     paced = load_paced(args.paced) if args.paced else {}
     print()
     print_table(groups, results)
+    print_verdicts([g for g in groups if not g.beside])
     print_peers(groups)
     if paced:
         print_paced(paced)
@@ -222,9 +235,10 @@ def main():
         print_targets(store)
     print()
     if args.html:
-        write_page(args.html, args.json, results, groups, table_rows(groups), paced,
-                   load_series(args.series) if args.series else {}, store,
-                   store.costs or read_baseline()[0])
+        costs, source = ((store.costs, "in this run") if store.costs else
+                         (read_baseline()[0], "not in this run: the commit's cost.baseline"))
+        write_page(args.html, args.json, results, groups, paced,
+                   load_series(args.series) if args.series else {}, store, costs, source)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the drivers wrote, read back: for report.py and page.py.
 
-A ratio is the median, over the repetitions, of the ratio of two backends'
-k-th repetitions, which were interleaved in the same few seconds.  A spread
-(±) is half the distance between the quartiles, in percent of the median.
+A ratio is the median, over the repetitions, of the ratio of two backends' k-th
+repetitions, which were interleaved in the same few seconds.  An interval goes from the
+k-th smallest to the k-th largest value; it covers the true median with the probability
+that coverage() says, whatever the distribution.
 """
 import glob
+import itertools
 import json
+import math
 import os
 import re
 import statistics
@@ -17,6 +20,7 @@ NEAR = "*"
 NEAR_NOTE = "the processors were as near as those of one core, where contention costs less"
 MEANWHILE = "unload: opens"  # a row of its own
 BUSY = 3  # percent by which a known cost may be missed
+KNOWN = "known_cost"
 
 
 class Group:
@@ -25,17 +29,27 @@ class Group:
     def __init__(self, workload, params, threads, ops, near=False):
         self.workload, self.params, self.threads = workload, params, threads
         self.ops = ops
+        self.off = 0  # by how many percent a known cost was missed, shortly before and after
         self.near = near  # the processors were, all along or for some of it
         self.beside = False  # there is another group of what was run while they were not
 
     def median(self, backend):
         return statistics.median(self.ops[backend])
 
+    def ratios(self, one, other):
+        """How many times as fast @one is as @other, of each repetition."""
+        return [a / b for a, b in zip(self.ops.get(one, ()), self.ops.get(other, ()))]
+
     def ratio(self, one, other):
-        """How many times as fast @one is as @other; None if either was not run."""
-        if one not in self.ops or other not in self.ops:
-            return None
-        return statistics.median(a / b for a, b in zip(self.ops[one], self.ops[other]))
+        """The median; None if either was not run."""
+        return statistics.median(self.ratios(one, other) or [math.nan]) if (
+            one in self.ops and other in self.ops) else None
+
+    def is_busy(self):
+        return abs(self.off) > BUSY
+
+    def name(self):
+        return f"{self.workload} {short(self.params)}".strip()
 
     def peers(self):
         return [b for b in self.ops if b not in (SUBJECT, FLOOR, *ASIDE)]
@@ -44,12 +58,27 @@ class Group:
         return max(self.peers(), key=self.median, default=None)
 
 
-def spread(values):
-    """Half the distance between the quartiles, in percent of the median."""
-    if len(values) < 3:
-        return None
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return 50 * (high - low) / statistics.median(values)
+def order_of(n):
+    """Of an interval for the median of @n values: how many it leaves out at each end."""
+    k = 0
+    while (k + 1) * 2 < n and coverage_of(n, k + 1) >= 0.93:
+        k += 1
+    return k
+
+
+def coverage_of(n, k):
+    return 1 - 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2 ** n
+
+
+def coverage(n):
+    """The probability that an interval of @n values covers the median, in percent."""
+    return 100 * coverage_of(n, order_of(n))
+
+
+def interval(values):
+    k = order_of(len(values))
+    found = sorted(values)
+    return found[k], found[-1 - k]
 
 
 def repetitions(results):
@@ -88,11 +117,43 @@ def split(key, runs, usual):
     return [far, near]
 
 
+def off_by(runs):
+    """By how many percent a known cost was missed: the worst of the medians."""
+    by_name = {}
+    for run in runs:
+        by_name.setdefault(run["name"], []).append(run["ops"])
+    offs = []
+    for name, ops in by_name.items():
+        _, _, ns, threads = name.split("/")
+        should = int(threads.split(":")[1]) * 1e9 / float(ns.split(":")[1])
+        offs.append(100 * (statistics.median(ops) / should - 1))
+    return max(offs, key=abs)
+
+
+def moments(runs):
+    """[(place of the first run after it, percent)]: when the known cost was measured, and by
+    how much it was missed"""
+    found, place = [], 0
+    for known, part in itertools.groupby(runs, lambda run: run["name"].startswith(KNOWN)):
+        part = list(part)
+        place += len(part)
+        if known:
+            found.append((place, off_by(part)))
+    return found
+
+
+def off_around(found, place):
+    """The worse of the moments before and after @place."""
+    before, after = [m for m in found if m[0] <= place], [m for m in found if m[0] > place]
+    return max((off for _, off in before[-1:] + after[:1]), key=abs, default=0)
+
+
 def load_groups(results):
     runs = repetitions(results)
     usual = statistics.median(handovers(runs) or [0])
-    found = {}
-    for run in runs:
+    known = moments(runs)
+    places, found = {}, {}
+    for place, run in enumerate(runs):
         workload, backend, *params, threads = run["name"].split("/")
         values = {workload: run["ops"]}
         if "meanwhile" in run:
@@ -100,7 +161,13 @@ def load_groups(results):
         for what, value in values.items():
             key = (what, " ".join(params), int(threads.split(":")[1]))
             found.setdefault(key, []).append((backend, run, value))
-    return [group for key, runs in found.items() for group in split(key, runs, usual)]
+            places.setdefault(key, place)
+    groups = []
+    for key, of_key in found.items():
+        for group in split(key, of_key, usual):
+            group.off = off_around(known, places[key])
+            groups.append(group)
+    return groups
 
 
 def backend_order(backends):
@@ -127,9 +194,16 @@ def number(value):
     return "-" if value is None else f"{value:.2f}" if value < 1 else three_digits(value)
 
 
-def rate_spread(values):
-    part = spread(values)
-    return rate(statistics.median(values)) + ("" if part is None else f" ±{part:.0f}%")
+def rate_interval(values):
+    low, high = interval(values)
+    return f"{rate(statistics.median(values))} ({rate(low)}–{rate(high)})"
+
+
+def ratio_interval(values):
+    if not values:
+        return "-"
+    low, high = interval(values)
+    return f"{number(statistics.median(values))} ({number(low)}–{number(high)})"
 
 
 def handover(results):
@@ -145,15 +219,10 @@ def threads_of(group):
     return f"{group.threads}" + NEAR * group.near
 
 
-def known_cost(groups):
-    """How far the drivers are from the cost that they were given to measure, in percent."""
-    off = []
-    for g in groups:
-        if g.workload == "known_cost":
-            ns = float(g.params.split(":")[1])
-            off += [100 * (statistics.median(ops) * ns / 1e9 / g.threads - 1)
-                    for ops in g.ops.values()]
-    return max(off, key=abs, default=None)
+def known_cost(results):
+    """How far the drivers were from the cost that they had to measure, in percent: the worst
+    moment."""
+    return max((off for _, off in moments(repetitions(results))), key=abs, default=None)
 
 
 def load_json(path):

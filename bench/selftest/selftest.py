@@ -7,7 +7,9 @@ import tempfile
 
 import hitrate
 from results import load_groups, threads_of
+from results import interval
 from targets import Store
+from verdicts import cases_of, sentence
 
 bad = 0
 
@@ -52,6 +54,38 @@ expect("a target is for the first", target(*MIXED), 3.0)
 expect("where they always are, they are not near", rows(*ALL_NEAR), [("2", 3.0)])
 expect("no row without mutex", rows(*ONE_NEAR), [("2*", 3.0)])
 expect("nor a target", target(*ONE_NEAR), 3.0)
+
+
+def replay_run(backend, trace, ops, k):
+    return {"run_type": "iteration", "name": f"replay/{backend}/trace:{trace}/threads:2",
+            "repetition_index": k, "ops": ops * 1e6}
+
+
+def known(ops):
+    return [{"run_type": "iteration", "name": "known_cost/floor/ns:1000/threads:1",
+             "repetition_index": k, "ops": ops * 1e6} for k in range(5)]
+
+
+def replays(before, after):
+    """git is lost and build won, between two measurements of the known cost."""
+    return load_groups({"benchmarks": known(before) + [
+        replay_run(b, t, ops + k / 100, k) for t, b, ops in (
+            ("build", "streamctx", 20), ("build", "mutex", 10), ("git", "streamctx", 10),
+            ("git", "mutex", 20)) for k in range(5)] + known(after)})
+
+
+def replay_case(*around):
+    return dict((n.workload, c) for n, c in cases_of(replays(*around)))["replay"][2]
+
+
+expect("the interval of 5 is all of them", interval([3, 1, 2, 5, 4]), (1, 5))
+expect("of 9, all but one at each end", interval(range(9)), (1, 7))
+expect("of two traces, the worse", replay_case(1, 1).params(), "git")
+expect("it is lost", replay_case(1, 1).word(), "no")
+for around in ((0.9, 1), (1, 0.9)):
+    expect(f"known costs of {around} withhold it", replay_case(*around).word(), "withheld")
+expect("and the sentence", sentence(replays(0.9, 1)).split(":")[0],
+       "Nothing can be concluded from this run")
 
 
 def trace_of(files):
