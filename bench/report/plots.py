@@ -48,7 +48,7 @@ def log_tics(low, high):
     for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
         found = [s * 10.0 ** d for d in decades for s in steps if low <= s * 10.0 ** d <= high]
         if len(found) >= 3 or len(steps) > 3:
-            return found
+            return found if len(found) <= 6 else found[::2]
 
 
 def tics(axis, values):
@@ -84,10 +84,10 @@ def plot_dots(rows, tag, title, xlabel, joined=False, unit=1):
                          f"lc rgb '{ROLES[role]}'")
     left = max(len(r[0]) for r in rows) * CHARACTER + 12
     right = WIDTH - max(len(r[2]) for r in rows) * CHARACTER - 14
-    height = 60 + ROW * len(rows)
+    height = 66 + ROW * len(rows)
     script = TERMINAL.format(w=WIDTH, h=height, grid="xtics") + log_range("x", values) + (
         f"set lmargin at screen {left / WIDTH:.4f}\nset rmargin at screen {right / WIDTH:.4f}\n"
-        f"set tmargin at screen {1 - 4 / height:.4f}\nset bmargin at screen {52 / height:.4f}\n"
+        f"set tmargin at screen {1 - 4 / height:.4f}\nset bmargin at screen {58 / height:.4f}\n"
         f"set yrange [-0.6:{len(rows) - 0.4}]\nset ytics scale 0 (" +
         ", ".join(f"'{r[0]}' {len(rows) - 1 - i}" for i, r in enumerate(rows)) + ")\n"
         f"set xlabel '{xlabel}' textcolor rgb '{ROLES['ink']}' offset 0,0.4\n" + "".join(labels) +
