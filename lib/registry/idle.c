@@ -42,12 +42,12 @@ static const int8_t credit[SCTX__PERIODS_MAX + 1] = { 0, 0, -1, 0, 8 };
 
 void sctx__idle_note(struct sctx_registry *registry, struct sctx_stream *stream)
 {
-	unsigned int periods = sctx__load(&stream->age) >> 8;
+	uint32_t present = sctx__load(&registry->idle_age) & 0xff;
+	uint32_t periods = sctx__load(&stream->age) >> 8;
 
 	if (periods < SCTX__PERIODS_MAX)
 		periods++;
-	sctx__store(&stream->age,
-		    (uint16_t)(periods << 8 | (sctx__load(&registry->idle_age) & 0xff)));
+	sctx__store(&stream->age, (uint16_t)(periods << 8 | present));
 }
 
 /* The higher, the sooner it is dropped. */
@@ -147,13 +147,17 @@ static void look(struct pass *p, unsigned int want)
 	/* Pairs with the release in table.c's finish(). */
 	const struct sctx__table *table = sctx__load_acquire(&p->registry->table);
 
-	while (p->count < want && p->buckets < BUCKETS_MAX) {
-		size_t hand = sctx__add(&idle->hand, GROUP);
+	size_t group = table->mask < GROUP ? table->mask + 1 : GROUP;
 
-		if ((hand & table->mask) < GROUP)
+	/* Not more than a lap. */
+	for (size_t met = 0; p->count < want && p->buckets < BUCKETS_MAX && met <= table->mask;) {
+		size_t hand = sctx__add(&idle->hand, group);
+
+		if ((hand & table->mask) < group)
 			sctx__add(&idle->laps, 1);
 		p->nodes = 0;
-		for (size_t i = hand; i < hand + GROUP; i++)
+		met += group;
+		for (size_t i = hand; i < hand + group; i++)
 			meet_bucket(p, table, i & table->mask);
 		for (unsigned int i = 0; i < p->nodes; i++)
 			judge(p, p->node[i]);
@@ -163,10 +167,10 @@ static void look(struct pass *p, unsigned int want)
 /* The user keeps it, for as long as if it had been closed just now. */
 static void refuse(struct sctx_registry *registry, struct sctx_stream *stream)
 {
-	uint32_t asked = SCTX__ASKED;
+	uint32_t present = sctx__load(&registry->idle_age) & 0xff;
+	uint32_t periods = sctx__load(&stream->age) & ~0xffu, asked = SCTX__ASKED;
 
-	sctx__store(&stream->age, (uint16_t)((sctx__load(&stream->age) & ~0xff) |
-					     (sctx__load(&registry->idle_age) & 0xff)));
+	sctx__store(&stream->age, (uint16_t)(periods | present));
 	sctx__cas_acq_rel(&stream->opens, &asked, 0);
 	sctx__count(SCTX__REFUSALS, 1);
 }

@@ -151,14 +151,14 @@ void sctx__tally_add_slow(struct sctx__tally *tally, int64_t n)
 {
 	struct sctx__thread *self = sctx__thread_self();
 	uint32_t slot = tally->slot;
-	int64_t step = sctx__load(&tally->step);
+	int64_t most = sctx__load(&tally->step);
 
 	if (slot >= self->counters)
 		sctx__counter_add_slow(slot, 0);
 	if (slot < self->counters) {
 		n += self->counter[slot];
-		sctx__store_release(&self->counter[slot], n < step && n > -step ? n : 0);
-		if (n < step && n > -step)
+		sctx__store_release(&self->counter[slot], n < most && n > -most ? n : 0);
+		if (n < most && n > -most)
 			return;
 	}
 	sctx__add(&tally->flushed, n);

@@ -68,9 +68,9 @@ static inline void sctx__tally_add(struct sctx__tally *tally, int64_t n)
 {
 	struct sctx__thread *self = &sctx__self;
 	int64_t *share = &self->counter[tally->slot];
-	int64_t step = sctx__load(&tally->step);
+	int64_t most = sctx__load(&tally->step);
 
-	if (sctx__likely(tally->slot < self->counters && *share + n < step && *share + n > -step))
+	if (sctx__likely(tally->slot < self->counters && *share + n < most && *share + n > -most))
 		sctx__store_release(share, *share + n);
 	else
 		sctx__tally_add_slow(tally, n);

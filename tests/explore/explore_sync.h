@@ -61,8 +61,8 @@
 #define sctx__add(p, v)           EXPLORE_RMW(explore_add, p, v, "add " #p)
 #define sctx__add_acquire(p, v)   EXPLORE_RMW(explore_add, p, v, "add " #p)
 #define sctx__add_acq_rel(p, v)   (explore_release(), EXPLORE_RMW(explore_add, p, v, "add " #p))
-#define sctx__sub(p, v)           EXPLORE_RMW(explore_add, p, -(v), "sub " #p)
-#define sctx__sub_acq_rel(p, v)   (explore_release(), EXPLORE_RMW(explore_add, p, -(v), "sub " #p))
+#define sctx__sub(p, v)           EXPLORE_RMW(explore_add, p, (__typeof__(*(p)))-(v), "sub " #p)
+#define sctx__sub_acq_rel(p, v)   (explore_release(), EXPLORE_RMW(explore_add, p, (__typeof__(*(p)))-(v), "sub " #p))
 #define sctx__exchange_acq_rel(p, v) \
 	(explore_release(), EXPLORE_RMW(explore_exchange, p, v, "exchange " #p))
 #define sctx__cas_acquire(p, old, v) EXPLORE_CAS(p, old, v, "cas " #p)

@@ -20,7 +20,7 @@
  *   --every       every step is a point, no schedule is given up: slow
  *   --behaviours  count what the threads saw, twice: with and without --every
  *
- * SUITE is pairs-stream, pairs-list, pairs-slot, pairs-registry,
+ * SUITE is pairs-stream, pairs-list, pairs-slot, pairs-registry, pairs-idle,
  * pairs-owner, steps-list, triples, reclaim, modes, owners, large, random, or all (which it is by
  * default); PROGRAM is as in ops.h.  Fails at the first program that fails, and prints how to see
  * that again.  engine.h says what this can see.

@@ -86,7 +86,8 @@ bool program_parse(const char *text);
 void program_run(void);
 extern bool program_complete;
 
-extern const struct kind stream_kind, registry_kind, owner_kind, slot_kind, list_kind;
+extern const struct kind stream_kind, registry_kind, owner_kind, slot_kind, list_kind,
+	idle_kind;
 
 /* Owners. */
 extern const char owner_a, owner_b;

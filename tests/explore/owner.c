@@ -383,6 +383,11 @@ static void alloc_and_put(void)
 
 static void op_teardown(void)
 {
+	if (!w.embedded) {
+		if (sctx_teardown(w.stream) != -EPERM)
+			explore_fail("a registry's stream is torn down");
+		return;
+	}
 	set(&w.torn);
 	if (sctx_teardown(w.stream))
 		explore_fail("teardown fails");

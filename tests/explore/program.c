@@ -15,7 +15,7 @@ bool program_complete;
 const char owner_a, owner_b;
 
 static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind, &slot_kind,
-					    &list_kind };
+					    &list_kind,   &idle_kind };
 
 static int running;
 static bool go, finishing;

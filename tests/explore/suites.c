@@ -142,6 +142,32 @@ static const char *const owner_programs[] = {
 	NULL,
 };
 
+/* Streams that outlive their last close. */
+static const char *const idle_programs[] = {
+	"-idle/open: close_a | open_a | open_close_b",
+	"-idle/idle: open_close_a | open_close_a | open_close_b",
+	"-idle/open: forget_a | open_close_a | close_a",
+	"-idle/idle: forget_a | open_close_a | find_a",
+	"-idle/asked: open_close_a | open_close_b | find_a",
+	"-idle/idle: open_close_a | trim | find_a",
+	"-idle/open: close_a | limit_0 | open_close_a",
+	"-idle/open: close_a | limit_0 | open_close_b",
+	"-idle/idle: open_close_a | find_a | walk",
+	"-idle/open: close_two_a | close_a | find_a",
+	"-idle/open: close_forget_a | open_close_a | find_a",
+	"-idle/idle: open_close_b | find_a | reclaimer",
+	"-idle/idle: trim | find_a | reclaimer",
+	"-idle/full: open_close_a | forget_a | trim",
+	"-idle/idle: close_all | find_a",
+	"-idle/idle: close_all | trim",
+	"-idle/idle: unregister | open_close_a",
+	"-idle/idle: unregister | trim",
+	"-idle/idle: unregister | forget_a",
+	"-idle/open: unregister | close_a",
+	"--idle/idle: unregister | open_close_a | reclaimer",
+	NULL,
+};
+
 /* Too large for all schedules: at random. */
 static const char *const large_programs[] = {
 	"stream/one: stay_other, stay_other, stay_other | move | delete, stay, stay, delete_other "
@@ -282,11 +308,11 @@ static void random_text(const struct kind *kind, uint64_t seed, char *text, size
 static void random_suite(long programs, uint64_t seed)
 {
 	static const struct kind *const kinds[] = { &stream_kind, &registry_kind, &owner_kind,
-						    &list_kind };
+						    &list_kind, &idle_kind };
 	char text[sizeof(program.text)];
 
 	for (long i = 0; i < programs; i++, seed++) {
-		random_text(kinds[seed % 4], seed, text, sizeof(text));
+		random_text(kinds[seed % 5], seed, text, sizeof(text));
 		jobs_add("random", text, 0, seed << 32);
 	}
 }
@@ -316,6 +342,10 @@ bool suite_add(const char *name, long random_programs, uint64_t seed)
 		list("triples", triples);
 	if (wanted(name, "pairs-owner"))
 		pairs("pairs-owner", &owner_kind);
+	if (wanted(name, "idle"))
+		list("idle", idle_programs);
+	if (wanted(name, "pairs-idle"))
+		pairs("pairs-idle", &idle_kind);
 	if (wanted(name, "pairs-registry"))
 		pairs("pairs-registry", &registry_kind);
 	if (wanted(name, "pairs-stream"))
