@@ -17,7 +17,8 @@ SLOTS, SLOT_BITS = 7, 48  # lib/registry/table.h
 MOVED, CHAIN_FLAGS = 2, 63
 HIDDEN, ARRAY = 1 << 63, 64  # streamctx/inline.h
 STATES = {1: "locked", 2: "takes contexts", 4: "torn down", 8: "retired",
-          16: "a registry's", 32: "tracked"}  # lib/stream/context.h
+          16: "a registry's", 32: "tracked", 64: "told of"}  # lib/stream/context.h
+DEAD, FORGOTTEN, OPENS = 1 << 31, 1 << 30, (1 << 29) - 1  # lib/registry/opens.h
 OWNED = 1  # lib/owner/owned.h
 LISTED = 20  # of a stack in limbo
 
@@ -96,13 +97,21 @@ def contexts(stream):
             yield entry[i]["context"]
 
 
+def opens_text(opens):
+    """A registry's stream: lib/registry/opens.h."""
+    if opens & DEAD:
+        return "closed"
+    if not opens & OPENS:
+        return "idle"
+    return ("forgotten, " if opens & FORGOTTEN else "") + f"opens {opens & OPENS}"
+
+
 def stream_text(stream):
     state = int(stream["state"])
     text = f"stream {int(stream):#x}"
     if state & 16:
         node = around("sctx__node", "stream", stream)
-        opens = int(stream["opens"])
-        text += f" id {id_text(node['id'])} " + ("closed" if opens >> 31 else f"opens {opens}")
+        text += f" id {id_text(node['id'])} " + opens_text(int(stream["opens"]))
     hidden = ["disabled"] if int(stream["list"]) & HIDDEN else []
     return f"{text} ({', '.join([s for bit, s in STATES.items() if state & bit] + hidden)})"
 

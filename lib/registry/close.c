@@ -57,6 +57,7 @@ static void forget_locked(struct sctx_registry *registry, struct sctx__place pla
 	do
 		then = sctx__references(opens) ? opens | SCTX__FORGOTTEN : SCTX__DEAD;
 	while (!sctx__cas_acq_rel(&node->stream.opens, &opens, then));
+	sctx__probe2(forget, &node->stream, opens);
 	sctx__count(SCTX__FORGETS, 1);
 	if (then == SCTX__DEAD) {
 		sctx__tally_add(&registry->idle.streams, -1);
@@ -127,6 +128,7 @@ static bool close_into_idle(struct sctx_stream *stream, uint32_t opens, uint32_t
 	last = sctx__load(&registry->keeps) && sctx__cas_acq_rel(&stream->opens, &opens, 0);
 	if (last) {
 		sctx__probe2(close, stream, n);
+		sctx__probe1(idle, stream);
 		sctx__tally_add(&registry->idle.streams, 1);
 		count_last(n);
 		sctx__registry_tell(registry, stream);

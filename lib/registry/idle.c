@@ -175,6 +175,15 @@ static void refuse(struct sctx_registry *registry, struct sctx_stream *stream)
 	sctx__count(SCTX__REFUSALS, 1);
 }
 
+static bool kill_idle(struct sctx_registry *registry, struct sctx__node *node, uint32_t opens)
+{
+	bool dropped = sctx__node_kill(registry, node, opens);
+
+	if (dropped)
+		sctx__probe2(evict, &node->stream, &node->id);
+	return dropped;
+}
+
 static bool drop(struct pass *p, struct sctx__node *node)
 {
 	const struct sctx_idle_options *options = &p->rules->options;
@@ -182,11 +191,11 @@ static bool drop(struct pass *p, struct sctx__node *node)
 	uint32_t idle = 0;
 
 	if (!options->may_drop)
-		return sctx__node_kill(p->registry, node, 0);
+		return kill_idle(p->registry, node, 0);
 	if (!sctx__cas_acq_rel(&stream->opens, &idle, SCTX__ASKED))
 		return false;
 	if (options->may_drop(stream, options->arg) == 0)
-		return sctx__node_kill(p->registry, node, SCTX__ASKED);
+		return kill_idle(p->registry, node, SCTX__ASKED);
 	refuse(p->registry, stream);
 	return false;
 }
@@ -430,7 +439,7 @@ static int drop_one(struct sctx__node *node, void *arg)
 {
 	struct drop_all *d = arg;
 
-	if (sctx__node_kill(d->registry, node, 0))
+	if (kill_idle(d->registry, node, 0))
 		idle_dropped(d->registry, 0, 1);
 	return 0;
 }

@@ -54,6 +54,7 @@ SCTX__INLINE int open_added(struct sctx_registry *registry, struct sctx__node *n
 	if (result >= 0)
 		sctx__probe2(open, &node->stream, &node->id);
 	if (result == SCTX__REVIVED) {
+		sctx__probe2(revive, &node->stream, &node->id);
 		sctx__count(SCTX__REVIVALS, 1);
 		sctx__tally_add(&registry->idle.streams, -1);
 	}

@@ -196,7 +196,7 @@ static void op_close_forget_a(void)
 
 /* ------------------------------------------------------------ find, walk, and drop */
 
-static void op_find_a(void)
+static void find(bool opens)
 {
 	struct sctx_id id = id_of(A);
 	struct sctx_stream *stream;
@@ -211,7 +211,7 @@ static void op_find_a(void)
 		if (ctx)
 			ledger_use(ctx);
 		engine_pause();
-		error = sctx_stream_ref(stream);
+		error = opens ? sctx_stream_ref(stream) : -ESTALE;
 		explore_check(!error || error == -ESTALE, "ref of what was found: %d", error);
 		if (!error) {
 			engine_judge(&w.opens[A], true);
@@ -220,6 +220,16 @@ static void op_find_a(void)
 		}
 	}
 	sctx_read_unlock();
+}
+
+static void op_find_a(void)
+{
+	find(true);
+}
+
+static void op_look_a(void)
+{
+	find(false);
 }
 
 static int visit(struct sctx_stream *stream, void *unused)
@@ -308,6 +318,7 @@ static const struct op ops[] = {
 	{ "close_two_a", op_close_two_a, OP_OPENED },
 	{ "close_forget_a", op_close_forget_a, OP_OPENED },
 	{ "find_a", op_find_a, 0 },
+	{ "look_a", op_look_a, OP_MODES },
 	{ "walk", op_walk, 0 },
 	{ "forget_a", op_forget_a, 0 },
 	{ "trim", op_trim, OP_LONG },

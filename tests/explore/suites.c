@@ -158,7 +158,7 @@ static const char *const idle_programs[] = {
 	"-idle/idle: open_close_b | find_a | reclaimer",
 	"-idle/idle: trim | find_a | reclaimer",
 	"-idle/full: open_close_a | forget_a | trim",
-	"-idle/idle: close_all | find_a",
+	"-idle/idle: close_all | look_a",
 	"-idle/idle: close_all | trim",
 	"-idle/idle: unregister | open_close_a",
 	"-idle/idle: unregister | trim",
