@@ -17,6 +17,9 @@
 #ifndef _LGPL_SOURCE
 #define _LGPL_SOURCE
 #endif
+#ifndef __cplusplus
+extern long syscall(long number, ...); /* liburcu calls it, and strict C hides it */
+#endif
 #if defined(SCTX_RCU_BP)
 #include <urcu/urcu-bp.h>
 #define SCTX__INLINE_ABI sctx__inline_abi_1_bp
@@ -356,7 +359,7 @@ SCTX__INLINE uint64_t sctx__tags_found(const uint64_t *tag, uint64_t tags)
 	__m128i x;
 
 	__asm__("movdqu %1, %0" : "=x"(x) : "m"(*(const uint64_t(*)[2])tag));
-	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi64x((long long)tags)));
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi64x((int64_t)tags)));
 }
 #else
 /*
@@ -494,7 +497,7 @@ SCTX__INLINE struct sctx_context *sctx__array_lookup(uintptr_t list, const void 
 static __attribute__((noinline, unused)) struct sctx_context *
 sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const void *instance)
 {
-	struct sctx_context *ctx;
+	struct sctx_context *ctx = NULL;
 	uintptr_t list;
 	bool gone;
 

@@ -67,6 +67,8 @@ def compare(old, new):
 def main(subject, update):
     if update:
         dump(subject, COMMITTED)
+        with open(COMMITTED, "a", encoding="utf-8") as out:
+            out.write("<!-- SPDX-License-Identifier: LGPL-2.1-or-later -->\n")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         new = subject

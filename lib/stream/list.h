@@ -185,6 +185,8 @@ static inline void list_append(struct sctx_stream *stream, uintptr_t list, struc
 		entry_write(array_next(array, ctx->owner), ctx);
 		sctx__store_release(&array->count, array->count + 1);
 	} else {
+		if (list >= SCTX_INLINE_ENTRIES) /* gcc -Os does not know */
+			__builtin_unreachable();
 		entry_write(&stream->inline_entry[list], ctx);
 		list_publish(stream, list + 1, list ? NULL : ctx->owner);
 	}

@@ -4,9 +4,9 @@
 #                     manual pages, probes, gdb's commands
 
 CHECK_PARTS += packaging
-DEPS_CHECK  += abigail-tools cmake meson gdb man-db mandoc valgrind $(DEPS_DEB)
+DEPS_CHECK  += abigail-tools castxml python3-cffi reuse cmake meson gdb man-db mandoc valgrind $(DEPS_DEB)
 
-PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake meson man probes gdb abi grown flavours)
+PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake meson man probes gdb abi headers grown flavours reuse)
 
 $(T)/packaging/watched: $(T)/packaging/watched.o $(SO)
 	$(call say,LINK,$@)
