@@ -130,9 +130,12 @@ $(STANDIN): $(LIB_OBJS) lib/libstreamctx.map
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(call link_so,$(@F),lib/libstreamctx.map)
 
+# One object: a program that needs any part of the library has its constructors and fork
+# handlers, too.
 $(B)/libstreamctx.a: $(LIB_OBJS)
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)$(CC) -r -nostdlib $(filter -flto%,$(CFLAGS)) -o $(B)/streamctx.o $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $(B)/streamctx.o
 
 # Holds nothing but its need of libjemalloc, which so comes after libc and
 # libstdc++ in the order of symbol look-up: malloc stays the host's.

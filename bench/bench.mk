@@ -22,8 +22,8 @@ BENCH_PLAIN    := $(BENCH_B)/sctx-bench
 BENCH_PROGRAMS := $(BENCH_GBENCH) $(BENCH_PLAIN)
 BENCH_STUDY_PROGRAMS := $(BENCH_B)/study/sctx-gbench $(BENCH_B)/study/sctx-bench
 
-# Peers that are packaged libraries, and our other mode: for the study alone.
-BENCH_STUDY    := ck cds cuckoo glib gluster openssl streamctx_inline tbb
+# Peers that are packaged libraries: for the study alone.
+BENCH_STUDY    := ck cds cuckoo glib gluster openssl tbb
 DEPS_STUDY     := libck-dev libcds-dev libcuckoo-dev libglib2.0-dev libglusterfs-dev libssl-dev \
 		  libtbb-dev
 

@@ -218,10 +218,8 @@ SCTX_API void sctx_no_free(struct sctx_context *ctx);
  * contexts of one owner on one stream apart, NULL where there is just one.
  *
  * @free_callback is called once, with @ctx, after the last reference is put
- * and a grace period has passed: on a thread of the reclaimer's, outside any
- * read section, with no lock of the library held.  There may be one such
- * thread for each CPU: different contexts' callbacks can run side by side.
- * It may block on the owner's own locks and may call anything here that does
+ * and a grace period has passed: on the reclaimer's thread, outside any
+ * read section, with no lock of the library held.  It may block on the owner's own locks and may call anything here that does
  * not wait.
  *
  * Errors: -EINVAL for a NULL @ctx, @owner or @free_callback.
@@ -884,20 +882,12 @@ SCTX_API int sctx_synchronize(void);
 /*
  * Who frees.
  *   thread  the library's own, started when first needed.
- *   inline  the thread that retires: a call that releases, when what its
- *           thread retired has come to a batch (1/64 of a limit, at most 256
- *           callbacks or 64 KiB) and it is in no section and no callback,
- *           waits for a grace period and calls back, for all threads; unless
- *           that was done less than 2 ms ago, and limbo is below an eighth of
- *           its limits.  Creators at the limit do the same instead of waiting.
- *           What stays below a batch waits for the next one or for
- *           sctx_barrier().
  *   poll    whoever calls sctx_reclaim_poll(), an event loop.  Nobody waits
  *           at the limit: creators get -EAGAIN.
- * sctx_barrier() and what waits likewise does the work on the calling thread
- * in the last two modes.
+ * In poll mode sctx_barrier(), and what waits likewise, does the work on the
+ * calling thread.
  */
-enum sctx_reclaim_mode { SCTX_RECLAIM_THREAD, SCTX_RECLAIM_INLINE, SCTX_RECLAIM_POLL };
+enum sctx_reclaim_mode { SCTX_RECLAIM_THREAD, SCTX_RECLAIM_POLL };
 
 #define SCTX_RECLAIM_NOWAIT 0x1u /* at the limit creators get -EAGAIN, none waits */
 

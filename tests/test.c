@@ -42,7 +42,6 @@ void test_rc(int got, int want, const char *expr, const char *file, int line)
 /* --------------------------------------------------------- running, timing */
 
 static void readers_leave(void);
-static void limits_of_suite(void);
 
 static const struct CMUnitTest *running; /* its setup may have changed the state */
 
@@ -58,7 +57,7 @@ static int clean_up(void **state)
 	readers_leave();
 	for (unsigned int depth = 0; depth < 8 && sctx_synchronize() == -EDEADLK; depth++)
 		sctx_read_unlock();
-	limits_of_suite();
+	set_mode(SCTX_RECLAIM_THREAD);
 	return running->teardown_func ? running->teardown_func(state) : 0;
 }
 
@@ -74,7 +73,7 @@ int test_run(const struct CMUnitTest *tests, size_t n)
 			 flavour);
 	if (filter)
 		cmocka_set_test_filter(filter);
-	limits_of_suite();
+	set_mode(SCTX_RECLAIM_THREAD);
 	CHECK(n <= ARRAY_SIZE(copy));
 	memcpy(copy, tests, n * sizeof(*tests));
 	for (size_t i = 0; i < n; i++) {
@@ -611,8 +610,7 @@ int reclaim_configure(enum sctx_reclaim_mode mode, size_t bytes, size_t callback
 	return sctx_reclaim_configure(&options);
 }
 
-const enum sctx_reclaim_mode modes[3] = { SCTX_RECLAIM_THREAD, SCTX_RECLAIM_INLINE,
-					  SCTX_RECLAIM_POLL };
+const enum sctx_reclaim_mode modes[2] = { SCTX_RECLAIM_THREAD, SCTX_RECLAIM_POLL };
 
 static enum sctx_reclaim_mode mode_now;
 
@@ -625,14 +623,6 @@ void set_mode(enum sctx_reclaim_mode mode)
 {
 	mode_now = mode;
 	set_limits(0, 0, 0);
-}
-
-/* SCTX_TEST_MODE: the suite with another reclaim mode than the thread. */
-static void limits_of_suite(void)
-{
-	const char *mode = getenv("SCTX_TEST_MODE");
-
-	set_mode(mode && strcmp(mode, "inline") == 0 ? SCTX_RECLAIM_INLINE : SCTX_RECLAIM_THREAD);
 }
 
 struct sctx_stats stats_now(void)

@@ -280,7 +280,7 @@ uint64_t id_number(const struct sctx_id *id);
  * returns what the library says; set_limits() leaves the mode as it is.  After
  * each test both are the suite's again.
  */
-extern const enum sctx_reclaim_mode modes[3];
+extern const enum sctx_reclaim_mode modes[2];
 int reclaim_configure(enum sctx_reclaim_mode mode, size_t bytes, size_t callbacks, unsigned int flags);
 void set_mode(enum sctx_reclaim_mode mode);
 void set_limits(size_t bytes, size_t callbacks, unsigned int flags);

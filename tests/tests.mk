@@ -31,14 +31,12 @@ TEST_PLAIN := $(filter-out $(TEST_FLAVOUR) $(TEST_DLOPEN) $(TEST_POOL),$(patsubs
 	      fsrtl/spy fsrtl/mini fsrtl/watch fsrtl/wdk
 # Complete programs for readers; each passes if it exits with 0.
 TEST_EXAMPLES := $(patsubst tests/%.c,%,$(wildcard tests/examples/*.c))
-TEST_SCRIPTS := tests/install.sh tests/readme.sh tests/debug.sh tests/stats.sh tests/fsrtl/compile.sh
+TEST_SCRIPTS := tests/meta/layers.sh tests/install.sh tests/readme.sh tests/debug.sh tests/stats.sh tests/fsrtl/compile.sh
 
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
 TEST_RACES := unit/races unit/mode_changes unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork unit/fork_busy
 TEST_JEMALLOC := unit/context unit/registry unit/pool unit/locked unit/reclaim unit/threads unit/fork unit/fork_busy unit/races
-# Callbacks on the thread that retires: not those whose callbacks wait for it.
-TEST_INLINE := unit/context unit/registry unit/owner unit/stream conformance/modules conformance/races
 # Not forks: ThreadSanitizer does not follow threads into a child.
 TEST_TSAN := $(filter-out unit/fork unit/fork_busy unit/fork_waits unit/exit,$(TEST_PLAIN)) unit/inline
 
@@ -159,8 +157,6 @@ run_default = SCTX_TEST_RCU=$(RCU) SCTX_TEST_SO=$(abspath $(SO)) SCTX_TEST_CC=$(
 BRIEF = SCTX_TEST_SCALE=$${SCTX_TEST_SCALE:-0.25}
 run_jemalloc = $(BRIEF) SCTX_TEST_RCU=$(RCU) LD_PRELOAD=$(abspath $(B)/libstreamctx-jemalloc.so) \
 	tests/run.sh run jemalloc$(1) $(LOGS) $(2:%=$(T)/%)
-run_inline = $(BRIEF) SCTX_TEST_MODE=inline SCTX_TEST_RCU=$(RCU) \
-	tests/run.sh run inline$(1) $(LOGS) $(2:%=$(T)/%)
 run_asan = $(BRIEF) SCTX_TEST_RCU=$(RCU) UBSAN_OPTIONS=print_stacktrace=1 \
 	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0:$(SAN_HANDLERS) \
 	tests/run.sh run asan$(1) $(LOGS) $(2:%=$(B)/asan/tests/%)
@@ -185,7 +181,6 @@ check: check-build-default check-build-flavours check-build-asan $(CHECK_PARTS:%
 	@$(call run_asan,,$(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR))
 	@$(foreach f,$(FLAVOURS),$(call run_flavour,,$(TEST_ALL),$(f));)
 	@$(call run_jemalloc,,$(TEST_JEMALLOC))
-	@$(call run_inline,,$(TEST_INLINE))
 	@$(foreach p,$(CHECK_PARTS),$(run_$(p));)
 	@tests/run.sh summary $(LOGS)
 

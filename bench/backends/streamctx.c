@@ -7,8 +7,7 @@
 
 OPS_DECLARE;
 
-#ifndef RECLAIM /* streamctx_inline.c */
-#define RECLAIM	SCTX_RECLAIM_THREAD
+#ifndef NAME
 #define NAME	"streamctx"
 #define LACKS	""
 #define ONLY	0
@@ -89,7 +88,7 @@ static struct bench_table *table_create(uint64_t streams)
 		.size = sizeof(options),
 		.limit_bytes = SCTX_LIMIT_BYTES_DEFAULT,
 		.limit_callbacks = SCTX_LIMIT_CALLBACKS_DEFAULT,
-		.mode = RECLAIM,
+		.mode = SCTX_RECLAIM_THREAD,
 	};
 	struct sctx_registry *registry;
 

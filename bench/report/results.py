@@ -15,7 +15,7 @@ import re
 import statistics
 
 SUBJECT, BASELINE, FLOOR, CLOCK = "streamctx", "mutex", "floor", "clock"
-ASIDE = ("streamctx_so", "streamctx_inline", "atomic")  # measures, not ways to do the same
+ASIDE = ("streamctx_so", "atomic")  # measures, not ways to do the same
 NEAR = "*"
 NEAR_NOTE = "the processors were as near as those of one core, where contention costs less"
 MEANWHILE = "unload: opens"  # a row of its own

@@ -57,22 +57,22 @@ def change(tree, path, *pairs):
 
 def free_at_once(tree):
     change(tree, "lib/reclaim/reclaim.h",
-           ("	size_t lane = (limbo->callbacks + r->contexts) % SCTX__LANES;\n",
-            "	size_t lane = (limbo->callbacks + r->contexts) % SCTX__LANES;\n\n"
+           ("	sctx__list_push(&limbo->list[SCTX__CONTEXTS], sctx__link_of(&ctx->next));\n",
             "	if (1) {\n"
             "		sctx__self.in_callback = true;\n"
             "		sctx__store(&ctx->in_limbo, 0);\n"
             "		ctx->free_callback(ctx);\n"
             "		sctx__self.in_callback = false;\n"
             "		return;\n"
-            "	}\n"),
-           ("	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);\n",
+            "	}\n"
+            "	sctx__list_push(&limbo->list[SCTX__CONTEXTS], sctx__link_of(&ctx->next));\n"),
+           ("	sctx__list_push(&limbo->list[SCTX__NODES], sctx__link_of(&stream->next));\n",
             "	if (1) {\n"
-            "		stream->next = sctx__self.magazine.loaded;\n"
-            "		sctx__self.magazine.loaded = stream;\n"
+            "		sctx__link_of(&stream->next)->next = sctx__self.magazine.loaded;\n"
+            "		sctx__self.magazine.loaded = sctx__link_of(&stream->next);\n"
             "		return;\n"
             "	}\n"
-            "	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);\n"))
+            "	sctx__list_push(&limbo->list[SCTX__NODES], sctx__link_of(&stream->next));\n"))
 
 
 CLOSES = {

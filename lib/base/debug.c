@@ -1,127 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * DEBUG builds record two things: for each context of a registered owner, the
- * call sites that last took references on it; and for each object, the last
- * operation and its call site.  Reports of misuse and of leaks print them.
+ * DEBUG builds: what was last done with which object, and from where; and the
+ * end of every report of misuse.
  */
 #include "base/debug.h"
 
+/* The characters of a tag, a dot for each that does not show. */
+void sctx__tag_text(uint32_t tag, char text[5])
+{
+	for (int i = 0; i < 4; i++) {
+		unsigned char c = (unsigned char)(tag >> 8 * i);
+
+		text[i] = (char)(c >= 0x20 && c < 0x7f ? c : '.');
+	}
+	text[4] = '\0';
+}
+
 #ifdef SCTX_DEBUG
 
-#include "owner/owned.h"
-#include "base/pool.h"
-#include "stats/print.h"
+#include "base/sync.h"
 
 #include <execinfo.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-/* ---------------------------------------------------- who took references */
-
-struct taken {
-	struct taken *next;
-	const struct sctx_context *ctx;
-	const void *owner;
-	const void *instance;
-	const void *site[SCTX_LEAK_SITES]; /* newest first */
-};
-
-#define BUCKETS 4096
-
-static struct taken *table[BUCKETS];
-static uint32_t lock;
-
-static struct taken **place_of(const struct sctx_context *ctx)
-{
-	struct taken **place = &table[((uintptr_t)ctx >> 4) * 2654435761u % BUCKETS];
-
-	while (*place && (*place)->ctx != ctx)
-		place = &(*place)->next;
-	return place;
-}
-
-/* Taken inside an update, so a fork never finds it held. */
-static void table_lock(void)
-{
-	sctx__update_begin();
-	sctx__lock_u32(&lock);
-}
-
-static void table_unlock(void)
-{
-	sctx__unlock_u32(&lock, 0);
-	sctx__update_end();
-}
-
-static struct taken *taken_add(struct taken **place, const struct sctx_context *ctx)
-{
-	struct taken *taken = sctx__pool_alloc(sizeof(*taken));
-
-	if (!taken)
-		return NULL;
-	*taken = (struct taken){ .ctx = ctx, .owner = ctx->owner, .instance = ctx->instance };
-	*place = taken;
-	return taken;
-}
-
-void sctx__debug_took_at(const struct sctx_context *ctx, const void *site)
-{
-	struct taken **place, *taken;
-
-	if (!ctx || !(sctx__load(&ctx->flags) & SCTX__OWNED))
-		return;
-	table_lock();
-	place = place_of(ctx);
-	taken = *place ? *place : taken_add(place, ctx);
-	if (taken) {
-		memmove(&taken->site[1], &taken->site[0],
-			sizeof(taken->site) - sizeof(taken->site[0]));
-		taken->site[0] = site;
-	}
-	table_unlock();
-}
-
-void sctx__debug_forget(const struct sctx_context *ctx)
-{
-	struct taken **place, *taken;
-
-	table_lock();
-	place = place_of(ctx);
-	taken = *place;
-	if (taken)
-		*place = taken->next;
-	table_unlock();
-	sctx__pool_free(taken, sizeof(*taken));
-}
-
-static struct sctx_leak *leak_of(struct sctx_leaks *leaks, const struct taken *taken)
-{
-	for (unsigned int i = 0; i < leaks->listed; i++)
-		if (leaks->leak[i].ctx == taken->ctx)
-			return &leaks->leak[i];
-	if (leaks->listed == SCTX_LEAKS_LISTED)
-		return NULL;
-	leaks->leak[leaks->listed] =
-		(struct sctx_leak){ .ctx = taken->ctx, .instance = taken->instance };
-	return &leaks->leak[leaks->listed++];
-}
-
-void sctx__debug_report(const struct sctx_owner *owner, struct sctx_leaks *leaks)
-{
-	table_lock();
-	for (size_t i = 0; i < BUCKETS; i++) {
-		for (struct taken *t = table[i]; t; t = t->next) {
-			struct sctx_leak *leak = t->owner == owner ? leak_of(leaks, t) : NULL;
-
-			if (leak)
-				memcpy(leak->taken_at, t->site, sizeof(t->site));
-		}
-	}
-	table_unlock();
-}
-
-/* ------------------------------------------------------- what was done where */
 
 /* Hashed by address.  A collision overwrites the older event. */
 #define EVENTS 16384 /* 2^14: see event_of() */
@@ -132,7 +34,10 @@ static struct event {
 	const void *site;
 } events[EVENTS];
 
+static uint32_t lock;
 static __thread const void *called_from;
+
+void (*sctx__debug_print_owner)(FILE *file, const struct sctx_context *ctx);
 
 void sctx__debug_called_from(const void *site)
 {
@@ -146,12 +51,20 @@ static struct event *event_of(const void *object)
 
 void sctx__debug_did(const void *object, const char *what)
 {
-	table_lock();
+	sctx__lock_u32(&lock);
 	*event_of(object) = (struct event){ object, what, called_from };
-	table_unlock();
+	sctx__unlock_u32(&lock, 0);
 }
 
-/* ------------------------------------------------------------------ reports */
+void sctx__debug_before_fork(void)
+{
+	sctx__lock_u32(&lock);
+}
+
+void sctx__debug_after_fork(void)
+{
+	sctx__unlock_u32(&lock, 0);
+}
 
 static void say_site(const char *what, const void *site)
 {
@@ -162,24 +75,8 @@ static void say_site(const char *what, const void *site)
 	backtrace_symbols_fd(&address, 1, STDERR_FILENO);
 }
 
-static void say_stream(const struct sctx_stream *stream)
-{
-	const struct sctx_id *id = sctx_stream_id(stream);
-
-	fprintf(stderr, "  stream    %p", (const void *)stream);
-	if (id) {
-		fputs(" id ", stderr);
-		sctx__print_id(stderr, id);
-		if (stream->opens >> 31)
-			fputs(" closed", stderr);
-		else
-			fprintf(stderr, " opens %u", stream->opens & 0x1fffffff);
-	}
-	fputc('\n', stderr);
-}
-
 /* Print the site of this call and of the conflicting one, then abort. */
-__attribute__((noreturn)) static void stop(const void *object)
+void sctx__debug_stop(const void *object)
 {
 	const struct event *before = event_of(object);
 
@@ -187,38 +84,6 @@ __attribute__((noreturn)) static void stop(const void *object)
 	if (before->object == object)
 		say_site(before->what, before->site);
 	abort();
-}
-
-int sctx__misuse_context(int error, const char *what, const struct sctx_context *ctx)
-{
-	struct sctx__printer p = { .file = stderr, .format = SCTX_TEXT };
-
-	fprintf(stderr, "streamctx: %s: %s\n  context   %p owner", what, strerrorname_np(-error),
-		(const void *)ctx);
-	sctx__print_owner(&p, ctx);
-	if (ctx->instance)
-		fprintf(stderr, " instance %p", ctx->instance);
-	fprintf(stderr, " references %u\n", ctx->refs);
-	if (ctx->stream)
-		say_stream(ctx->stream);
-	stop(ctx);
-}
-
-int sctx__misuse_stream(int error, const char *what, const struct sctx_stream *stream)
-{
-	fprintf(stderr, "streamctx: %s: %s\n", what, strerrorname_np(-error));
-	say_stream(stream);
-	stop(stream);
-}
-
-int sctx__misuse_memory(int error, const char *what, const void *memory, uint32_t tag)
-{
-	char text[5];
-
-	fprintf(stderr, "streamctx: %s: %s\n  memory    %p", what, strerrorname_np(-error), memory);
-	sctx__tag_text(tag, text);
-	fprintf(stderr, tag ? " tag [%s]\n" : "\n", text);
-	stop(memory);
 }
 
 #endif

@@ -10,8 +10,11 @@
 
 #include <streamctx.h>
 
+void sctx__tag_text(uint32_t tag, char text[5]);
+
 #ifdef SCTX_DEBUG
 
+/* In lib/stream/misuse.c and lib/memory/tag.c, which know what they report. */
 __attribute__((noreturn)) int sctx__misuse_context(int error, const char *what,
 						   const struct sctx_context *ctx);
 __attribute__((noreturn)) int sctx__misuse_stream(int error, const char *what,
@@ -23,6 +26,15 @@ __attribute__((noreturn)) int sctx__misuse_memory(int error, const char *what, c
 /* First thing in a public function that can report misuse. */
 #define sctx__debug_enter() sctx__debug_called_from(__builtin_return_address(0))
 void sctx__debug_called_from(const void *site);
+
+/* The end of a report on @object: this call's site, and that of the event before it. */
+__attribute__((noreturn)) void sctx__debug_stop(const void *object);
+
+/* Prints a context's owner.  Set before any thread uses the library. */
+extern void (*sctx__debug_print_owner)(FILE *file, const struct sctx_context *ctx);
+
+void sctx__debug_before_fork(void);
+void sctx__debug_after_fork(void);
 
 /* Record that the current call did @what ("inserted", "put" ...) to @object. */
 void sctx__debug_did(const void *object, const char *what);
@@ -36,6 +48,14 @@ void sctx__debug_report(const struct sctx_owner *owner, struct sctx_leaks *leaks
 #define sctx__debug_took(ctx) sctx__debug_took_at((ctx), __builtin_return_address(0))
 
 #else
+
+static inline void sctx__debug_before_fork(void)
+{
+}
+
+static inline void sctx__debug_after_fork(void)
+{
+}
 
 static inline int sctx__misuse_context(int error, const char *what, const struct sctx_context *ctx)
 {

@@ -30,7 +30,6 @@ void __tsan_atomic_thread_fence(int order);
 #define sctx__add_acquire(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_ACQUIRE)
 #define sctx__sub(p, v)              __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
 #define sctx__add_acq_rel(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
-#define sctx__sub_acq_rel(p, v)      __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 #define sctx__exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 
 /* On failure *old gets the value found, as with the builtin.  Acquire either way. */

@@ -186,12 +186,19 @@ def say_stack(items, text):
         print("    " + text(item))
 
 
+def linked(limbo, kind, name):
+    """The objects on a list of @limbo's, which links them by their field @next."""
+    head = limbo["list"][int(gdb.parse_and_eval(kind))]["head"]
+    return (around(name, "next", link) for link in chain(head))
+
+
 def say_limbo(where, limbo):
-    kinds = [([c for lane in range(limbo["context"].type.range()[1] + 1)
-               for c in chain(limbo["context"][lane])], context_text),
-             (chain(limbo["stream"]), lambda s: f"stream {int(s):#x} free {pointer(s['free_fn'])}"),
-             (chain(limbo["nodes"]["head"]), stream_text),
-             (chain(limbo["block"]), lambda b: f"block {int(b):#x} free {pointer(b['free_fn'])}")]
+    kinds = [(linked(limbo, "SCTX__CONTEXTS", "sctx_context"), context_text),
+             (linked(limbo, "SCTX__STREAMS", "sctx_stream"),
+              lambda s: f"stream {int(s):#x} free {pointer(s['free_fn'])}"),
+             (linked(limbo, "SCTX__NODES", "sctx_stream"), stream_text),
+             (linked(limbo, "SCTX__BLOCKS", "sctx__block"),
+              lambda b: f"block {int(b):#x} free {pointer(b['free_fn'])}")]
     kinds = [(list(items), text) for items, text in kinds]
     total = sum(len(items) for items, _ in kinds)
     if total:
@@ -211,13 +218,11 @@ def say_all_limbo():
         name = known.get(int(thread), f"thread's record {int(thread):#x}")
         for i in (phase, 1 - phase):
             total += say_limbo(f"{name}, {'open' if i == phase else 'closed'} set", thread["limbo"][i])
-        waiting = int(thread["magazine"]["waiting"]["count"])
+        waiting = int(thread["magazine"]["waiting_count"])
         if waiting:
             print(f"  {name}: {waiting} streams that wait to be used again")
-    runners = static("reclaim/callbacks.c", "runners")
-    for i in range(int(static("reclaim/callbacks.c", "count")) if int(runners) else 0):
-        for which in ("closed", "ripe"):
-            total += say_limbo(f"runner {i}, {which} set", runners[i][which])
+    for which in ("closed", "ripe"):
+        total += say_limbo(f"reclaimer, {which} set", static("reclaim/callbacks.c", which))
     print(f"  {total} in all")
 
 

@@ -18,10 +18,12 @@
 #include "thread/counter.h"
 #include "base/debug.h"
 #include "base/pool.h"
-#include "base/quarantine.h"
 #include "base/sized.h"
+#include "memory/quarantine.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #define SHARE 65536
 
@@ -157,7 +159,8 @@ static void count(struct tag *tag, int64_t bytes, int64_t objects)
 	sctx__store(&self->counter[tag->share], share);
 }
 
-void sctx__tags_fold(struct sctx__thread *t)
+/* A thread exits. */
+static void tags_fold(struct sctx__thread *t)
 {
 	uint32_t n = sctx__load_acquire(&tag_count);
 
@@ -169,6 +172,11 @@ void sctx__tags_fold(struct sctx__thread *t)
 		tell(tag, t->counter[tag->share]);
 		sctx__store(&t->counter[tag->share], 0);
 	}
+}
+
+__attribute__((constructor(101))) static void tags_init(void)
+{
+	sctx__thread_exit_hook = tags_fold;
 }
 
 static uint64_t at_least_0(int64_t n)
@@ -205,6 +213,18 @@ int sctx_tag_stats_get(struct sctx_tag_stats *stats, size_t size, size_t n)
 }
 
 /* ----------------------------------------------------------------- blocks */
+
+#ifdef SCTX_DEBUG
+int sctx__misuse_memory(int error, const char *what, const void *memory, uint32_t tag)
+{
+	char text[5];
+
+	fprintf(stderr, "streamctx: %s: %s\n  memory    %p", what, strerrorname_np(-error), memory);
+	sctx__tag_text(tag, text);
+	fprintf(stderr, tag ? " tag [%s]\n" : "\n", text);
+	sctx__debug_stop(memory);
+}
+#endif
 
 struct block {
 	size_t size;

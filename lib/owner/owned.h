@@ -16,15 +16,10 @@
 #include "base/debug.h"
 #include "base/probe.h"
 #include "registry/track.h"
+#include "stream/context.h"
 
 #include <streamctx.h>
 #include <sys/types.h>
-
-/* In sctx_context.flags. */
-#define SCTX__OWNED     1u /* by a registered owner */
-#define SCTX__ALLOCATED 2u /* by sctx_context_alloc() */
-#define SCTX__NOTED     4u /* in its owner's held[]; changed under the owner's lock */
-#define SCTX__TOLD      8u /* its owner knows that the stream is idle */
 
 /* An unlinked context that someone holds. */
 struct sctx__held {

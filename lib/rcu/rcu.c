@@ -7,6 +7,19 @@
 
 const char SCTX__INLINE_ABI = 1;
 
+static void (*attach_thread)(void);
+
+void sctx__rcu_on_new_thread(void (*attach)(void))
+{
+	attach_thread = attach;
+}
+
+void sctx__reader_attach_slow(void)
+{
+	attach_thread();
+	sctx__rcu_online();
+}
+
 #if defined(SCTX__MEMB_READY)
 
 /* Of a thread that has not taken the slow path yet: not ready. */

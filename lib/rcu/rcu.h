@@ -244,6 +244,9 @@ static inline __attribute__((no_sanitize_thread)) bool sctx__rcu_inside(void *re
 #endif
 #endif /* !bp */
 
+/* What the first section of a thread that RCU does not know begins with. */
+void sctx__rcu_on_new_thread(void (*attach)(void));
+
 /*
  * The section of a function that has a way without a call, and one with.  Whether it would
  * begin without one, and such a section, inside of which no other begins: what a thread is

@@ -19,8 +19,8 @@
 /* --------------------------------------------------------------- configuring */
 
 /*
- * With the lock held, which is let go meanwhile.  The thread ends after the cycle that it is in;
- * who waits for one sees that it does, and goes by the new mode.
+ * With the lock held, which is let go meanwhile.  The thread ends after the cycle that it
+ * is in; a thread that waits for a cycle sees that, and goes by the new mode.
  */
 static void set_mode(enum sctx_reclaim_mode mode)
 {
@@ -37,7 +37,7 @@ static void set_mode(enum sctx_reclaim_mode mode)
 		reclaimer.stop_now = false;
 		reclaimer.running = false;
 	}
-	/* Who creates, waits or retires next starts what the mode needs; now, what limbo does. */
+	/* The next thread that creates, waits or retires starts what the mode needs. */
 	sctx__store(&sctx__shared.worker, 0);
 	sctx__store(&sctx__shared.sleeping, 1);
 	sctx__store(&sctx__shared.paused, 0);
@@ -56,13 +56,12 @@ static bool options_are_good(const struct sctx_reclaim_options *options)
 {
 	return options->limit_bytes > 0 && options->limit_callbacks > 0 &&
 	       !(options->flags & ~SCTX_RECLAIM_NOWAIT) &&
-	       (options->mode == SCTX_RECLAIM_THREAD || options->mode == SCTX_RECLAIM_INLINE ||
-		options->mode == SCTX_RECLAIM_POLL);
+	       (options->mode == SCTX_RECLAIM_THREAD || options->mode == SCTX_RECLAIM_POLL);
 }
 
 /*
- * With the lock held.  Who must not wait may be what another thread waits for,
- * to change the mode.
+ * With the lock held.  A caller in a section or a callback may be what another thread
+ * waits for, to change the mode.
  */
 static int configure(const struct sctx_reclaim_options *options)
 {
@@ -86,7 +85,7 @@ static int configure(const struct sctx_reclaim_options *options)
 int sctx_reclaim_configure(const struct sctx_reclaim_options *given)
 {
 	struct sctx_reclaim_options options;
-	int error;
+	int error, cancel;
 
 	if (!given)
 		return -EINVAL;
@@ -96,21 +95,21 @@ int sctx_reclaim_configure(const struct sctx_reclaim_options *given)
 		error = -EINVAL;
 	if (error)
 		return error;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	sctx_thread_offline(); /* a cycle that ends may need us */
 	pthread_mutex_lock(&reclaimer.lock);
 	error = configure(&options);
 	pthread_mutex_unlock(&reclaimer.lock);
+	pthread_setcancelstate(cancel, NULL);
 	return error;
 }
 
 /* --------------------------------------------------- fork, exit, dlclose */
 
 /*
- * Park who runs a cycle, unless it is the thread that forks.  Its grace period
- * may be waiting for our own read section, or its callback for a lock that we
- * hold: then the child does without that callback.  A callback may update until
- * it is parked, and so may a thread that it waits for: only then is the gate
- * closed.
+ * The child takes the reclaimer's lists over, unless a callback does not return in
+ * time: it may be waiting for a lock of the forking thread's.  Callbacks may update
+ * until then, and so may the threads that they wait for: so the gate is closed later.
  */
 static void before_fork(void)
 {
@@ -121,16 +120,13 @@ static void before_fork(void)
 	pthread_mutex_lock(&reclaimer.lock);
 	until = sctx__after(PATIENCE_S, 0); /* from now: other forks may have come first */
 	sctx__add(&sctx__shared.forking, 1);
-	pthread_cond_signal(&reclaimer.work);
-	while ((reclaimer.running || reclaimer.cycling) && !reclaimer.parked &&
-	       !sctx__must_not_wait())
+	while (reclaimer.at_lists && !pthread_equal(reclaimer.at_lists_thread, pthread_self()))
 		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
 			break;
 	sctx__add(&sctx__shared.gate, 1);
 	pthread_mutex_unlock(&reclaimer.lock);
 	quiet = sctx__threads_quiesce();
 	pthread_mutex_lock(&reclaimer.lock);
-	sctx__callbacks_before_fork();
 	sctx__threads_before_fork(quiet);
 }
 
@@ -146,25 +142,39 @@ static void open_gate(uint32_t forking, uint32_t gate)
 static void after_fork_parent(void)
 {
 	sctx__threads_after_fork_parent();
-	sctx__callbacks_after_fork(false);
 	/* Other threads may be forking, too. */
 	open_gate(sctx__shared.forking - 1, sctx__shared.gate - 1);
 }
 
+static void init_conditions(void)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&reclaimer.work, &attr);
+	pthread_cond_init(&reclaimer.done, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 static void after_fork_child(void)
 {
-	bool is_reclaimer = reclaimer.running && pthread_equal(reclaimer.thread, pthread_self());
+	const pthread_t self = pthread_self();
 
 	sctx__threads_after_fork_child();
-	sctx__callbacks_after_fork(true);
-	pthread_cond_init(&reclaimer.work, NULL);
-	pthread_cond_init(&reclaimer.done, NULL);
-	reclaimer.changing = false;
-	reclaimer.parked = false;
+	init_conditions();
 	sctx__store(&sctx__shared.lull, 0);
-	if (reclaimer.cycling && !pthread_equal(reclaimer.cycler, pthread_self()))
+	reclaimer.changing = false;
+	if (reclaimer.turned)
+		sctx__limbo_reopen();
+	reclaimer.turned = false;
+	if (reclaimer.at_lists && !pthread_equal(reclaimer.at_lists_thread, self)) {
+		sctx__callbacks_abandon();
+		reclaimer.at_lists = false;
+	}
+	if (reclaimer.cycling && !pthread_equal(reclaimer.cycler, self))
 		reclaimer.cycling = false;
-	if (!is_reclaimer) {
+	if (!reclaimer.running || !pthread_equal(reclaimer.thread, self)) {
 		reclaimer.running = false;
 		reclaimer.stop_now = false;
 		/* A cycle of the forking thread's own goes on. */
@@ -176,16 +186,15 @@ static void after_fork_child(void)
 	open_gate(0, 0);
 }
 
-__attribute__((constructor)) static void reclaim_init(void)
+__attribute__((constructor(101))) static void reclaim_init(void)
 {
+	sched_getaffinity(0, sizeof(reclaimer.cpus), &reclaimer.cpus);
+	init_conditions();
 	sctx__rcu_init();
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
-/*
- * With the lock held.  In the other modes there is nobody at the end but a
- * thread made for it: it can be waited for no longer than we are patient.
- */
+/* With the lock held.  Poll mode starts a thread at exit, so that the wait can time out. */
 static void leave_it_to_the_thread(const struct timespec *until)
 {
 	if (reclaimer.mode == SCTX_RECLAIM_THREAD || sctx__limbo_sum(NULL).callbacks <= 0)
@@ -199,36 +208,34 @@ static void leave_it_to_the_thread(const struct timespec *until)
 	sctx__reclaimer_start();
 }
 
-/* With the lock held: nobody runs a cycle any more. */
-static void forget_runners(void)
+/* With the lock held: the thread has ended, or there is none. */
+static void forget_thread(void)
 {
+	if (reclaimer.running)
+		pthread_join(reclaimer.thread, NULL);
+	reclaimer.running = false;
+	reclaimer.stop = false;
 	sctx__store(&sctx__shared.sleeping, 1);
 	sctx__store(&sctx__shared.worker, 0);
-	reclaimer.stop = false;
-	reclaimer.running = false;
-	sctx__callbacks_fini();
 }
 
 /* At dlclose or exit: free what can be freed, and leave no thread behind. */
 __attribute__((destructor)) static void reclaim_fini(void)
 {
 	struct timespec until = sctx__after(PATIENCE_S, 0);
-	bool running;
 
 	if (sctx__self.in_callback)
 		return;
 	sctx_thread_offline(); /* the last grace periods may need us */
 	pthread_mutex_lock(&reclaimer.lock);
 	leave_it_to_the_thread(&until);
-	running = reclaimer.running;
-	reclaimer.stop = running;
+	reclaimer.stop = reclaimer.running;
 	pthread_cond_signal(&reclaimer.work);
+	while (reclaimer.running && !reclaimer.ended)
+		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
+			break;
+	if (!reclaimer.cycling && (!reclaimer.running || reclaimer.ended))
+		forget_thread();
 	pthread_mutex_unlock(&reclaimer.lock);
-	if (!running || pthread_timedjoin_np(reclaimer.thread, NULL, &until) == 0) {
-		pthread_mutex_lock(&reclaimer.lock);
-		if (!reclaimer.cycling)
-			forget_runners();
-		pthread_mutex_unlock(&reclaimer.lock);
-	}
 	sctx__threads_fini();
 }

@@ -12,20 +12,17 @@
  * so that one grace period serves all threads and both purposes, and what is
  * retired is freed one to two grace periods later.
  *
- * Who creates starts the thread, so that who releases need not.  In the inline
- * and the poll mode there is none, and cycles are run by the threads that
- * retire, or by sctx_reclaim_poll(), one at a time (@cycling).  The lock
- * covers the fields of `reclaimer` (reclaimer.h).  No lock is held during a
- * grace period or a callback.  Order: reclaimer.lock, then those of callbacks.c
- * and thread.c.
+ * Creators start the thread, so that release paths never have to.  In poll mode
+ * there is none: threads of the host's run cycles (lib/reclaim/wait.c), one at a time.
+ * The lock covers the fields of `reclaimer` (reclaimer.h).  No lock is held
+ * during a grace period or a callback.  Order: reclaimer.lock, then
+ * sctx__threads_lock.
  */
 #include "reclaim/reclaimer.h"
 
 #include "reclaim/callbacks.h"
-#include "stats/stats.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -38,10 +35,11 @@
 #define LULL_TRIES 32
 #define LULL_NS    5000000
 
+/* Callbacks run on it. */
+#define STACK_SIZE ((size_t)256 << 10)
+
 struct sctx__reclaimer reclaimer = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.work = PTHREAD_COND_INITIALIZER,
-	.done = PTHREAD_COND_INITIALIZER,
 	.limit_callbacks = SCTX_LIMIT_CALLBACKS_DEFAULT,
 	.limit_bytes = SCTX_LIMIT_BYTES_DEFAULT,
 };
@@ -72,15 +70,13 @@ void sctx__limits_update_full(void)
 	}
 }
 
-/* What the thread has retired since it told of it last. */
+/* Add what the thread has retired since the last time to the account. */
 static void account_flush(struct sctx__thread *self)
 {
 	sctx__add(&sctx__account.callbacks, (int64_t)self->pending_callbacks);
 	sctx__add(&sctx__account.bytes, (int64_t)self->pending_bytes);
 	sctx__store(&self->pending_callbacks, 0);
 	sctx__store(&self->pending_bytes, 0);
-	if (sctx__load(&reclaimer.mode) == SCTX_RECLAIM_INLINE)
-		self->at_end |= SCTX__RECLAIM_DUE;
 	if (limbo_reaches(8) || (sctx__load(&sctx__shared.paused) && limbo_reaches(1))) {
 		pthread_mutex_lock(&reclaimer.lock);
 		sctx__limits_update_full();
@@ -100,7 +96,7 @@ void sctx__account_freed(size_t callbacks, size_t bytes)
 	}
 }
 
-/* Threads tell of what they retired in batches of 1/64 of the limits or less. */
+/* Threads account for what they retired in batches of 1/64 of the limits or less. */
 static size_t batch_of(size_t limit, size_t most)
 {
 	size_t batch = limit / 64;
@@ -126,11 +122,10 @@ static uint64_t now_ns(void)
 }
 
 /*
- * Ask for a grace period at a moment when nobody is inside.  Woken on a busy
- * CPU we have as likely as not interrupted a section, and would sleep until its
- * end, and again as long until we are let in.  So leave the CPU to who was
- * interrupted; the next to create something there, in no section, gives it back
- * (give_way()), or its time slice ends.
+ * Begin a grace period at a moment when no reader is inside.  The reclaimer, woken on a
+ * busy CPU, has probably interrupted a section: it would sleep until that ends, and then
+ * wait as long again for the CPU.  So it yields to the interrupted thread, which yields
+ * back when it next creates something, outside of sections (wait.c).
  */
 static void wait_for_lull(void)
 {
@@ -141,12 +136,6 @@ static void wait_for_lull(void)
 		sched_yield();
 	}
 	sctx__store(&sctx__shared.lull, 0);
-}
-
-static void give_way(void)
-{
-	if (sctx__load(&sctx__shared.lull) == (uint32_t)sched_getcpu() + 1)
-		sched_yield();
 }
 
 /* Bucket i: less than 1 us << i.  The last takes the rest. */
@@ -176,41 +165,74 @@ static void grace_period(void)
 	count_grace_period(took);
 }
 
-/* True if there was anything to do. */
-static bool cycle(void)
+/*
+ * From here to lists_leave() the calling thread moves the reclaimer's lists and
+ * runs callbacks.  A fork that begins meanwhile waits, and one that has begun is
+ * waited for, so that the child finds all lists whole.
+ */
+static void lists_take(void)
 {
-	bool any;
-
-	sctx__limbo_turn_phase();
-	grace_period();
-	any = sctx__callbacks_turn();
-	sctx__callbacks_run();
-	sctx__rcu_offline();
-	return any;
+	pthread_mutex_lock(&reclaimer.lock);
+	while (sctx__load(&sctx__shared.forking))
+		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	reclaimer.turned = false;
+	reclaimer.at_lists = true;
+	reclaimer.at_lists_thread = pthread_self();
+	pthread_mutex_unlock(&reclaimer.lock);
 }
 
-/* Stop while a fork is under way, so that the child finds all lists whole. */
-static void park_for_fork(void)
+/* A callback may have used a section: a fork's grace period must not wait for us. */
+static void lists_leave(void)
 {
-	sctx__rcu_offline(); /* a callback may have used a section: the fork waits for none */
+	sctx__rcu_offline();
 	pthread_mutex_lock(&reclaimer.lock);
-	reclaimer.parked = true;
+	reclaimer.at_lists = false;
 	pthread_cond_broadcast(&reclaimer.done);
-	while (sctx__load(&sctx__shared.forking))
-		pthread_cond_wait(&reclaimer.work, &reclaimer.lock);
-	reclaimer.parked = false;
 	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+size_t sctx__cycle_run(size_t max)
+{
+	size_t ran = 0;
+
+	do {
+		lists_take();
+		ran += sctx__callbacks_run(max - ran);
+		lists_leave();
+	} while (ran < max && sctx__callbacks_are_ripe()); /* a fork came between */
+	return ran;
+}
+
+/* Under the lock, so that a fork's child knows whether a grace period was under way. */
+static void begin(void)
+{
+	pthread_mutex_lock(&reclaimer.lock);
+	sctx__limbo_turn_phase();
+	reclaimer.turned = true;
+	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+size_t sctx__cycle(size_t max, bool *any)
+{
+	begin();
+	grace_period();
+	lists_take();
+	*any = sctx__callbacks_turn();
+	lists_leave();
+	return sctx__cycle_run(max);
 }
 
 struct timespec sctx__after(time_t seconds, long ns)
 {
 	struct timespec at;
 
-	clock_gettime(CLOCK_REALTIME, &at);
+	clock_gettime(CLOCK_MONOTONIC, &at);
 	at.tv_sec += seconds + (at.tv_nsec + ns) / 1000000000;
 	at.tv_nsec = (at.tv_nsec + ns) % 1000000000;
 	return at;
 }
+
+/* -------------------------------------------------------------- the thread */
 
 /* With the lock held: nobody waits for a cycle, the process is not ending. */
 static bool may_rest(void)
@@ -242,31 +264,47 @@ static void sleep_until_work(void)
 	sctx__store(&sctx__shared.sleeping, 0);
 }
 
-static void *reclaimer_main(void *unused)
+/* With the lock held, which is let go meanwhile.  True if there was anything to do. */
+static bool cycle_unlocked(void)
+{
+	bool any;
+
+	reclaimer.started++;
+	pthread_mutex_unlock(&reclaimer.lock);
+	sctx__cycle(SIZE_MAX, &any);
+	pthread_mutex_lock(&reclaimer.lock);
+	reclaimer.finished++;
+	sctx__limits_update_full();
+	pthread_cond_broadcast(&reclaimer.done);
+	return any || !sctx__limbo_is_empty();
+}
+
+/*
+ * A callback has called pthread_exit().  The next thread that retires or waits
+ * starts another reclaimer, which goes on with the rest.
+ */
+static void thread_died(void *unused)
+{
+	(void)unused;
+	sctx__self.in_callback = false;
+	pthread_mutex_lock(&reclaimer.lock);
+	pthread_detach(pthread_self());
+	reclaimer.started--;
+	reclaimer.at_lists = false;
+	reclaimer.running = false;
+	sctx__store(&sctx__shared.worker, 0);
+	sctx__store(&sctx__shared.sleeping, 1);
+	pthread_cond_broadcast(&reclaimer.done);
+	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+/* With the lock held. */
+static void run_cycles(void)
 {
 	bool busy = true;
 
-	(void)unused;
-	while (sctx__thread_attach(true))
-		sched_yield();
-	sctx__rcu_offline();
-	pthread_mutex_lock(&reclaimer.lock);
-	sctx__store(&sctx__shared.sleeping, 0);
 	while (!reclaimer.stop_now && (busy || !reclaimer.stop)) {
-		reclaimer.started++;
-		pthread_mutex_unlock(&reclaimer.lock);
-		busy = cycle();
-		/* What a fork interrupted, which may be over by now. */
-		while (sctx__load(&sctx__shared.forking) || sctx__callbacks_are_ripe()) {
-			park_for_fork();
-			sctx__callbacks_run();
-		}
-		pthread_mutex_lock(&reclaimer.lock);
-
-		reclaimer.finished++;
-		sctx__limits_update_full();
-		pthread_cond_broadcast(&reclaimer.done);
-		busy = busy || !sctx__limbo_is_empty();
+		busy = cycle_unlocked();
 		if (busy) {
 			sctx__store(&sctx__shared.sleeping, 0);
 			pause_between_cycles();
@@ -277,33 +315,84 @@ static void *reclaimer_main(void *unused)
 			busy = true; /* woken for work, perhaps, even where it is to end */
 		}
 	}
+}
+
+static void *reclaimer_main(void *unused)
+{
+	int before;
+
+	(void)unused;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	pthread_setname_np(pthread_self(), "sctx-reclaim");
+	sched_setaffinity(0, sizeof(reclaimer.cpus), &reclaimer.cpus);
+	while (sctx__thread_attach(true))
+		sched_yield();
+	sctx__rcu_offline();
+	pthread_cleanup_push(thread_died, NULL);
+	pthread_mutex_lock(&reclaimer.lock);
+	sctx__store(&sctx__shared.sleeping, 0);
+	run_cycles();
+	reclaimer.ended = true;
+	pthread_cond_broadcast(&reclaimer.done);
 	pthread_mutex_unlock(&reclaimer.lock);
-	sctx__callbacks_stop();
+	pthread_cleanup_pop(0);
 	return NULL;
 }
 
-/* With the lock held: see to it that there is who reclaims. */
+/* All but those that a fault of the thread's own raises: the host's handlers run for these. */
+static void set_signals(sigset_t *set)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+
+	sigfillset(set);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(set, faults[i]);
+}
+
+/* Nothing is inherited of the thread that happens to be the first to create something. */
+static int set_attributes(pthread_attr_t *attr)
+{
+	static const struct sched_param param;
+	int error = pthread_attr_setstacksize(attr, STACK_SIZE);
+
+	if (!error)
+		error = pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
+	if (!error)
+		error = pthread_attr_setschedpolicy(attr, SCHED_OTHER);
+	return error ? error : pthread_attr_setschedparam(attr, &param);
+}
+
+static int thread_create(void)
+{
+	sigset_t mask, before;
+	pthread_attr_t attr;
+	int error;
+
+	set_signals(&mask);
+	pthread_attr_init(&attr);
+	error = set_attributes(&attr);
+	pthread_sigmask(SIG_SETMASK, &mask, &before);
+	if (!error)
+		error = pthread_create(&reclaimer.thread, &attr, reclaimer_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return error;
+}
+
 int sctx__reclaimer_start(void)
 {
-	sigset_t all, before;
-	int error;
+	int error = 0;
 
 	if (sctx__load(&sctx__shared.worker))
 		return 0;
-	error = sctx__callbacks_init();
-	if (error)
-		return error;
 	sctx__limits_set_batches();
-	if (reclaimer.mode != SCTX_RECLAIM_THREAD) {
+	if (reclaimer.mode == SCTX_RECLAIM_THREAD) {
+		reclaimer.ended = false;
+		error = thread_create();
+		reclaimer.running = error == 0;
+	} else {
 		sctx__store(&sctx__shared.sleeping, 0);
-		sctx__store(&sctx__shared.worker, 1);
-		return 0;
 	}
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&reclaimer.thread, NULL, reclaimer_main, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	reclaimer.running = error == 0;
 	if (!error)
 		sctx__store(&sctx__shared.worker, 1);
 	return -error;
@@ -320,14 +409,14 @@ static void wake_reclaimer(void)
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
+/* ---------------------------------------------------------------- retiring */
+
 void sctx__limbo_added_slow(struct sctx__limbo *limbo, bool first)
 {
 	struct sctx__thread *self = &sctx__self;
 
-	if (first) {
-		limbo->cpu = sched_getcpu();
+	if (first)
 		sctx__store(&limbo->since, sctx__now_coarse());
-	}
 	if (sctx__load(&sctx__shared.sleeping))
 		wake_reclaimer();
 	if (self->pending_callbacks >= sctx__load(&sctx__shared.batch_callbacks) ||
@@ -339,250 +428,9 @@ void sctx__retire_block(struct sctx__block *block, size_t bytes)
 {
 	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
 
-	SCTX__STACK_PUSH(&limbo->block, &limbo->last_block, block);
+	sctx__list_push(&limbo->list[SCTX__BLOCKS], sctx__link_of(&block->next));
 	sctx__probe3(retire, block, SCTX__KIND_BLOCK, bytes);
 	sctx__limbo_added(limbo, 1, bytes);
-}
-
-/* ------------------------------------------- cycles on threads of the host's */
-
-/*
- * With the lock held: have the cycles to oneself.  False if the thread is to run them.  Who
- * changes the mode comes first: there may always be someone who wants a cycle.
- */
-static bool cycle_claim(void)
-{
-	while (reclaimer.mode != SCTX_RECLAIM_THREAD &&
-	       (reclaimer.cycling || reclaimer.running || reclaimer.changing ||
-		sctx__load(&sctx__shared.forking)))
-		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
-	if (reclaimer.mode == SCTX_RECLAIM_THREAD)
-		return false;
-	reclaimer.cycling = true;
-	reclaimer.cycler = pthread_self();
-	reclaimer.started++;
-	return true;
-}
-
-/*
- * With the lock held.  A cycle that left something ripe does not count: what
- * barriers wait for may be among it.
- */
-static void cycle_release(void)
-{
-	reclaimer.cycling = false;
-	if (sctx__callbacks_are_ripe())
-		reclaimer.started--;
-	else
-		reclaimer.finished++;
-	reclaimer.released_ns = now_ns();
-	sctx__limits_update_full();
-	pthread_cond_broadcast(&reclaimer.done);
-}
-
-/* With the lock held: a batch alone is worth no grace period so soon after another. */
-static bool cycle_pays(void)
-{
-	return limbo_reaches(1) || now_ns() - reclaimer.released_ns >= PAUSE_NS;
-}
-
-/* What a fork interrupts goes on after it. */
-static size_t run_here(size_t max)
-{
-	size_t ran = sctx__callbacks_run_here(max);
-
-	/* Which may be over by now. */
-	while (sctx__load(&sctx__shared.forking) || (ran < max && sctx__callbacks_are_ripe())) {
-		park_for_fork();
-		ran += sctx__callbacks_run_here(max - ran);
-	}
-	return ran;
-}
-
-/*
- * A cycle on the calling thread, which is in no section and no callback.  What
- * an earlier one left ripe comes first, and if there is more of it than @max,
- * alone.
- */
-static size_t cycle_here(size_t max)
-{
-	size_t ran = 0;
-
-	if (sctx__callbacks_are_ripe())
-		ran = run_here(max);
-	if (ran == max)
-		return ran;
-	sctx__limbo_turn_phase();
-	grace_period();
-	sctx__callbacks_turn();
-	ran += run_here(max - ran);
-	sctx__rcu_offline();
-	return ran;
-}
-
-/*
- * The lock is held, but not during the cycle.  Adds what was run to *@ran; false
- * if the mode has become that of the thread.
- */
-static bool cycle_unlocked(size_t max, size_t *ran)
-{
-	size_t now;
-
-	if (!cycle_claim())
-		return false;
-	pthread_mutex_unlock(&reclaimer.lock);
-	now = cycle_here(max);
-	pthread_mutex_lock(&reclaimer.lock);
-	cycle_release();
-	*ran += now;
-	return true;
-}
-
-/*
- * Inline mode, after an update: if the thread may wait, nobody else is at it
- * already, and the last was not just now.
- */
-void sctx__reclaim_due_slow(void)
-{
-	size_t ran = 0;
-
-	if (sctx__must_not_wait())
-		return;
-	sctx__self.at_end &= ~SCTX__RECLAIM_DUE;
-	pthread_mutex_lock(&reclaimer.lock);
-	if (reclaimer.mode == SCTX_RECLAIM_INLINE && !reclaimer.cycling && !reclaimer.running &&
-	    !reclaimer.changing && !sctx__load(&sctx__shared.forking) && cycle_pays() &&
-	    sctx__reclaimer_start() == 0)
-		cycle_unlocked(SIZE_MAX, &ran);
-	pthread_mutex_unlock(&reclaimer.lock);
-}
-
-/*
- * With the lock held.  An idle loop that polls costs no grace periods.  Who runs
- * a cycle, the thread before it ends included, has the callbacks to itself.
- */
-static bool anything_to_do(void)
-{
-	return reclaimer.cycling || reclaimer.running || sctx__callbacks_are_left() ||
-	       !sctx__limbo_is_empty();
-}
-
-int sctx_reclaim_poll(unsigned int max)
-{
-	size_t ran = 0;
-	int error;
-
-	if (sctx__must_not_wait())
-		return -EDEADLK;
-	sctx__rcu_offline();
-	pthread_mutex_lock(&reclaimer.lock);
-	error = reclaimer.mode == SCTX_RECLAIM_POLL ? sctx__reclaimer_start() : -EOPNOTSUPP;
-	if (!error && anything_to_do() && !cycle_unlocked(max ? max : INT_MAX, &ran))
-		error = -EOPNOTSUPP;
-	pthread_mutex_unlock(&reclaimer.lock);
-	return error ? error : (int)ran;
-}
-
-/* ----------------------------------------------------------------- waiting */
-
-/* With the lock held: limbo is full.  -EAGAIN, or 0 to look again. */
-static int wait_for_room(bool nowait)
-{
-	size_t ran = 0;
-
-	/* Who may not wait here reclaims at his next release. */
-	if (nowait && reclaimer.mode == SCTX_RECLAIM_INLINE)
-		sctx__self.at_end |= SCTX__RECLAIM_DUE;
-	if (nowait || reclaimer.mode == SCTX_RECLAIM_POLL)
-		return -EAGAIN;
-	if (reclaimer.mode == SCTX_RECLAIM_INLINE)
-		cycle_unlocked(SIZE_MAX, &ran);
-	else
-		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
-	return 0;
-}
-
-int sctx__admit_slow(bool nowait)
-{
-	int error;
-
-	if (sctx__must_not_wait() || sctx__load(&reclaimer.flags) & SCTX_RECLAIM_NOWAIT)
-		nowait = true;
-	if (!nowait)
-		give_way();
-	if (sctx__load(&sctx__shared.worker) && !sctx__load(&sctx__shared.full))
-		return 0;
-	sctx_thread_offline();
-	pthread_mutex_lock(&reclaimer.lock);
-	error = sctx__reclaimer_start();
-	while (!error && sctx__load(&sctx__shared.full)) {
-		error = wait_for_room(nowait);
-		if (!error)
-			error = sctx__reclaimer_start(); /* the mode may be another one now */
-	}
-	pthread_mutex_unlock(&reclaimer.lock);
-	return error;
-}
-
-/*
- * With the lock held: two cycles.  What is in limbo now is collected at the latest
- * by the next one to start, and called back, or dropped again, by the one after.
- */
-static bool barrier_by_thread(void)
-{
-	uint64_t target = reclaimer.started + 2;
-
-	if (reclaimer.wanted < target)
-		reclaimer.wanted = target;
-	pthread_cond_signal(&reclaimer.work);
-	while (reclaimer.finished < target && reclaimer.running)
-		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
-	return reclaimer.finished >= target;
-}
-
-static bool barrier_here(void)
-{
-	size_t ran = 0;
-
-	return cycle_unlocked(SIZE_MAX, &ran) && cycle_unlocked(SIZE_MAX, &ran);
-}
-
-/*
- * With the lock held.  What is dropped again meanwhile may have been retired before:
- * then it is not done.  What had been so before is in limbo like all else.
- */
-static bool barrier(void)
-{
-	uint64_t again = sctx__callbacks_dropped_again();
-	bool done = reclaimer.mode == SCTX_RECLAIM_THREAD ? barrier_by_thread() : barrier_here();
-
-	return done && sctx__callbacks_dropped_again() == again;
-}
-
-int sctx_barrier(void)
-{
-	bool done = false;
-	int error = 0;
-
-	if (sctx__must_not_wait())
-		return -EDEADLK;
-	sctx__rcu_offline();
-	pthread_mutex_lock(&reclaimer.lock);
-	while (!error && !done) {
-		error = sctx__reclaimer_start();
-		if (!error)
-			done = barrier();
-	}
-	pthread_mutex_unlock(&reclaimer.lock);
-	return error;
-}
-
-int sctx_synchronize(void)
-{
-	if (sctx__must_not_wait())
-		return -EDEADLK;
-	sctx__synchronize();
-	return 0;
 }
 
 /* ------------------------------------------------------------------- stats */

@@ -16,17 +16,16 @@
 /*
  * 0 if the caller may create something; else waits until limbo is below its
  * limit, or returns -EAGAIN.  Also starts the reclaimer's thread, so that
- * what releases later finds it running, and gives way to it.
+ * release paths never have to, and yields to it (wait_for_lull()).
  */
 int sctx__admit_slow(bool nowait);
 
-/* The first addition to a set, or one that somebody is to be told of. */
+/* The first addition to a set, or one that fills a batch or has to wake the reclaimer. */
 void sctx__limbo_added_slow(struct sctx__limbo *limbo, bool first);
 
 static inline bool sctx__admitted(void)
 {
-	return sctx__likely(sctx__load(&sctx__shared.worker) &&
-			    !(sctx__load(&sctx__shared.full) | sctx__load(&sctx__shared.lull)));
+	return sctx__likely(sctx__load(&sctx__shared.worker) && !(sctx__load(&sctx__shared.full) | sctx__load(&sctx__shared.lull)));
 }
 
 static inline int sctx__admit(bool nowait)
@@ -90,8 +89,8 @@ static inline uint8_t sctx__in_limbo(uint8_t links)
 }
 
 /*
- * What one update retires, told of at its end: one set of limbo's for all of it, since the
- * phase that a section has read may be taken for its own until it ends.
+ * Everything that one update retires, accounted once at its end.  All of it goes to one
+ * set: the phase that a section has read stays right for it until it ends.
  */
 struct sctx__retiring {
 	struct sctx__limbo *limbo;
@@ -118,9 +117,8 @@ SCTX__INLINE void sctx__retire_end(const struct sctx__retiring *r)
 SCTX__INLINE void sctx__retire_context(struct sctx__retiring *r, struct sctx_context *ctx)
 {
 	struct sctx__limbo *limbo = r->limbo;
-	size_t lane = (limbo->callbacks + r->contexts) % SCTX__LANES;
 
-	SCTX__STACK_PUSH(&limbo->context[lane], &limbo->last_context[lane], ctx);
+	sctx__list_push(&limbo->list[SCTX__CONTEXTS], sctx__link_of(&ctx->next));
 	sctx__probe3(retire, ctx, SCTX__KIND_CONTEXT, sizeof(*ctx));
 	r->contexts++;
 }
@@ -130,7 +128,7 @@ SCTX__INLINE void sctx__retire_stream(struct sctx__retiring *r, struct sctx_stre
 {
 	struct sctx__limbo *limbo = r->limbo;
 
-	SCTX__STACK_PUSH(&limbo->stream, &limbo->last_stream, stream);
+	sctx__list_push(&limbo->list[SCTX__STREAMS], sctx__link_of(&stream->next));
 	sctx__probe3(retire, stream, SCTX__KIND_STREAM, sizeof(*stream));
 	r->streams++;
 	r->bytes += sizeof(*stream);
@@ -142,8 +140,8 @@ SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream
 {
 	struct sctx__limbo *limbo = r->limbo;
 
-	SCTX__STACK_PUSH(&limbo->nodes.head, &limbo->nodes.last, stream);
-	limbo->nodes.count++;
+	sctx__list_push(&limbo->list[SCTX__NODES], sctx__link_of(&stream->next));
+	limbo->nodes++;
 	sctx__probe3(retire, stream, SCTX__KIND_NODE, bytes);
 	r->streams++;
 	r->bytes += bytes;
@@ -151,5 +149,8 @@ SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream
 
 /* @block->free_fn(@block) after a grace period; by itself, as it is rare. */
 void sctx__retire_block(struct sctx__block *block, size_t bytes);
+
+/* Grace periods, their time, and limbo. */
+void sctx__reclaim_stats(struct sctx_stats *stats);
 
 #endif /* SCTX_RECLAIM_H */

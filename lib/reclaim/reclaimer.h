@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the reclaimer's cycles (lib/reclaim/reclaim.c) and its beginning, changes and end
- * (lib/reclaim/lifecycle.c) share.  Included by these two.
+ * What the reclaimer's cycles (reclaim.c), the threads that wait for it (wait.c) and its
+ * beginning, changes and end (lifecycle.c) share.  Included by these three.
  */
 #ifndef SCTX_RECLAIMER_H
 #define SCTX_RECLAIMER_H
@@ -9,6 +9,7 @@
 #include "reclaim/reclaim.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 /* Hidden, and yet the archive's users must not meet its short name. */
 #define reclaimer sctx__reclaimer
@@ -21,26 +22,36 @@ extern struct sctx__reclaimer {
 	uint64_t started; /* cycles */
 	uint64_t finished;
 	uint64_t wanted; /* cycles that someone waits for: no pause before */
-	bool parked;     /* for a fork */
-	bool running;    /* the thread is */
-	bool stop;       /* when nothing is left */
+	bool turned;     /* a cycle has turned the phase, and waits for its grace period */
+	bool at_lists;   /* a cycle moves the lists and runs callbacks: */
+	pthread_t at_lists_thread; /* this thread does */
+	bool running;    /* the thread exists: it is to be joined */
+	bool ended;      /* it touches nothing any more */
+	bool stop;       /* it ends when nothing is left */
 	bool stop_now;
-	bool changing;        /* the mode is, by a thread that waits */
-	bool cycling;         /* a thread of the host's runs a cycle: */
-	pthread_t cycler;     /* this one */
-	uint64_t released_ns; /* when the last such cycle ended */
+	bool changing;    /* a thread changes the mode, and waits */
+	bool cycling;     /* a thread of the host's runs a cycle: */
+	pthread_t cycler; /* this one */
 	enum sctx_reclaim_mode mode;
 	unsigned int flags;
 	int64_t limit_callbacks;
 	int64_t limit_bytes;
+	cpu_set_t cpus; /* those that the process might use when it began */
 	uint64_t grace_periods;
 	uint64_t grace_period_ns;
 	uint64_t latency[SCTX_LATENCY_BUCKETS];
 } reclaimer;
 
-/* All of these with the lock held. */
+/* By the one thread that runs cycles. */
 
-/* See to it that there is who reclaims. */
+/* A cycle; *@any: there was something to do.  Returns how many callbacks ran, at most @max. */
+size_t sctx__cycle(size_t max, bool *any);
+/* The same without collecting anything, of what is ripe already. */
+size_t sctx__cycle_run(size_t max);
+
+/* With the lock held. */
+
+/* Start the thread, if the mode has one.  -EAGAIN, -ENOMEM. */
 int sctx__reclaimer_start(void);
 
 /* What limits depend on has changed: limbo may be full now, or full no more. */
@@ -52,7 +63,7 @@ void sctx__limits_set_batches(void);
 /* Without it: what is in limbo; with @since, since when something is in the threads' sets. */
 struct sctx__account sctx__limbo_sum(uint64_t *since);
 
-/* The time @seconds and @ns from now, for pthread_cond_timedwait(). */
+/* The time @seconds and @ns from now, for pthread_cond_timedwait() on our conditions. */
 struct timespec sctx__after(time_t seconds, long ns);
 
 #endif /* SCTX_RECLAIMER_H */

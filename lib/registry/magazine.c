@@ -1,26 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Per-thread magazines of nodes.  Called by lib/registry/registry.c to allocate, by
- * thread.c to return.
+ * Per-thread magazines of nodes.  Called by lib/registry/registry.c to allocate, and
+ * through sctx__node_hooks by lib/thread and lib/reclaim to free.
  */
 #include "registry/magazine.h"
 
 #include "base/pool.h"
-#include "base/quarantine.h"
-
-/*
- * 8 MiB of nodes a thread: what it may close during one slow grace period of
- * a crowded machine.  With half of that, open_cold on 2 threads beside a busy
- * third took 40 % of its nodes from the allocator; with this, 7 %.
- */
-#define RETURNED_MAX 65536
+#include "base/poison.h"
 
 static struct sctx__node *node_of(struct sctx_stream *stream)
 {
 	return (struct sctx__node *)((char *)stream - offsetof(struct sctx__node, stream));
 }
 
-/* A node in a magazine, after its grace period: all of it but the link is nobody's. */
+static struct sctx_stream *linked(struct sctx__link *link)
+{
+	return sctx__linked(link, struct sctx_stream, next);
+}
+
+/* Poison a node in a magazine, after its grace period: all of it but the link. */
 static void node_rest(struct sctx_stream *stream)
 {
 	struct sctx__node *node = node_of(stream);
@@ -49,19 +47,22 @@ struct sctx__node *sctx__node_alloc(void)
 {
 	struct sctx__magazine *magazine = &sctx__thread_self()->magazine;
 	struct sctx_stream *stream;
+	struct sctx__link *link;
 
 	/* Pairs with the release in give(): the grace period is over. */
 	if (!magazine->loaded && sctx__load(&magazine->returned))
 		magazine->loaded = sctx__exchange_acq_rel(&magazine->returned, NULL);
-	stream = magazine->loaded;
-	if (sctx__unlikely(!stream))
+	link = magazine->loaded;
+	if (sctx__unlikely(!link))
 		return node_new();
+	stream = linked(link);
 	node_wake(stream);
-	magazine->loaded = stream->next;
-	if (magazine->loaded) {
+	link = link->next;
+	magazine->loaded = link;
+	if (link) {
 		/* The next one's two lines, for the next time. */
-		sctx__prefetch_write(node_of(magazine->loaded));
-		sctx__prefetch_write(&magazine->loaded->next);
+		sctx__prefetch_write(node_of(linked(link)));
+		sctx__prefetch_write(link);
 	}
 	return node_of(stream);
 }
@@ -69,82 +70,32 @@ struct sctx__node *sctx__node_alloc(void)
 void sctx__node_free(struct sctx__node *node)
 {
 	struct sctx__magazine *magazine = &sctx__thread_self()->magazine;
+	struct sctx__link *link = sctx__link_of(&node->stream.next);
 
-	node->stream.next = magazine->loaded;
-	magazine->loaded = &node->stream;
+	link->next = magazine->loaded;
+	magazine->loaded = link;
 	node_rest(&node->stream);
 }
 
-void sctx__nodes_move(struct sctx__nodes *to, struct sctx__nodes *from)
+static void nodes_rest(struct sctx__link *nodes)
 {
-	if (!from->head)
-		return;
-	if (!to->head)
-		to->last = from->last;
-	from->last->next = to->head;
-	sctx__store(&to->head, from->head);
-	sctx__store(&from->head, NULL);
-	to->count += from->count;
-	from->count = 0;
+	for (; nodes; nodes = nodes->next)
+		node_rest(linked(nodes));
 }
 
-/* False if the thread has enough.  Only it takes from returned: no ABA. */
-static bool give(struct sctx__magazine *magazine, struct sctx__nodes *ripe)
+static void nodes_free(struct sctx__list *nodes)
 {
-	struct sctx_stream *top = sctx__load_acquire(&magazine->returned);
-	size_t count = top ? magazine->returned_count : 0;
+	struct sctx__link *link;
 
-	if (!ripe->head)
-		return true;
-	if (count + ripe->count > RETURNED_MAX)
-		return false;
-	ripe->last->next = top;
-	/* Pairs with the acquire in sctx__node_alloc(), as the store below does. */
-	if (!sctx__cas_acq_rel(&magazine->returned, &top, ripe->head)) {
-		/* Taken meanwhile: it is empty, and we alone add to it. */
-		ripe->last->next = NULL;
-		sctx__store_release(&magazine->returned, ripe->head);
-		count = 0;
+	while ((link = sctx__list_pop(nodes)) != NULL) {
+		__builtin_prefetch(nodes->head);
+		node_wake(linked(link));
+		sctx__pool_free(node_of(linked(link)), sizeof(struct sctx__node));
 	}
-	magazine->returned_count = count + ripe->count;
-	return true;
 }
 
-void sctx__magazine_turn(struct sctx__magazine *magazine, struct sctx__nodes *closed,
-			 struct sctx__nodes *surplus)
+__attribute__((constructor(101))) static void magazine_init(void)
 {
-#ifdef SCTX_DEBUG
-	for (struct sctx_stream *s = magazine->waiting.head; s; s = s->next)
-		node_rest(s);
-#endif
-	if (!give(magazine, &magazine->waiting))
-		sctx__nodes_move(surplus, &magazine->waiting);
-	magazine->waiting = *closed;
-	closed->count = 0;
-	sctx__store(&closed->head, NULL);
-}
-
-void sctx__nodes_free(struct sctx__nodes *nodes)
-{
-	struct sctx_stream *stream = nodes->head, *next;
-
-	for (; stream; stream = next) {
-		next = stream->next;
-		__builtin_prefetch(next);
-		node_wake(stream);
-		sctx__pool_free(node_of(stream), sizeof(struct sctx__node));
-	}
-	nodes->head = NULL;
-	nodes->count = 0;
-}
-
-void sctx__magazine_empty(struct sctx__magazine *magazine, struct sctx__nodes *limbo)
-{
-	struct sctx__nodes loaded = { .head = magazine->loaded };
-	struct sctx__nodes returned = { .head = sctx__exchange_acq_rel(&magazine->returned, NULL) };
-
-	sctx__nodes_free(&loaded);
-	sctx__nodes_free(&returned);
-	magazine->loaded = NULL;
-	sctx__nodes_move(limbo, &magazine->waiting);
+	sctx__node_hooks.rest = nodes_rest;
+	sctx__node_hooks.free = nodes_free;
 }

@@ -10,7 +10,7 @@
  *             all of it, with one exchange, when loaded is empty
  *   waiting   what the last cycle collected: returned after the next
  *
- * Free nodes are linked through stream.next.
+ * Free nodes are linked through stream.next.  The lists are in thread/limbo.c.
  */
 #ifndef SCTX_MAGAZINE_H
 #define SCTX_MAGAZINE_H
@@ -23,22 +23,5 @@ struct sctx__node *sctx__node_alloc(void);
 
 /* One that was never published, by the thread that allocated it. */
 void sctx__node_free(struct sctx__node *node);
-
-/*
- * By the reclaimer, after a grace period and with sctx__threads_lock held: return
- * what is waiting, and let @closed wait.  What the thread has no use for is
- * added to @surplus, to be freed.
- */
-void sctx__magazine_turn(struct sctx__magazine *magazine, struct sctx__nodes *closed,
-			 struct sctx__nodes *surplus);
-
-/* Move the nodes of @from to @to. */
-void sctx__nodes_move(struct sctx__nodes *to, struct sctx__nodes *from);
-
-/* Free all nodes of a list that nobody else knows. */
-void sctx__nodes_free(struct sctx__nodes *nodes);
-
-/* The thread exits: free what is ripe; what is waiting goes to @limbo. */
-void sctx__magazine_empty(struct sctx__magazine *magazine, struct sctx__nodes *limbo);
 
 #endif /* SCTX_MAGAZINE_H */

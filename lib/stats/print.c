@@ -7,6 +7,8 @@
  */
 #include "stats/print.h"
 
+#include "base/debug.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -60,17 +62,6 @@ void sctx__print_quoted(struct sctx__printer *p, const char *name)
 		s += length ? length : 1;
 	}
 	fputc('"', p->file);
-}
-
-/* A tag's four characters, with dots for unprintable ones. */
-void sctx__tag_text(uint32_t tag, char text[5])
-{
-	for (int i = 0; i < 4; i++) {
-		unsigned char c = (unsigned char)(tag >> 8 * i);
-
-		text[i] = (char)(c >= 0x20 && c < 0x7f ? c : '.');
-	}
-	text[4] = '\0';
 }
 
 /* ------------------------------------------------------------------- values */

@@ -21,7 +21,6 @@ void sctx__print_quoted(struct sctx__printer *p, const char *name);
 /* A blank and the context's owner: name and tag if registered, else its address. */
 void sctx__print_owner(struct sctx__printer *p, const struct sctx_context *ctx);
 void sctx__print_id(FILE *file, const struct sctx_id *id);
-void sctx__tag_text(uint32_t tag, char text[5]);
 
 static inline int sctx__print_end(FILE *file)
 {

@@ -30,6 +30,20 @@ void sctx__print_owner(struct sctx__printer *p, const struct sctx_context *ctx)
 	fprintf(p->file, "[%s]", tag);
 }
 
+#ifdef SCTX_DEBUG
+static void print_owner_text(FILE *file, const struct sctx_context *ctx)
+{
+	struct sctx__printer p = { .file = file, .format = SCTX_TEXT };
+
+	sctx__print_owner(&p, ctx);
+}
+
+__attribute__((constructor(101))) static void print_init(void)
+{
+	sctx__debug_print_owner = print_owner_text;
+}
+#endif
+
 /* @ctx is borrowed, and a registered owner outlives its contexts. */
 static int print_context(struct sctx_context *ctx, void *printer)
 {

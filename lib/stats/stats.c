@@ -3,9 +3,8 @@
  * Statistics, gathered from the counters of the other rooms.  print.c prints
  * them.
  */
-#include "stats/stats.h"
-
 #include "thread/counter.h"
+#include "reclaim/reclaim.h"
 #include "registry/registry.h"
 #include "base/sized.h"
 

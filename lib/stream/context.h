@@ -14,6 +14,12 @@
 #define SCTX__TELLING 64u /* a thread tells owners that it is idle, or open again */
 #define SCTX__RETELL  128u /* that thread is to look again when it is done */
 
+/* In sctx_context.flags. */
+#define SCTX__OWNED     1u /* by a registered owner */
+#define SCTX__ALLOCATED 2u /* by sctx_context_alloc() */
+#define SCTX__NOTED     4u /* in its owner's held[]; changed under the owner's lock */
+#define SCTX__TOLD      8u /* its owner knows that the stream is idle */
+
 /* Before publication: an empty list with these flags and one open reference. */
 static inline void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags)
 {

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads: attach, detach at exit, and the limbo sets that each carries.
- * Called by lib/reclaim/reclaim.c and, through thread.h, by every update.
+ * Threads: attaching, detaching at exit, and what a fork does about them.
+ * Called by lib/reclaim and, through the inline functions of thread.h, by
+ * whatever updates.
  *
- * sctx__threads_lock covers the list of threads, the orphans, and every closed
- * limbo set.  It is never held across a grace period.  rcu_gate is held for
- * reading around each call into liburcu that takes one of its locks, and for
- * writing by a fork.  For passes see sctx__gate_slow().  Order: rcu_gate,
- * passes, reclaimer.lock (lib/reclaim/reclaim.c), sctx__threads_lock.
+ * sctx__threads_lock covers the list of threads, and is never held across a
+ * grace period.
+ * rcu_gate is held for reading around each call into liburcu that takes a
+ * lock there, and for writing by a fork; passes, see sctx__gate_slow().  Order:
+ * rcu_gate, passes, reclaimer.lock (lib/reclaim/reclaim.c), sctx__threads_lock.
  */
 #include "thread/counter.h"
-#include "registry/magazine.h"
+#include "base/debug.h"
 #include "base/pool.h"
-#include "reclaim/reclaim.h"
-#include "memory/tag.h"
 
 #include <errno.h>
 
@@ -21,105 +20,18 @@
 SCTX__TLS struct sctx__thread sctx__self;
 #endif
 struct sctx__shared sctx__shared = { .sleeping = 1 };
-struct sctx__account sctx__account;
+void (*sctx__thread_exit_hook)(struct sctx__thread *t);
 
 pthread_mutex_t sctx__threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_rwlock_t passes = PTHREAD_RWLOCK_INITIALIZER;
 struct sctx__thread *sctx__threads;
-static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
-static bool fork_quiet;               /* the fork under way holds rcu_gate and passes */
+static bool fork_quiet; /* the fork under way holds rcu_gate and passes */
 static bool host_registers;
 static bool library_registered;
 
 static pthread_key_t exit_key;
 static bool key_made;
-
-/*
- * Pulls lib/reclaim/lifecycle.c in from the archive, with its constructor,
- * destructor and fork handlers.
- */
-__attribute__((used)) static int (*const with_handlers)(const struct sctx_reclaim_options *) =
-	sctx_reclaim_configure;
-
-/* ------------------------------------------------------------------- limbo */
-
-#define MOVE_STACK(to, to_last, from, from_last)   \
-	do {                                       \
-		if (!*(from))                      \
-			break;                     \
-		if (!*(to))                        \
-			*(to_last) = *(from_last); \
-		(*(from_last))->next = *(to);      \
-		sctx__store((to), *(from));        \
-		sctx__store((from), NULL);         \
-	} while (0)
-
-void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
-{
-	for (int i = 0; i < SCTX__LANES; i++)
-		MOVE_STACK(&to->context[i], &to->last_context[i], &from->context[i],
-			   &from->last_context[i]);
-	MOVE_STACK(&to->stream, &to->last_stream, &from->stream, &from->last_stream);
-	MOVE_STACK(&to->block, &to->last_block, &from->block, &from->last_block);
-	sctx__nodes_move(&to->nodes, &from->nodes);
-	if (from->since && (!to->since || from->since < to->since))
-		sctx__store(&to->since, from->since);
-	sctx__store(&from->since, 0);
-	to->callbacks += from->callbacks;
-	to->bytes += from->bytes;
-	from->callbacks = 0;
-	from->bytes = 0;
-}
-
-/* Races with additions; only a grace period makes the answer final. */
-static bool limbo_empty(struct sctx__limbo *limbo)
-{
-	void *any = sctx__load(&limbo->stream);
-
-	for (int i = 0; i < SCTX__LANES && !any; i++)
-		any = sctx__load(&limbo->context[i]);
-	return !any && !sctx__load(&limbo->block) && !sctx__load(&limbo->nodes.head);
-}
-
-/* The release pairs with the acquire in sctx__limbo_of(). */
-void sctx__limbo_turn_phase(void)
-{
-	sctx__store_release(&sctx__shared.phase, sctx__shared.phase ^ 1);
-}
-
-/*
- * Move the sets that the last phase flip closed to @closed_of(their CPU).  A
- * grace period has passed since, so each thread's additions happen before.
- * Nodes wait in their threads' magazines for the next grace period.  Nodes that
- * have waited are returned to the thread, or added to @surplus if it has enough.
- */
-void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu), struct sctx__nodes *surplus)
-{
-	uint32_t phase = sctx__shared.phase ^ 1;
-
-	pthread_mutex_lock(&sctx__threads_lock);
-	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
-		struct sctx__limbo *limbo = &t->limbo[phase];
-
-		sctx__magazine_turn(&t->magazine, &limbo->nodes, surplus);
-		sctx__limbo_move(closed_of(limbo->cpu), limbo);
-	}
-	sctx__limbo_move(closed_of(-1), &orphans[phase]);
-	pthread_mutex_unlock(&sctx__threads_lock);
-}
-
-bool sctx__limbo_is_empty(void)
-{
-	bool empty;
-
-	pthread_mutex_lock(&sctx__threads_lock);
-	empty = limbo_empty(&orphans[0]) && limbo_empty(&orphans[1]);
-	for (struct sctx__thread *t = sctx__threads; t && empty; t = t->next)
-		empty = limbo_empty(&t->limbo[0]) && limbo_empty(&t->limbo[1]);
-	pthread_mutex_unlock(&sctx__threads_lock);
-	return empty;
-}
 
 bool sctx__readers_inside(void)
 {
@@ -132,43 +44,12 @@ bool sctx__readers_inside(void)
 	return inside;
 }
 
-static void note_oldest(const struct sctx__limbo *limbo, uint64_t *oldest)
-{
-	uint64_t since = sctx__load(&limbo->since);
-
-	if (since && (!*oldest || since < *oldest))
-		*oldest = since;
-}
-
-/* What threads have retired and not yet flushed to the account. */
-uint64_t sctx__limbo_pending(struct sctx__account *pending)
-{
-	uint64_t oldest = 0;
-
-	pthread_mutex_lock(&sctx__threads_lock);
-	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
-		pending->callbacks += (int64_t)sctx__load(&t->pending_callbacks);
-		pending->bytes += (int64_t)sctx__load(&t->pending_bytes);
-		note_oldest(&t->limbo[0], &oldest);
-		note_oldest(&t->limbo[1], &oldest);
-	}
-	note_oldest(&orphans[0], &oldest);
-	note_oldest(&orphans[1], &oldest);
-	pthread_mutex_unlock(&sctx__threads_lock);
-	return oldest;
-}
-
 /* Called by the thread itself, or for one that is gone.  sctx__threads_lock held. */
 static void thread_unlink(struct sctx__thread *t)
 {
-	sctx__magazine_empty(&t->magazine, &t->limbo[0].nodes);
-	for (int phase = 0; phase < 2; phase++)
-		sctx__limbo_move(&orphans[phase], &t->limbo[phase]);
-	sctx__add(&sctx__account.callbacks, (int64_t)t->pending_callbacks);
-	sctx__add(&sctx__account.bytes, (int64_t)t->pending_bytes);
-	t->pending_callbacks = 0;
-	t->pending_bytes = 0;
-	sctx__tags_fold(t);
+	sctx__limbo_orphan(t);
+	if (sctx__thread_exit_hook)
+		sctx__thread_exit_hook(t);
 	sctx__counters_fold(t);
 	sctx__locked_cache_drop(&t->locked_cache);
 	*t->link = t->next;
@@ -274,10 +155,9 @@ void sctx__thread_attach_slow(void)
 		sched_yield();
 }
 
-void sctx__reader_attach_slow(void)
+__attribute__((constructor(101))) static void threads_init(void)
 {
-	sctx__thread_attach_slow();
-	sctx__rcu_online();
+	sctx__rcu_on_new_thread(sctx__thread_attach_slow);
 }
 
 int sctx_thread_attach(void)
@@ -368,22 +248,14 @@ void sctx__gate_slow(void)
 		return;
 	}
 	sctx__rcu_read_lock();
-	if (self->at_end < SCTX__PASS)
+	if (!self->passes++)
 		pthread_rwlock_rdlock(&passes);
-	self->at_end += SCTX__PASS;
 }
 
 void sctx__update_end_slow(void)
 {
-	struct sctx__thread *self = &sctx__self;
-
-	if (self->at_end >= SCTX__PASS) {
-		self->at_end -= SCTX__PASS;
-		if (self->at_end < SCTX__PASS)
-			pthread_rwlock_unlock(&passes);
-	}
-	if (self->at_end & SCTX__RECLAIM_DUE)
-		sctx__reclaim_due_slow();
+	if (!--sctx__self.passes)
+		pthread_rwlock_unlock(&passes);
 }
 
 /*
@@ -412,6 +284,7 @@ bool sctx__threads_quiesce(void)
 void sctx__threads_before_fork(bool quiet)
 {
 	pthread_mutex_lock(&sctx__threads_lock);
+	sctx__debug_before_fork();
 	fork_quiet = quiet;
 	if (quiet)
 		sctx__rcu_before_fork();
@@ -421,6 +294,7 @@ void sctx__threads_after_fork_parent(void)
 {
 	bool quiet = fork_quiet;
 
+	sctx__debug_after_fork();
 	if (quiet)
 		sctx__rcu_after_fork_parent();
 	pthread_mutex_unlock(&sctx__threads_lock);
@@ -439,6 +313,7 @@ void sctx__threads_after_fork_child(void)
 {
 	struct sctx__thread *next;
 
+	sctx__debug_after_fork();
 	if (fork_quiet)
 		sctx__rcu_after_fork_child();
 	sctx__locked_after_fork();
@@ -454,7 +329,7 @@ void sctx__threads_after_fork_child(void)
 	/* A rwlock records its writer's thread id, which has changed. */
 	pthread_rwlock_init(&rcu_gate, NULL);
 	pthread_rwlock_init(&passes, NULL);
-	sctx__self.at_end &= SCTX__RECLAIM_DUE;
+	sctx__self.passes = 0;
 	pthread_mutex_unlock(&sctx__threads_lock);
 }
 

@@ -1,54 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What each thread carries: its registration with RCU, its part of limbo, and
- * its magazine of nodes.
- *
- * Each thread has two limbo sets, selected by the phase bit.  It adds to the
- * set of the current phase, inside a read section, without an atomic operation
- * and without touching memory that another thread writes.  The reclaimer
- * closes a set by flipping the phase and waiting for a grace period: every
- * thread that read the old phase has then left its section, nothing is added
- * to the old set, and the reclaimer may take it (lib/reclaim/reclaim.c).
+ * What each thread carries: its registration with RCU, its part of limbo
+ * (limbo.h), its counters; and updates, the sections in which shared
+ * structures change.
  */
 #ifndef SCTX_THREAD_H
 #define SCTX_THREAD_H
 
 #include "rcu/rcu.h"
+#include "thread/limbo.h"
 
 #include <pthread.h>
 #include <stddef.h>
 #include <time.h>
-
-/* Parallel lists of contexts: the reclaimer prefetches from all of them. */
-#ifndef SCTX__LANES
-#define SCTX__LANES 8
-#endif
-
-/* Streams of registries.  They return to the thread that retired them. */
-struct sctx__nodes {
-	struct sctx_stream *head, *last;
-	size_t count;
-};
-
-/* Retired, waiting for a grace period.  Stacks, linked through the objects. */
-struct sctx__limbo {
-	struct sctx_context *context[SCTX__LANES], *last_context[SCTX__LANES];
-	struct sctx_stream *stream, *last_stream;
-	struct sctx__block *block, *last_block;
-	struct sctx__nodes nodes;
-	size_t callbacks; /* all of the above */
-	size_t bytes;
-	int cpu;        /* on which the first was retired */
-	uint64_t since; /* when it was: sctx__now_coarse(), 0 if the set is empty */
-};
-
-#define SCTX__STACK_PUSH(head, last, item)   \
-	do {                                 \
-		(item)->next = *(head);      \
-		if (!(item)->next)           \
-			*(last) = (item);    \
-		sctx__store((head), (item)); \
-	} while (0)
 
 /* Nanoseconds, with a resolution of a few milliseconds, for the cost of a few loads. */
 static inline uint64_t sctx__now_coarse(void)
@@ -58,14 +22,6 @@ static inline uint64_t sctx__now_coarse(void)
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
-
-/* Free nodes for the next opens.  See lib/registry/magazine.c. */
-struct sctx__magazine {
-	struct sctx_stream *loaded; /* used by this thread only */
-	struct sctx__nodes waiting; /* closed, free after the next grace period */
-	size_t returned_count;      /* of returned, when it was last added to */
-	struct sctx_stream *returned __attribute__((aligned(64)));
-};
 
 /* See lib/thread/counter.h. */
 enum sctx__event {
@@ -85,7 +41,7 @@ enum sctx__event {
 struct sctx__thread {
 	struct sctx__limbo limbo[2]; /* by phase */
 	struct sctx__magazine magazine;
-	size_t pending_callbacks; /* in limbo, not yet flushed to the account */
+	size_t pending_callbacks; /* retired, not yet in the account */
 	size_t pending_bytes;
 	int64_t event[SCTX__EVENTS];
 	int64_t *counter;
@@ -96,14 +52,10 @@ struct sctx__thread {
 	bool registered;   /* by the library, not by the host */
 	bool in_callback;
 	uint16_t attaching; /* calls of owners' attach under way */
-	uint32_t at_end;    /* work due at the end of the update: see below */
+	uint32_t passes;    /* updates that passed a closed gate: see sctx__gate_slow() */
 	struct sctx__thread *next;
 	struct sctx__thread **link;
 };
-
-/* In sctx__thread.at_end. */
-#define SCTX__RECLAIM_DUE 1u /* inline mode: run a reclaim pass */
-#define SCTX__PASS        2u /* times the number of updates that passed a closed gate */
 
 /*
  * Read at every update and written rarely; @phase changes at every grace
@@ -131,21 +83,15 @@ extern struct sctx__shared sctx__shared;
 extern pthread_mutex_t sctx__threads_lock;
 extern struct sctx__thread *sctx__threads;
 
-/* Limbo's account: what threads have flushed to it, minus what was freed. */
-struct sctx__account {
-	int64_t callbacks;
-	int64_t bytes;
-} __attribute__((aligned(64)));
-
-extern struct sctx__account sctx__account;
-
 /* 0, or -ENOMEM or -EAGAIN with nothing changed. */
 int sctx__thread_attach(bool register_always);
 void sctx__thread_attach_slow(void);
 void sctx__thread_detach(void);
 void sctx__gate_slow(void);
 void sctx__update_end_slow(void);
-void sctx__reclaim_due_slow(void);
+
+/* Called with sctx__threads_lock held when a thread exits.  Set before any thread uses the library. */
+extern void (*sctx__thread_exit_hook)(struct sctx__thread *t);
 
 /* The calling thread's record.  Attaches the thread if necessary. */
 static inline struct sctx__thread *sctx__thread_self(void)
@@ -189,7 +135,7 @@ static inline bool sctx__section_may_update(void)
 static inline void sctx__update_end(void)
 {
 	sctx__rcu_read_unlock();
-	if (sctx__unlikely(sctx__self.at_end))
+	if (sctx__unlikely(sctx__self.passes))
 		sctx__update_end_slow();
 }
 
@@ -198,16 +144,6 @@ static inline bool sctx__must_not_wait(void)
 {
 	return sctx__self.in_callback || sctx__rcu_read_ongoing();
 }
-
-/* ------------------------------------------- for the reclaimer (reclaim.c) */
-
-void sctx__limbo_turn_phase(void);
-void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from);
-void sctx__limbo_take_closed(struct sctx__limbo *(*closed_of)(int cpu),
-			     struct sctx__nodes *surplus);
-bool sctx__limbo_is_empty(void);
-/* Adds to @pending.  Returns when the oldest set of a thread began to fill, or 0. */
-uint64_t sctx__limbo_pending(struct sctx__account *pending);
 
 /* A guess: whether a thread that the library registered is in a section. */
 bool sctx__readers_inside(void);

@@ -62,7 +62,6 @@
 #define sctx__add_acquire(p, v)   EXPLORE_RMW(explore_add, p, v, "add " #p)
 #define sctx__add_acq_rel(p, v)   (explore_release(), EXPLORE_RMW(explore_add, p, v, "add " #p))
 #define sctx__sub(p, v)           EXPLORE_RMW(explore_add, p, (__typeof__(*(p)))-(v), "sub " #p)
-#define sctx__sub_acq_rel(p, v)   (explore_release(), EXPLORE_RMW(explore_add, p, (__typeof__(*(p)))-(v), "sub " #p))
 #define sctx__exchange_acq_rel(p, v) \
 	(explore_release(), EXPLORE_RMW(explore_exchange, p, v, "exchange " #p))
 #define sctx__cas_acquire(p, old, v) EXPLORE_CAS(p, old, v, "cas " #p)
@@ -141,6 +140,15 @@ static inline int explore_nothing(void)
 #define nanosleep(nap, left)       ((void)(nap), explore_yield())
 #define pthread_sigmask(how, a, b) ((void)(a), (void)(b), explore_nothing())
 
+/* Explored threads share one of the system's, and none of them exits in a callback. */
+#define pthread_setcancelstate(state, before) ((void)(state), (void)(before), explore_nothing())
+#undef pthread_cleanup_push
+#undef pthread_cleanup_pop
+#define pthread_cleanup_push(fn, arg)         ((void)(fn), (void)(arg))
+#define pthread_cleanup_pop(run)              ((void)(run))
+#define pthread_setname_np(t, name)           ((void)(t), (void)(name), explore_nothing())
+#define sched_setaffinity(t, size, set)       ((void)(t), (void)(size), (void)(set), explore_nothing())
+
 /* Only a fork waits for this one. */
 #define pthread_rwlock_rdlock(l) ((void)(l), explore_nothing())
 #define pthread_rwlock_unlock(l) ((void)(l), explore_nothing())
@@ -151,7 +159,5 @@ static inline int explore_nothing(void)
 
 #define sctx__self    (*(struct sctx__thread *)explore_self())
 #define FIRST_BUCKETS explore_first_buckets
-#define SPREAD_MIN    explore_spread
-#define WAKE_MIN      explore_spread
 
 #endif /* EXPLORE_SYNC_H */

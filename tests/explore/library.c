@@ -7,7 +7,6 @@
  */
 #include "engine.h"
 
-#include "reclaim/callbacks.h"
 #include "thread/counter.h"
 #include "memory.h"
 
@@ -72,6 +71,5 @@ void library_end(void)
 		if (threads[i].exists && t->counter)
 			memory_free(t->counter, t->counters * sizeof(*t->counter));
 	}
-	sctx__callbacks_fini();
 	sctx__counters_fini();
 }

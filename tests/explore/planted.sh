@@ -105,26 +105,26 @@ mistakes()
 		plant context.c '/^static int put(/,/^}/{/sctx__update_/d}' \
 			'stream/one: remove | reclaimer' ;;
 	no-grace-period) # a cycle turns the phase and does not wait
-		plant reclaim.c '/^static bool cycle(/,/^}/{/grace_period();/d}' \
+		plant reclaim.c '/^size_t sctx__cycle(/,/^}/{/grace_period();/d}' \
 			'stream/one: lookup | delete | reclaimer' ;;
 	phase-late) # the phase is turned behind the grace period
-		plant reclaim.c '/^static bool cycle(/,/^}/{
-			/sctx__limbo_turn_phase/d
-			s/grace_period();/& sctx__limbo_turn_phase();/}' \
+		plant reclaim.c '/^size_t sctx__cycle(/,/^}/{
+			/begin();/d
+			s/grace_period();/& begin();/}' \
 			reclaim ;;
 	ripe-early) # called back in the cycle that collected it
 		plant callbacks.c '/^bool sctx__callbacks_turn/,/^}/{
 			/sctx__limbo_take_closed/d
-			s/bool ripe = any_closed();/bool ripe; sctx__limbo_take_closed(closed_of, \&runners[0].ripe.nodes); ripe = any_closed();/}' \
+			s/bool any = any_closed();/bool any; sctx__limbo_take_closed(\&closed, \&ripe.list[SCTX__NODES]); any = any_closed();/}' \
 			'stream/one: stay | delete | reclaimer | delay' ;;
 	sleep-early) # asleep without the cycle after saying so
-		plant reclaim.c '/^static void \*reclaimer_main/,/^}/s/sctx__store(&sctx__shared.sleeping, 1);/& sleep_until_work();/' \
+		plant reclaim.c '/^static void run_cycles/,/^}/s/sctx__store(&sctx__shared.sleeping, 1);/& sleep_until_work();/' \
 			reclaim ;;
 	barrier-short) # a barrier waits for one cycle
-		plant reclaim.c 's/reclaimer.started + 2/reclaimer.started + 1/' \
+		plant wait.c 's/reclaimer.started + 2/reclaimer.started + 1/' \
 			'stream/one: delete_barrier | reclaimer' ;;
 	barrier-ripe) # a cycle counts though it left something ripe
-		plant reclaim.c '/^static void cycle_release/,/^}/s/if (sctx__callbacks_are_ripe())/if (0)/' \
+		plant wait.c '/^static void cycle_release/,/^}/s/if (sctx__callbacks_are_ripe())/if (0)/' \
 			'stream/nine: teardown_sync | to_poll, poll, poll, poll' ;;
 	held-freed) # called back while others hold it
 		plant callbacks.c '/^static void context_drop(/,/^}/s/if (sctx__unlikely(.*/if (0) {/' \
@@ -160,9 +160,9 @@ mistakes()
 		plant table.c '/^static void overflow_retire/,/^}/s/sctx__retire_block(.*);/overflow_free(\&overflow->block);/' \
 			pairs-registry ;;
 	magazine-early) # nodes are used again one grace period early
-		plant magazine.c 's/give(magazine, &magazine->waiting)/give(magazine, closed)/
-			s/sctx__nodes_move(surplus, &magazine->waiting)/sctx__nodes_move(surplus, closed)/
-			/magazine->waiting = \*closed;/d' \
+		plant limbo.c '/^static void magazine_turn/,/^}/{
+			s/&magazine->waiting, magazine->waiting_count/\&closed->list[SCTX__NODES], closed->nodes/
+			s/sctx__list_move(surplus, &magazine->waiting)/sctx__list_move(surplus, \&closed->list[SCTX__NODES])/}' \
 			'registry/closed: close_a, open_b | find_a | reclaimer | delay' ;;
 	close-unchecked) # the last close does not look whether someone opened
 		plant registry.c 's/return .locked || sctx__cas_acq_rel(&stream->opens, &one, DEAD);/if (!*locked) sctx__store(\&stream->opens, DEAD); return true;/' \

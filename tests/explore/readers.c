@@ -6,10 +6,9 @@
 
 #include <string.h>
 
-/* In the library. */
-void sctx__reader_attach_slow(void);
-
 /* What lib/rcu/rcu.h declares for SCTX_RCU_C11. */
+void sctx__reader_attach_slow(void);
+void sctx__rcu_on_new_thread(void (*attach)(void));
 void sctx__rcu_read_lock(void);
 void sctx__rcu_read_unlock(void);
 bool sctx__rcu_read_ongoing(void);
@@ -51,6 +50,18 @@ int sections_left(const struct sections *then)
 		if (then->open[i] && then->open[i] == threads[i].section)
 			return i;
 	return -1;
+}
+
+static void (*attach_thread)(void); /* in the library */
+
+void sctx__rcu_on_new_thread(void (*attach)(void))
+{
+	attach_thread = attach;
+}
+
+void sctx__reader_attach_slow(void)
+{
+	attach_thread();
 }
 
 void sctx__rcu_read_lock(void)

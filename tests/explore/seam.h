@@ -53,9 +53,7 @@ long explore_random(void *buffer, size_t size);
 void *explore_self(void);
 
 /* The library's sizes, ahead of its headers; those below a program chooses. */
-#define SCTX__LANES 2
 #define SCTX__SLOTS 2
 extern size_t explore_first_buckets;
-extern size_t explore_spread;
 
 #endif /* EXPLORE_SEAM_H */

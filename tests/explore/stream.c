@@ -14,7 +14,7 @@ static struct stream_world *const w = &stream_world;
 
 /* ------------------------------------------------------------------ set-up */
 
-enum { EMPTY, ONE, FULL, NINE, LIMIT, SPREAD, INLINE, POLL };
+enum { EMPTY, ONE, FULL, NINE, LIMIT, POLL };
 
 static struct sctx_stream *stream_new(void)
 {
@@ -55,8 +55,6 @@ static void set_up(int start)
 	memset(w, 0, sizeof(*w));
 	w->stream = stream_new();
 	w->other = stream_new();
-	if (start == SPREAD)
-		explore_spread = 1;
 	if (start != EMPTY)
 		w->hung = hang(&owner_a, NULL);
 	for (int i = 0; i < more[start]; i++)
@@ -70,8 +68,8 @@ static void set_up(int start)
 			ledger_gets(sctx_ref(w->loose));
 	if (start == LIMIT)
 		configure(SCTX_RECLAIM_THREAD, 1);
-	else if (start == INLINE || start == POLL)
-		configure(start == POLL ? SCTX_RECLAIM_POLL : SCTX_RECLAIM_INLINE, 8);
+	else if (start == POLL)
+		configure(SCTX_RECLAIM_POLL, 8);
 }
 
 /* ------------------------------------------------------- modes of reclaiming */
@@ -92,11 +90,6 @@ void stream_to_thread(void)
 void stream_to_poll(void)
 {
 	configure(SCTX_RECLAIM_POLL, 8);
-}
-
-void stream_to_inline(void)
-{
-	configure(SCTX_RECLAIM_INLINE, 8);
 }
 
 /* --------------------------------------------------------------------- end */
@@ -129,7 +122,7 @@ static void check_end(void)
 
 const struct kind stream_kind = {
 	.name = "stream",
-	.starts = { "empty", "one", "full", "nine", "limit", "spread", "inline", "poll" },
+	.starts = { "empty", "one", "full", "nine", "limit", "poll" },
 	.starts_for_pairs = 4,
 	.ops = stream_ops,
 	.set_up = set_up,

@@ -27,6 +27,5 @@ extern const struct op stream_ops[];
 void stream_poll(void);
 void stream_to_thread(void);
 void stream_to_poll(void);
-void stream_to_inline(void);
 
 #endif /* EXPLORE_STREAM_H */

@@ -615,6 +615,5 @@ const struct op stream_ops[] = {
 	{ "poll", stream_poll, OP_MODES },
 	{ "to_thread", stream_to_thread, OP_MODES },
 	{ "to_poll", stream_to_poll, OP_MODES },
-	{ "to_inline", stream_to_inline, OP_MODES },
 	{ NULL, NULL, 0 },
 };

@@ -54,8 +54,6 @@ static const char *const reclaim_programs[] = {
 	"stream/limit: delete, insert | sleeper",
 	"-stream/limit: delete | insert | sleeper",
 	"-stream/limit: delete, get_or_create | reclaimer",
-	"-stream/spread: lookup | delete | reclaimer",
-	"-stream/spread: teardown | reclaimer",
 	/* Nodes, arrays, buckets and tables that are used again. */
 	"-registry/closed: close_a, open_b | find_a | reclaimer",
 	"-registry/closed: close_a | existing_a | reclaimer",
@@ -69,11 +67,6 @@ static const char *const reclaim_programs[] = {
 
 /* Who reclaims: the threads that retire, whoever polls, and the change to another. */
 static const char *const mode_programs[] = {
-	"stream/inline: lookup | delete",
-	"stream/inline: delete | delete",
-	"stream/inline: get | teardown",
-	"stream/inline: delete | barrier",
-	"stream/inline: insert | delete",
 	"stream/poll: lookup | delete, poll, poll",
 	"stream/poll: delete | poll, poll",
 	"stream/poll: poll | poll",
@@ -81,9 +74,6 @@ static const char *const mode_programs[] = {
 	"stream/poll: delete | poll | barrier",
 	"stream/poll: delete, poll | to_thread",
 	"stream/one: delete | to_poll",
-	"stream/one: delete | to_inline",
-	"stream/inline: delete | to_thread",
-	"stream/inline: barrier | to_thread",
 	"stream/one: barrier | to_poll",
 	"stream/one: to_thread | to_poll",
 	"stream/nine: teardown_sync | to_poll, poll, poll, poll",
@@ -178,7 +168,6 @@ static const char *const large_programs[] = {
 	"stream/limit: delete, insert | replace, delete | stay, stay | teardown | sleeper",
 	"stream/one: stay, stay | replace, replace | get_hold, put | delete_barrier | reclaimer | "
 	"delay",
-	"stream/inline: stay, stay | replace, delete | insert, delete | detach_found, barrier",
 	"stream/full: delete, barrier | to_poll, poll, poll | insert, delete | to_thread",
 	"list/two: lookup, lookup_1, lookup_2 | insert_1, remove | replace_2, remove_1 | insert_2, "
 	"delete_2",

@@ -22,7 +22,6 @@ static void (*exit_hook)(void *);
 static uint32_t queued[THREADS_MAX]; /* for a condition: since which step */
 
 size_t explore_first_buckets;
-size_t explore_spread;
 
 void system_reset(void)
 {
@@ -30,7 +29,6 @@ void system_reset(void)
 	memset(queued, 0, sizeof(queued));
 	exit_hook = NULL;
 	explore_first_buckets = 1;
-	explore_spread = 1 << 30;
 }
 
 void system_exit_hook(struct thread *t)

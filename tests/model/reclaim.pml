@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Batches against grace periods: lib/thread/thread.h (the two sets of limbo),
- * lib/thread/thread.c (sctx__limbo_turn_phase, sctx__limbo_take_closed, thread_unlink),
- * lib/reclaim/callbacks.c (sctx__callbacks_turn), lib/registry/magazine.c (sctx__magazine_turn)
+ * lib/thread/limbo.c (sctx__limbo_turn_phase, sctx__limbo_take_closed, sctx__limbo_orphan),
+ * lib/reclaim/callbacks.c (sctx__callbacks_turn), and there (magazine_turn)
  * and lib/reclaim/reclaim.c (cycle, reclaimer_main, sleep_until_work, sctx_barrier,
  * cycles on threads of the host's, reclaim_fini).
  *

@@ -39,10 +39,6 @@ mutant-build-jemalloc: $(B)/libstreamctx-jemalloc.so
 	@$(call mutant_sub,,$(B),$(TEST_JEMALLOC))
 mutant-run-jemalloc:
 	@$(call run_jemalloc,,$(or $(PROGRAMS),$(TEST_JEMALLOC)))
-mutant-build-inline:
-	@$(call mutant_sub,,$(B),$(TEST_INLINE))
-mutant-run-inline:
-	@$(call run_inline,,$(or $(PROGRAMS),$(TEST_INLINE)))
 mutant-build-asan:
 	@$(call mutant_sub,B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)",$(B)/asan,$(MUTANT_ASAN))
 mutant-run-asan:

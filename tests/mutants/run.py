@@ -32,11 +32,11 @@ B = os.environ.get("B", "build")
 MAKE = shlex.split(os.environ.get("MAKE", "make"))
 LIMIT = os.environ.get("MUTANTS_LIMIT", "60")
 # What a killer's first word may be, and what it needs of the build directory.
-WAYS = {"default": [], "script": ["debug"], "jemalloc": [], "inline": [], "asan": ["asan"], "tsan": ["tsan/c11"],
+WAYS = {"default": [], "script": ["debug"], "jemalloc": [], "asan": ["asan"], "tsan": ["tsan/c11"],
         "qsbr": ["qsbr"], "bp": ["bp"], "c11": ["c11"], "linear": ["linear-jitter"], "jitter": ["linear-jitter"],
         "explore": ["explore"], "model": ["model"]}
 # Tried in this order, with all of their programs, if those that are named pass.
-WIDER = ["default", "asan", "qsbr", "c11", "bp", "jemalloc", "inline", "linear", "explore", "tsan"]
+WIDER = ["default", "asan", "qsbr", "c11", "bp", "jemalloc", "linear", "explore", "tsan"]
 LEFT_OUT = shutil.ignore_patterns("log", "stage")
 
 

@@ -102,7 +102,7 @@ plant open_set_taken \
 	"$(in_function 'void sctx__limbo_take_closed' 's/sctx__shared.phase ^ 1/sctx__shared.phase/')"
 plant barrier_too_short 's/reclaimer.started + 2/reclaimer.started + 1/'
 plant node_reused_at_once \
-	's/sctx__retire_node(&r, stream, bytes);/(void)bytes, stream->next = sctx__self.magazine.loaded, sctx__self.magazine.loaded = stream;/'
+	's/sctx__retire_node(&r, stream, bytes);/(void)bytes, sctx__link_of(\&stream->next)->next = sctx__self.magazine.loaded, sctx__self.magazine.loaded = sctx__link_of(\&stream->next);/'
 ASAN=1
 plant array_freed_at_once 's/sctx__retire_block(&array->block, .*/array_free(\&array->block);/'
 ASAN=

@@ -131,11 +131,9 @@ static const struct way {
 	unsigned int called;
 } ways[] = {
 	{ with_limbo, SCTX_RECLAIM_THREAD, RETIRED },
-	{ with_limbo, SCTX_RECLAIM_INLINE, RETIRED },
 	{ with_limbo, SCTX_RECLAIM_POLL, RETIRED },
 	{ with_limbo_half_polled, SCTX_RECLAIM_POLL, RETIRED },
 	{ in_a_callback, SCTX_RECLAIM_THREAD, 0 },
-	{ in_a_callback, SCTX_RECLAIM_INLINE, 0 },
 	{ in_a_callback, SCTX_RECLAIM_POLL, 0 },
 	{ in_a_section, SCTX_RECLAIM_THREAD, 0 },
 	{ while_a_callback_blocks, SCTX_RECLAIM_THREAD, 0 },

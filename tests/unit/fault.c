@@ -783,28 +783,6 @@ static void no_reclaimer(void *unused)
 }
 IN_CHILD(no_reclaimer)
 
-/* No memory for what the reclaimer keeps: the same, with another errno. */
-static void no_memory_for_the_reclaimer(void *unused)
-{
-	struct item *a = item_new(OWNER(1), NULL);
-	struct sctx_stream s;
-
-	(void)unused;
-	sctx_stream_init(&s);
-	arm(1, true);
-	CHECK_EQ(sctx_insert(&s, &a->ctx), -ENOMEM);
-	CHECK_EQ(sctx_barrier(), -ENOMEM);
-	CHECK_EQ(sctx_put(&a->ctx), 0);
-	CHECK_EQ(sctx_teardown_sync(&s), -ENOMEM);
-	CHECK(!sctx_stream_supports_contexts(&s));
-	CHECK(disarm() > 0);
-	CHECK_EQ(item_called(a), 0);
-	CHECK_EQ(sctx_teardown_sync(&s), 0);
-	CHECK_EQ(item_called(a), 1);
-	item_free(a);
-}
-IN_CHILD(no_memory_for_the_reclaimer)
-
 /* After a fork the child's first release cannot start a thread; a later can. */
 struct afterwards {
 	struct sctx_registry *registry;
@@ -940,7 +918,6 @@ int main(void)
 		cmocka_unit_test(in_child_a_long_run_with_failures),
 		cmocka_unit_test(in_child_growing_without_memory),
 		cmocka_unit_test(in_child_no_reclaimer),
-		cmocka_unit_test(in_child_no_memory_for_the_reclaimer),
 		cmocka_unit_test(in_child_no_reclaimer_after_a_fork),
 		cmocka_unit_test(in_child_no_memory_for_the_exit_hook),
 		cmocka_unit_test(in_child_no_key_for_the_exit_hook),

@@ -88,13 +88,12 @@ static void all_on_the_caller(void *arg)
 }
 
 /* In children, which have no threads but what the library starts. */
-static void inline_and_poll_start_no_thread(void **state)
+static void poll_starts_no_thread(void **state)
 {
 	(void)state;
 	if (TEST_TSAN)
 		skip();
 	assert_child_ok(child_start(all_on_the_caller, (void *)&modes[1]));
-	assert_child_ok(child_start(all_on_the_caller, (void *)&modes[2]));
 }
 
 static atomic_uint inside;
@@ -202,7 +201,6 @@ static void wait_in_callback(struct item *item)
 		sched_yield();
 }
 
-/* In the inline mode it is a release that runs the cycle. */
 static void *release_some_main(void *unused)
 {
 	(void)unused;
@@ -288,19 +286,7 @@ static void creators_at_the_limit(void **state)
 	assert_rc(sctx_insert(&s, &a->ctx), 0);
 	assert_ptr_equal(sctx_remove(&s, OWNER(2), NULL), &a->ctx);
 
-	/* Inline: the creator reclaims. */
-	over_the_limit(SCTX_RECLAIM_INLINE, 0);
-	assert_rc(sctx_insert(&s, &a->ctx), 0);
-	assert_u64(items_freed(), >, LIMIT / 8);
-	assert_ptr_equal(sctx_remove(&s, OWNER(2), NULL), &a->ctx);
-
-	/* Unless it must not wait: then a release does. */
-	over_the_limit(SCTX_RECLAIM_INLINE, SCTX_RECLAIM_NOWAIT);
-	assert_rc(sctx_insert(&s, &a->ctx), -EAGAIN);
-	assert_u64(items_freed(), ==, 0);
-	for (unsigned int i = 0; i < 4 && sctx_insert(&s, &a->ctx) == -EAGAIN; i++)
-		put_churn(1);
-	assert_rc(sctx_delete(&s, OWNER(2), NULL), 0);
+	assert_rc(sctx_put(&a->ctx), 0);
 	set_limits(0, 0, 0);
 	assert_rc(sctx_teardown_sync(&s), 0);
 	assert_int_equal(item_called(a), 1);
@@ -312,7 +298,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(errors_of_each_mode),
-		cmocka_unit_test(inline_and_poll_start_no_thread),
+		cmocka_unit_test(poll_starts_no_thread),
 		cmocka_unit_test(callbacks_run_one_at_a_time),
 		cmocka_unit_test(callbacks_may_retire_and_open),
 		cmocka_unit_test(a_callback_that_waits_holds_up_no_grace_period),

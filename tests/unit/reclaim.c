@@ -1169,61 +1169,9 @@ static void the_smallest_limit(void **state)
 	assert_u64(items_freed(), ==, items_created());
 }
 
-/* Over when it says so. */
-static atomic_bool slow_is_over;
-
-static void be_slow(struct item *item)
-{
-	(void)item;
-	nap_ms(200);
-	atomic_store(&slow_is_over, true);
-}
-
-static void *slow_barrier(void *unused)
-{
-	(void)unused;
-	CHECK_EQ(sctx_barrier(), 0);
-	CHECK(atomic_load(&slow_is_over));
-	return NULL;
-}
-
-/* More than one thread has kept up with: each CPU gets one to call back on. */
-static void a_flood_is_called_back_on_every_cpu(void **state)
-{
-	enum { FLOOD = 200000 };
-	struct item *item;
-	pthread_t waiter;
-	size_t threads;
-
-	(void)state;
-	items_reset();
-	assert_rc(sctx_barrier(), 0);
-	threads = task_count();
-	/* Two sets at most, as the phase turns once while the section lasts. */
-	sctx_read_lock();
-	for (unsigned int i = 0; i < FLOOD; i++) {
-		item = item_churn(OWNER(1), NULL);
-		assert_rc(sctx_put(&item->ctx), 0);
-	}
-	item = item_new(OWNER(1), NULL);
-	item->hook = be_slow;
-	assert_rc(sctx_put(&item->ctx), 0);
-	/* Asks while the grace period before waits for us: for no cycle too many. */
-	waiter = thread_start(slow_barrier, NULL);
-	nap_ms(50);
-	sctx_read_unlock();
-	thread_join(waiter);
-	assert_rc(sctx_barrier(), 0);
-	item_free(item);
-	assert_u64(items_freed(), ==, FLOOD);
-	if (!TEST_ASAN && !TEST_TSAN)
-		assert_true(task_count() > threads);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_flood_is_called_back_on_every_cpu),
 		cmocka_unit_test(barrier_waits_for_callbacks),
 		cmocka_unit_test(barrier_waits_until_a_slow_callback_has_returned),
 		cmocka_unit_test(barrier_covers_what_other_threads_retired),

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * DEBUG builds keep freed memory for a while, to detect a second free and a
- * write after the free.  Other builds free at once.  Called by
- * lib/memory/tag.c.  AddressSanitizer and Valgrind know what rests here, and
- * which closed streams lib/registry/magazine.c keeps for reuse.
+ * DEBUG builds tell AddressSanitizer and Valgrind which of the library's memory nobody
+ * may touch: what rests in the quarantine (lib/memory), and closed streams that wait in
+ * a magazine (lib/registry) to be used again.
  */
-#ifndef SCTX_QUARANTINE_H
-#define SCTX_QUARANTINE_H
+#ifndef SCTX_POISON_H
+#define SCTX_POISON_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #ifdef SCTX_DEBUG
 
@@ -36,16 +33,6 @@
 #define sctx__unpoison(memory, size) ((void)(memory), (void)(size))
 #endif
 
-/*
- * Fill the @size bytes behind the @header bytes at @memory, of @tag, and keep
- * the block.  If there is no room, check the oldest blocks and @release them.
- */
-void sctx__quarantine_add(void *memory, size_t header, size_t size, uint32_t tag,
-			  void (*release)(void *memory));
-
-/* Check and @release all blocks.  False if there were none. */
-bool sctx__quarantine_empty(void (*release)(void *memory));
-
 #else
 
 static inline void sctx__poison(void *memory, size_t size)
@@ -60,21 +47,6 @@ static inline void sctx__unpoison(void *memory, size_t size)
 	(void)size;
 }
 
-static inline void sctx__quarantine_add(void *memory, size_t header, size_t size, uint32_t tag,
-					void (*release)(void *memory))
-{
-	(void)header;
-	(void)size;
-	(void)tag;
-	release(memory);
-}
-
-static inline bool sctx__quarantine_empty(void (*release)(void *memory))
-{
-	(void)release;
-	return false;
-}
-
 #endif
 
-#endif /* SCTX_QUARANTINE_H */
+#endif /* SCTX_POISON_H */

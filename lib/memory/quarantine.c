@@ -3,7 +3,7 @@
  * The quarantine: see quarantine.h.  A ring whose lock is taken inside an
  * update, so a fork never finds it held.
  */
-#include "base/quarantine.h"
+#include "memory/quarantine.h"
 
 #ifdef SCTX_DEBUG
 

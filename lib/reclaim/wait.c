@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Waiting for the reclaimer: at limbo's limit, in a barrier; and, in poll mode,
+ * running its cycles on the thread that waits or polls.
+ */
+#include "reclaim/reclaimer.h"
+
+#include "reclaim/callbacks.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+
+/* --------------------------------------------- cycles on the host's threads */
+
+/*
+ * With the lock held: keep other threads from running cycles.  False if the thread is
+ * to run them.  A change of mode goes first: there may always be someone who wants a cycle.
+ */
+static bool cycle_claim(void)
+{
+	while (reclaimer.mode != SCTX_RECLAIM_THREAD &&
+	       (reclaimer.cycling || reclaimer.running || reclaimer.changing ||
+		sctx__load(&sctx__shared.forking)))
+		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	if (reclaimer.mode == SCTX_RECLAIM_THREAD)
+		return false;
+	reclaimer.cycling = true;
+	reclaimer.cycler = pthread_self();
+	reclaimer.started++;
+	return true;
+}
+
+/*
+ * With the lock held.  A cycle that left something ripe does not count: what
+ * barriers wait for may be among it.
+ */
+static void cycle_release(void)
+{
+	reclaimer.cycling = false;
+	if (sctx__callbacks_are_ripe())
+		reclaimer.started--;
+	else
+		reclaimer.finished++;
+	sctx__limits_update_full();
+	pthread_cond_broadcast(&reclaimer.done);
+}
+
+/* A callback has called pthread_exit(). */
+static void cycler_died(void *unused)
+{
+	(void)unused;
+	sctx__self.in_callback = false;
+	pthread_mutex_lock(&reclaimer.lock);
+	reclaimer.at_lists = false;
+	reclaimer.cycling = false;
+	reclaimer.started--;
+	pthread_cond_broadcast(&reclaimer.done);
+	pthread_mutex_unlock(&reclaimer.lock);
+}
+
+/*
+ * A cycle on the calling thread, which is in no section and no callback.  What
+ * an earlier one left ripe comes first, and if there is more of it than @max,
+ * alone.
+ */
+static size_t cycle_here(size_t max)
+{
+	size_t ran = 0;
+	bool any;
+
+	if (sctx__callbacks_are_ripe())
+		ran = sctx__cycle_run(max);
+	return ran == max ? ran : ran + sctx__cycle(max - ran, &any);
+}
+
+/*
+ * The lock is held, but not during the cycle.  Adds what was run to *@ran; false
+ * if the mode has become that of the thread.
+ */
+static bool cycle_unlocked(size_t max, size_t *ran)
+{
+	size_t now;
+
+	if (!cycle_claim())
+		return false;
+	pthread_mutex_unlock(&reclaimer.lock);
+	pthread_cleanup_push(cycler_died, NULL);
+	now = cycle_here(max);
+	pthread_cleanup_pop(0);
+	pthread_mutex_lock(&reclaimer.lock);
+	cycle_release();
+	*ran += now;
+	return true;
+}
+
+/*
+ * With the lock held.  An idle loop that polls costs no grace periods.  The thread
+ * that runs a cycle, the reclaimer's before it ends included, owns the callbacks.
+ */
+static bool anything_to_do(void)
+{
+	return reclaimer.cycling || reclaimer.running || sctx__callbacks_are_left() ||
+	       !sctx__limbo_is_empty();
+}
+
+int sctx_reclaim_poll(unsigned int max)
+{
+	size_t ran = 0;
+	int error, cancel;
+
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	sctx__rcu_offline();
+	pthread_mutex_lock(&reclaimer.lock);
+	error = reclaimer.mode == SCTX_RECLAIM_POLL ? sctx__reclaimer_start() : -EOPNOTSUPP;
+	if (!error && anything_to_do() && !cycle_unlocked(max ? max : INT_MAX, &ran))
+		error = -EOPNOTSUPP;
+	pthread_mutex_unlock(&reclaimer.lock);
+	pthread_setcancelstate(cancel, NULL);
+	return error ? error : (int)ran;
+}
+
+/* ----------------------------------------------------------------- waiting */
+
+static void yield_to_reclaimer(void)
+{
+	if (sctx__load(&sctx__shared.lull) == (uint32_t)sched_getcpu() + 1)
+		sched_yield();
+}
+
+int sctx__admit_slow(bool nowait)
+{
+	int error, cancel;
+
+	if (sctx__must_not_wait() || sctx__load(&reclaimer.flags) & SCTX_RECLAIM_NOWAIT)
+		nowait = true;
+	if (!nowait)
+		yield_to_reclaimer();
+	if (sctx__load(&sctx__shared.worker) && !sctx__load(&sctx__shared.full))
+		return 0;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	sctx_thread_offline();
+	pthread_mutex_lock(&reclaimer.lock);
+	error = sctx__reclaimer_start();
+	while (!error && sctx__load(&sctx__shared.full)) {
+		if (nowait || reclaimer.mode == SCTX_RECLAIM_POLL) {
+			error = -EAGAIN;
+		} else {
+			pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+			error = sctx__reclaimer_start(); /* the mode may be another one now */
+		}
+	}
+	pthread_mutex_unlock(&reclaimer.lock);
+	pthread_setcancelstate(cancel, NULL);
+	return error;
+}
+
+/*
+ * With the lock held: two cycles.  What is in limbo now is collected at the latest
+ * by the next one to start, and called back, or dropped again, by the one after.
+ */
+static bool barrier_by_thread(void)
+{
+	uint64_t target = reclaimer.started + 2;
+
+	if (reclaimer.wanted < target)
+		reclaimer.wanted = target;
+	pthread_cond_signal(&reclaimer.work);
+	while (reclaimer.finished < target && reclaimer.running)
+		pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+	return reclaimer.finished >= target;
+}
+
+static bool barrier_here(void)
+{
+	size_t ran = 0;
+
+	return cycle_unlocked(SIZE_MAX, &ran) && cycle_unlocked(SIZE_MAX, &ran);
+}
+
+/*
+ * With the lock held.  False if a context went to limbo once more meanwhile: it may have
+ * been retired before the barrier.
+ */
+static bool barrier(void)
+{
+	uint64_t again = sctx__callbacks_dropped_again();
+	bool done = reclaimer.mode == SCTX_RECLAIM_THREAD ? barrier_by_thread() : barrier_here();
+
+	return done && sctx__callbacks_dropped_again() == again;
+}
+
+int sctx_barrier(void)
+{
+	bool done = false;
+	int error = 0, cancel;
+
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	sctx__rcu_offline();
+	pthread_mutex_lock(&reclaimer.lock);
+	while (!error && !done) {
+		error = sctx__reclaimer_start();
+		if (!error)
+			done = barrier();
+	}
+	pthread_mutex_unlock(&reclaimer.lock);
+	pthread_setcancelstate(cancel, NULL);
+	return error;
+}
+
+int sctx_synchronize(void)
+{
+	int cancel;
+
+	if (sctx__must_not_wait())
+		return -EDEADLK;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	sctx__synchronize();
+	pthread_setcancelstate(cancel, NULL);
+	return 0;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Limbo's lists: see limbo.h.  sctx__threads_lock covers the orphans and every
+ * set that its thread does not write at present.
+ */
+#include "thread/thread.h"
+
+struct sctx__account sctx__account;
+struct sctx__node_hooks sctx__node_hooks;
+
+static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
+
+void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
+{
+	for (int i = 0; i < SCTX__KINDS; i++)
+		sctx__list_move(&to->list[i], &from->list[i]);
+	if (from->since && (!to->since || from->since < to->since))
+		sctx__store(&to->since, from->since);
+	sctx__store(&from->since, 0);
+	to->nodes += from->nodes;
+	to->callbacks += from->callbacks;
+	to->bytes += from->bytes;
+	from->nodes = 0;
+	from->callbacks = 0;
+	from->bytes = 0;
+}
+
+/* Races with additions, which are complete only after a grace period. */
+static bool limbo_empty(struct sctx__limbo *limbo)
+{
+	bool empty = true;
+
+	for (int i = 0; i < SCTX__KINDS && empty; i++)
+		empty = !sctx__load(&limbo->list[i].head);
+	return empty;
+}
+
+/* The release pairs with the acquire in sctx__limbo_of(). */
+void sctx__limbo_turn_phase(void)
+{
+	sctx__store_release(&sctx__shared.phase, sctx__shared.phase ^ 1);
+}
+
+/* ------------------------------------------------------------------- nodes */
+
+/*
+ * 8 MiB of nodes a thread: what it may close during one slow grace period of
+ * a crowded machine.
+ */
+#define RETURNED_MAX 65536
+
+/* False if the thread has enough.  Only it takes from returned: no ABA. */
+static bool give(struct sctx__magazine *magazine, struct sctx__list *ripe, size_t n)
+{
+	struct sctx__link *top = sctx__load_acquire(&magazine->returned);
+	size_t count = top ? magazine->returned_count : 0;
+
+	if (!ripe->head)
+		return true;
+	if (count + n > RETURNED_MAX)
+		return false;
+	ripe->last->next = top;
+	/* Pairs with the acquire in sctx__node_alloc(), as the store below does. */
+	if (!sctx__cas_acq_rel(&magazine->returned, &top, ripe->head)) {
+		/* The thread has taken all of it, and we alone add to it. */
+		ripe->last->next = NULL;
+		sctx__store_release(&magazine->returned, ripe->head);
+		count = 0;
+	}
+	magazine->returned_count = count + n;
+	ripe->head = NULL;
+	return true;
+}
+
+/* After a grace period: return what is waiting, and let the nodes of @closed wait. */
+static void magazine_turn(struct sctx__magazine *magazine, struct sctx__limbo *closed,
+			  struct sctx__list *surplus)
+{
+#ifdef SCTX_DEBUG
+	if (magazine->waiting.head)
+		sctx__node_hooks.rest(magazine->waiting.head);
+#endif
+	if (!give(magazine, &magazine->waiting, magazine->waiting_count))
+		sctx__list_move(surplus, &magazine->waiting);
+	sctx__list_move(&magazine->waiting, &closed->list[SCTX__NODES]);
+	magazine->waiting_count = closed->nodes;
+	closed->nodes = 0;
+}
+
+/* The thread exits: free what nobody can see any more; the rest waits among the orphans. */
+static void magazine_empty(struct sctx__magazine *magazine)
+{
+	struct sctx__list loaded = { .head = magazine->loaded };
+	struct sctx__list returned = { .head = sctx__exchange_acq_rel(&magazine->returned, NULL) };
+
+	if (loaded.head)
+		sctx__node_hooks.free(&loaded);
+	if (returned.head)
+		sctx__node_hooks.free(&returned);
+	magazine->loaded = NULL;
+	sctx__list_move(&orphans[0].list[SCTX__NODES], &magazine->waiting);
+	magazine->waiting_count = 0;
+}
+
+/* ----------------------------------------------------------- all threads' */
+
+void sctx__limbo_take_closed(struct sctx__limbo *to, struct sctx__list *surplus)
+{
+	uint32_t phase = sctx__shared.phase ^ 1;
+
+	pthread_mutex_lock(&sctx__threads_lock);
+	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
+		magazine_turn(&t->magazine, &t->limbo[phase], surplus);
+		sctx__limbo_move(to, &t->limbo[phase]);
+	}
+	sctx__limbo_move(to, &orphans[phase]);
+	pthread_mutex_unlock(&sctx__threads_lock);
+}
+
+void sctx__limbo_reopen(void)
+{
+	uint32_t phase = sctx__shared.phase;
+
+	sctx__limbo_move(&orphans[phase], &orphans[phase ^ 1]);
+	sctx__limbo_move(&sctx__self.limbo[phase], &sctx__self.limbo[phase ^ 1]);
+}
+
+bool sctx__limbo_is_empty(void)
+{
+	bool empty;
+
+	pthread_mutex_lock(&sctx__threads_lock);
+	empty = limbo_empty(&orphans[0]) && limbo_empty(&orphans[1]);
+	for (struct sctx__thread *t = sctx__threads; t && empty; t = t->next)
+		empty = limbo_empty(&t->limbo[0]) && limbo_empty(&t->limbo[1]);
+	pthread_mutex_unlock(&sctx__threads_lock);
+	return empty;
+}
+
+static void note_oldest(const struct sctx__limbo *limbo, uint64_t *oldest)
+{
+	uint64_t since = sctx__load(&limbo->since);
+
+	if (since && (!*oldest || since < *oldest))
+		*oldest = since;
+}
+
+uint64_t sctx__limbo_pending(struct sctx__account *pending)
+{
+	uint64_t oldest = 0;
+
+	pthread_mutex_lock(&sctx__threads_lock);
+	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
+		pending->callbacks += (int64_t)sctx__load(&t->pending_callbacks);
+		pending->bytes += (int64_t)sctx__load(&t->pending_bytes);
+		note_oldest(&t->limbo[0], &oldest);
+		note_oldest(&t->limbo[1], &oldest);
+	}
+	note_oldest(&orphans[0], &oldest);
+	note_oldest(&orphans[1], &oldest);
+	pthread_mutex_unlock(&sctx__threads_lock);
+	return oldest;
+}
+
+void sctx__limbo_orphan(struct sctx__thread *t)
+{
+	magazine_empty(&t->magazine);
+	for (int phase = 0; phase < 2; phase++)
+		sctx__limbo_move(&orphans[phase], &t->limbo[phase]);
+	sctx__add(&sctx__account.callbacks, (int64_t)t->pending_callbacks);
+	sctx__add(&sctx__account.bytes, (int64_t)t->pending_bytes);
+	t->pending_callbacks = 0;
+	t->pending_bytes = 0;
+}
