@@ -22,7 +22,7 @@
 
 #define CLIENTS     32
 #define PATIENCE_MS 10000
-#define BACK_OFF_MS 100 /* after an accept without a descriptor or memory */
+#define BACK_OFF_MS 100 /* without a descriptor or memory */
 
 struct client {
 	int fd; /* -1: this place is free */
@@ -172,13 +172,14 @@ static void client_write(struct client *client)
 
 /* ------------------------------------------------------------------ server */
 
-/* The first two are the server's own, the others are clients[]. */
-static int fill_poll(struct pollfd *fds)
+/* The first two are the server's own, the others are clients[]: as many as are in use. */
+static nfds_t fill_poll(struct pollfd *fds, int *timeout)
 {
 	int64_t now = now_ms(), next = now + PATIENCE_MS;
 	bool accepts = client_free_place() && now >= accept_after;
+	nfds_t n = 2;
 
-	if (accept_after > now && accept_after < next)
+	if (accept_after > now)
 		next = accept_after;
 	fds[0] = (struct pollfd){ .fd = stopping, .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = accepts ? listening : -1, .events = POLLIN };
@@ -187,10 +188,14 @@ static int fill_poll(struct pollfd *fds)
 
 		fds[2 + i] = (struct pollfd){ .fd = client->fd,
 					      .events = client->answer ? POLLOUT : POLLIN };
-		if (client->fd >= 0 && client->deadline < next)
+		if (client->fd < 0)
+			continue;
+		n = (nfds_t)i + 3;
+		if (client->deadline < next)
 			next = client->deadline;
 	}
-	return next > now ? (int)(next - now) : 0;
+	*timeout = next > now ? (int)(next - now) : 0;
+	return n;
 }
 
 static void serve_clients(const struct pollfd *fds)
@@ -217,11 +222,14 @@ static void *server_main(void *arg)
 
 	(void)arg;
 	for (;;) {
-		int timeout = fill_poll(fds);
+		int timeout;
+		nfds_t n = fill_poll(fds, &timeout);
 
 		sctx_thread_offline(); /* qsbr alone: the thread is about to sleep */
-		if (poll(fds, 2 + CLIENTS, timeout) < 0)
-			continue; /* EINTR, or ENOMEM for a moment */
+		if (poll(fds, n, timeout) < 0) {
+			usleep(BACK_OFF_MS * 1000); /* no memory */
+			continue;
+		}
 		if (fds[0].revents)
 			break;
 		serve_clients(fds);

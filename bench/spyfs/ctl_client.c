@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -27,27 +28,21 @@ int ctl_address(const char *path, struct sockaddr_un *address)
 	return 0;
 }
 
-static FILE *ask(const char *path, const char *question)
+static int connect_to(const char *path)
 {
 	struct sockaddr_un address;
 	int error = ctl_address(path, &address);
-	int fd = error ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	FILE *file;
+	int fd = error ? error : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (error) {
-		errno = -error;
-		return NULL;
-	}
+	if (error)
+		return error;
 	if (fd < 0)
-		return NULL;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
-	    dprintf(fd, "%s\n", question) < 0 || !(file = fdopen(fd, "r"))) {
-		error = errno;
-		close(fd);
-		errno = error;
-		return NULL;
-	}
-	return file;
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	error = -errno;
+	close(fd);
+	return error;
 }
 
 /* What answers at the socket need not be a spyfs. */
@@ -81,14 +76,18 @@ static int print_answer(FILE *file)
 
 int ctl_ask(const char *path, const char *question)
 {
-	FILE *file = ask(path, question);
+	int fd = connect_to(path);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 	int status;
 
 	if (!file) {
 		fprintf(stderr, "spyfs: %s: %s: is a spyfs running there?\n", path,
-			strerror(errno));
+			strerror(fd < 0 ? -fd : errno));
 		return EXIT_FAILURE;
 	}
+	/* The server may answer, and close, before it has read everything. */
+	signal(SIGPIPE, SIG_IGN);
+	dprintf(fd, "%s\n", question);
 	status = print_answer(file);
 	fclose(file);
 	return status;

@@ -99,9 +99,8 @@ static void *worker_main(void *session)
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_cleanup_push(free_buffer, &buffer);
-	if (caller_thread_start() || sctx_thread_attach())
+	if (caller_thread_start() || store->thread_start())
 		incapable = true;
-	sctx_thread_offline(); /* qsbr alone: until the first request */
 	serve_requests(session, &buffer);
 	pthread_cleanup_pop(1);
 	kill(getpid(), SIGTERM);

@@ -34,6 +34,7 @@ extern _Atomic(struct loaded *) modules[MODULES_MAX];
 struct store {
 	const char *name;
 	int (*create)(void);
+	int (*thread_start)(void); /* once in each thread that serves, before it does */
 	int (*open)(const struct spy_file *file, struct spy_stream **stream);
 	void (*close)(struct spy_stream *stream);
 	/* Tell each module.  The first error ends it and is returned. */

@@ -36,6 +36,11 @@ static int mutex_create(void)
 	return 0;
 }
 
+static int mutex_thread_start(void)
+{
+	return 0;
+}
+
 /* The stream's lock is held. */
 static struct context *context_of(struct stream *stream, struct loaded *module,
 				  const struct spy_file *file)
@@ -255,6 +260,7 @@ static int mutex_destroy(FILE *file)
 const struct store store_mutex = {
 	.name = "mutex",
 	.create = mutex_create,
+	.thread_start = mutex_thread_start,
 	.open = mutex_open,
 	.close = mutex_close,
 	.event = mutex_event,

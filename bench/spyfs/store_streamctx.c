@@ -39,11 +39,29 @@ static double seconds(void)
 static struct sctx_stats before;
 static double then;
 
+/*
+ * Memory may run out later: the reclaimer's thread and what the allocator has
+ * for each thread are made while there is some.
+ */
 static int streamctx_create(void)
 {
 	int error = sctx_registry_create(&registry);
 
+	if (!error)
+		error = sctx_barrier();
 	then = seconds();
+	sctx_thread_offline();
+	return error;
+}
+
+static int streamctx_thread_start(void)
+{
+	int error = sctx_thread_attach();
+	void *memory = error ? NULL : sctx_alloc(SCTX_POOL_PAGED, 1, SCTX_TAG('S', 'p', 'y', ' '));
+
+	if (!error && !memory)
+		error = -ENOMEM;
+	sctx_free(memory, 0);
 	sctx_thread_offline();
 	return error;
 }
@@ -308,6 +326,7 @@ static int streamctx_destroy(FILE *file)
 const struct store store_streamctx = {
 	.name = "streamctx",
 	.create = streamctx_create,
+	.thread_start = streamctx_thread_start,
 	.open = streamctx_open,
 	.close = streamctx_close,
 	.event = streamctx_event,

@@ -16,7 +16,7 @@ check-build-spyfs-check: lib | $(if $(filter check,$(MAKECMDGOALS)),check-build-
 	@+$(if $(spyfs_have),$(sub_make) spyfs && \
 	  $(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" spyfs,true)
 
-SPYFS_TESTS := $(patsubst %,tests/spyfs/%.py,check rights)
+SPYFS_TESTS := $(patsubst %,tests/spyfs/%.py,check rights exhaust output)
 
 # $(call spyfs_run,LABEL,FOLDER OF THE BUILD,REGISTRY)
 spyfs_run = SPYFS=$(abspath $(2)/spyfs/spyfs) SPYFS_REGISTRY=$(3) PYTHONDONTWRITEBYTECODE=1 \
