@@ -97,3 +97,17 @@ struct sctx_stream *stream_open(struct sctx_registry *registry, uint64_t n)
 	CHECK_EQ(sctx_open(registry, &id, 0, &stream), 0);
 	return stream;
 }
+
+struct sctx_registry *home;
+
+int home_setup(void **state)
+{
+	(void)state;
+	return sctx_registry_create(&home);
+}
+
+int home_teardown(void **state)
+{
+	(void)state;
+	return sctx_registry_destroy(home) || sctx_barrier();
+}

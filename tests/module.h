@@ -52,6 +52,11 @@ struct sctx_context *module_context(struct module *module, const void *instance)
 /* One on @stream. */
 struct sctx_context *module_insert(struct module *module, struct sctx_stream *stream);
 
+/* A registry for each test: cmocka's setup and teardown. */
+extern struct sctx_registry *home;
+int home_setup(void **state);
+int home_teardown(void **state);
+
 struct sctx_stream *stream_open(struct sctx_registry *registry, uint64_t n);
 
 #endif /* MODULE_H */

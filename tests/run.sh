@@ -26,7 +26,7 @@ watch()
 		sleep 0.5
 		read -r load _ </proc/loadavg
 		load=$((${load%.*} + 1))
-		left=$((left - 50 * cpus / (load > cpus ? load : cpus)))
+		left=$((left - 50 * cpus / (load > cpus ? load : cpus) - 1))
 	done
 	[ -d "/proc/$1" ] || return
 	echo "killed: it took longer than $2 s"

@@ -595,9 +595,77 @@ uint64_t id_number(const struct sctx_id *id)
 	return id->file[0];
 }
 
-/* ----------------------------------------------------------------- limits */
+/* ---------------------------------------------------------- streams, registries */
 
-int reclaim_configure(enum sctx_reclaim_mode mode, size_t bytes, size_t callbacks, unsigned int flags)
+struct sctx_registry *registry_new(void)
+{
+	struct sctx_registry *registry = (void *)1;
+
+	CHECK_EQ(sctx_registry_create(&registry), 0);
+	CHECK(registry);
+	return registry;
+}
+
+void registry_end(struct sctx_registry *registry)
+{
+	CHECK_EQ(sctx_registry_destroy(registry), 0);
+	CHECK_EQ(sctx_barrier(), 0);
+}
+
+struct sctx_stream *seek(struct sctx_registry *registry, const struct sctx_id *id)
+{
+	struct sctx_stream *stream;
+
+	sctx_read_lock();
+	stream = sctx_find(registry, id);
+	sctx_read_unlock();
+	return stream;
+}
+
+struct sctx_stream *reopen(struct sctx_registry *registry, const struct sctx_id *id)
+{
+	struct sctx_stream *stream;
+
+	CHECK_EQ(sctx_open(registry, id, SCTX_OPEN_EXISTING, &stream), 0);
+	CHECK_EQ(sctx_close(stream), 0);
+	return stream;
+}
+
+static int count_stream(struct sctx_stream *stream, void *arg)
+{
+	CHECK(sctx_stream_id(stream));
+	(*(unsigned long *)arg)++;
+	return 0;
+}
+
+unsigned long streams_in(struct sctx_registry *registry)
+{
+	unsigned long n = 0;
+
+	CHECK_EQ(sctx_registry_for_each(registry, count_stream, &n), 0);
+	return n;
+}
+
+void settle(struct sctx_stream *stream)
+{
+	CHECK_EQ(sctx_teardown_sync(stream), 0);
+	CHECK_EQ(sctx_barrier(), 0);
+}
+
+uint32_t *refs_of(struct sctx_context *ctx)
+{
+	return &ctx->refs;
+}
+
+uint32_t *opens_of(struct sctx_stream *stream)
+{
+	return &stream->opens;
+}
+
+/* ------------------------------------------------------- reclaim mode, limits */
+
+int reclaim_configure(enum sctx_reclaim_mode mode, size_t bytes, size_t callbacks,
+		      unsigned int flags)
 {
 	const struct sctx_reclaim_options options = {
 		.size = sizeof(options),

@@ -236,7 +236,8 @@ void put_churn(unsigned int n);
 void fill_limbo(unsigned int n);
 /* After a barrier limbo is empty, and all churn items have been freed. */
 void all_freed(void);
-/* Put @n new items, numbered, with this hook; later check that each was called back, and free them. */
+/* Put @n new items, numbered, with this hook; later check that each was called back, and free them.
+ */
 struct item **put_items(unsigned int n, void (*hook)(struct item *item), void *arg);
 void called_once_each(struct item **items, unsigned int n);
 
@@ -273,6 +274,28 @@ void reader_leave(struct reader *reader);
 struct sctx_id id_of(uint64_t n);
 uint64_t id_number(const struct sctx_id *id);
 
+/* ---------------------------------------------------------- streams, registries */
+
+struct sctx_registry *registry_new(void);
+/* Destroy it, with no stream open. */
+void registry_end(struct sctx_registry *registry);
+/* sctx_find() in a section of its own, for comparing only. */
+struct sctx_stream *seek(struct sctx_registry *registry, const struct sctx_id *id);
+/* Open what is there, and close it again. */
+struct sctx_stream *reopen(struct sctx_registry *registry, const struct sctx_id *id);
+unsigned long streams_in(struct sctx_registry *registry);
+/* Tear @stream down and wait for all callbacks. */
+void settle(struct sctx_stream *stream);
+
+/*
+ * The counts of references and of opens, which no test can bring to their limit
+ * by calls.  No other private field is a test's business.
+ */
+#define REFS_MOST  (UINT32_C(1) << 31)
+#define OPENS_MOST (UINT32_C(1) << 28)
+uint32_t *refs_of(struct sctx_context *ctx);
+uint32_t *opens_of(struct sctx_stream *stream);
+
 /* ------------------------------------------------------- reclaim mode, limits */
 
 /*
@@ -281,7 +304,8 @@ uint64_t id_number(const struct sctx_id *id);
  * each test both are the suite's again.
  */
 extern const enum sctx_reclaim_mode modes[2];
-int reclaim_configure(enum sctx_reclaim_mode mode, size_t bytes, size_t callbacks, unsigned int flags);
+int reclaim_configure(enum sctx_reclaim_mode mode, size_t bytes, size_t callbacks,
+		      unsigned int flags);
 void set_mode(enum sctx_reclaim_mode mode);
 void set_limits(size_t bytes, size_t callbacks, unsigned int flags);
 struct sctx_stats stats_now(void);

@@ -22,7 +22,8 @@ T := $(B)/tests
 MINUTES ?= 10
 
 TEST_CXX := unit/cxx
-TEST_FLAVOUR := unit/fault unit/by_host unit/inline unit/cxx_inline
+TEST_FAULT := unit/fault_registry unit/fault_contexts unit/fault_threads
+TEST_FLAVOUR := $(TEST_FAULT) unit/by_host unit/inline unit/cxx_inline
 TEST_DLOPEN := unit/dlopen unit/stays
 TEST_POOL := unit/fault_pool unit/fault_pool_jemalloc
 # All others, each linked with the library, test.c and module.c.
@@ -35,8 +36,10 @@ TEST_SCRIPTS := tests/meta/layers.sh tests/install.sh tests/readme.sh tests/debu
 
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
-TEST_RACES := unit/races unit/mode_changes unit/pool conformance/races unit/reclaim unit/threads unit/registry unit/fork unit/fork_busy
-TEST_JEMALLOC := unit/context unit/registry unit/pool unit/locked unit/reclaim unit/threads unit/fork unit/fork_busy unit/races
+TEST_RACES := unit/races unit/mode_changes unit/pool conformance/races unit/barrier unit/callbacks unit/limits_wait unit/threads unit/growth \
+	      unit/fork unit/fork_busy
+TEST_JEMALLOC := unit/context unit/teardown unit/insert unit/many_contexts unit/registry unit/close unit/growth unit/registry_memory \
+	      unit/pool unit/locked unit/barrier unit/callbacks unit/limits unit/limits_wait unit/threads unit/fork unit/fork_busy unit/races
 # Not forks: ThreadSanitizer does not follow threads into a child.
 TEST_TSAN := $(filter-out unit/fork unit/fork_busy unit/fork_waits unit/exit,$(TEST_PLAIN)) unit/inline
 
@@ -87,7 +90,7 @@ $(TEST_EXAMPLES:%=$(T)/%): $(T)/%: $(T)/%.o $(SO)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)) $(RCU_LIB)
 
-$(T)/unit/fault: $(T)/unit/fault.o $(T)/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
+$(TEST_FAULT:%=$(T)/%): $(T)/%: $(T)/%.o $(T)/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka
 

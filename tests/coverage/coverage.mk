@@ -4,7 +4,7 @@
 #                  conformance and fault tests reach, by file; fails if a line
 #                  that none reaches is not explained in tests/coverage.txt
 #
-# The default flavour runs all, on libc and on jemalloc, and inline; the others
+# The default flavour runs all, on libc and on jemalloc; the others
 # and a DEBUG build what they have of their own.
 
 LONG_PARTS += coverage
@@ -13,7 +13,7 @@ DEPS_EXTRA += $(if $(filter coverage,$(MAKECMDGOALS)),gcovr)
 COVERAGE := $(B)/coverage
 COVERAGE_FLAGS := -O0 -g --coverage -fprofile-update=atomic -include $(abspath tests/coverage/dump.h)
 COVERAGE_ALL = $(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR) $(TEST_POOL) $(FAULTS)
-COVERAGE_FEW := unit/context unit/reclaim unit/threads unit/fork unit/fork_busy unit/fork_waits unit/exit unit/pool unit/mode_rules unit/mode_changes unit/inline unit/by_host
+COVERAGE_FEW := unit/context unit/teardown unit/insert unit/barrier unit/callbacks unit/limits unit/limits_wait unit/threads unit/fork unit/fork_busy unit/fork_waits unit/exit unit/pool unit/mode_rules unit/mode_changes unit/inline unit/by_host
 coverage_make = $(sub_make) RCU=$(1) B=$(COVERAGE)/$(1) SAN=1 CFLAGS="$(COVERAGE_FLAGS)" CXXFLAGS="$(COVERAGE_FLAGS)"
 coverage_run = $(2) SCTX_TEST_RCU=$(1) tests/run.sh run coverage.$(1)$(3) $(LOGS) $(4:%=$(COVERAGE)/$(1)/tests/%);
 
@@ -26,7 +26,6 @@ check-build-coverage: lib
 # tests/debug.sh makes a build of its own, in build/debug.
 run_coverage = export SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600}; \
 	$(call coverage_run,$(RCU),,,$(COVERAGE_ALL)) \
-	$(call coverage_run,$(RCU),SCTX_TEST_MODE=inline,.inline,$(TEST_INLINE)) \
 	$(call coverage_run,$(RCU),LD_PRELOAD=$(abspath $(B)/libstreamctx-jemalloc.so),.jemalloc,$(TEST_JEMALLOC)) \
 	$(foreach f,$(FLAVOURS),$(call coverage_run,$(f),,,$(COVERAGE_FEW))) \
 	SCTX_TEST_SO=$(abspath $(COVERAGE)/$(RCU)/libstreamctx.so) tests/run.sh run coverage $(LOGS) tests/stats.sh; \

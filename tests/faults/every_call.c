@@ -8,7 +8,7 @@
  * the header do not include -ENOMEM must do without.  What a call has made it
  * releases while memory still fails.
  *
- * tests/unit/fault.c has the cases that need preparing: chains, growing lists
+ * tests/unit/fault_*.c have the cases that need preparing: chains, growing lists
  * and tables, the reclaimer's start.
  */
 #include "inject.h"

@@ -4,7 +4,7 @@
 #                  threads, locks, signals, exits, readers and callbacks that
 #                  stay, loading and unloading; with ASan (leaks) too
 #
-# unit/fault and unit/dlopen are `make check`'s own, and run here as well.
+# unit/fault_* and unit/dlopen are `make check`'s own, and run here as well.
 
 CHECK_PARTS += faults
 
@@ -20,15 +20,15 @@ $(FAULTS_PLAIN:%=$(T)/%): $(T)/%: $(T)/%.o $(T)/test.o $(TEST_LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LIBS) $(RCU_LIB) -lcmocka
 
-fault-programs: $(FAULTS:%=$(T)/%) $(T)/unit/fault
+fault-programs: $(FAULTS:%=$(T)/%) $(TEST_FAULT:%=$(T)/%)
 
 check-build-faults: check-build-torture
 	@+$(sub_make) fault-programs $(T)/unit/dlopen
 	@+$(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" fault-programs
 
 run_faults = SCTX_TEST_TORTURE=$(T)/stress/torture \
-	$(call run_default,,$(FAULTS) unit/fault unit/dlopen) tests/faults/signals.sh; \
-	$(call run_asan,,$(FAULTS) unit/fault)
+	$(call run_default,,$(FAULTS) $(TEST_FAULT) unit/dlopen) tests/faults/signals.sh; \
+	$(call run_asan,,$(FAULTS) $(TEST_FAULT))
 
 .PHONY: fault-programs
 

@@ -47,4 +47,19 @@ struct books {
 struct books books_now(void);
 void books_compare(struct books before);
 
+/*
+ * Run @call with its Nth allocation failing, N = 1, 2, 3 ... until none does.
+ * A call that fails must return -ENOMEM and leave the books as they were; then
+ * @check looks whether anything else has changed.  Returns how often it failed.
+ */
+unsigned int until_it_succeeds(int (*call)(void *arg), void (*check)(void *arg), void *arg);
+
+/* A test that runs @fn in a child, in which the library is fresh. */
+#define IN_CHILD(fn)                                    \
+	static void in_child_##fn(void **state)         \
+	{                                               \
+		(void)state;                            \
+		assert_child_ok(child_start(fn, NULL)); \
+	}
+
 #endif /* INJECT_H */

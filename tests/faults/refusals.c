@@ -2,7 +2,7 @@
 /*
  * What the system refuses but for memory: the Nth thread (N = 1, 2, 3 ...), a
  * processor to pin it to, the lock on memory that is not to be swapped out.
- * Each in a forked child, in which the library is fresh.  tests/unit/fault.c
+ * Each in a forked child, in which the library is fresh.  tests/unit/fault_*.c
  * has the reclaimer's own thread, keys, exit hooks and getrandom.
  */
 #include "inject.h"

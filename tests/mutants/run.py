@@ -15,7 +15,7 @@ leaves that and the other tests out.  A model is no test of the source: where
 none can notice, a model that breaks the same rule must have a counterexample.
 
 From the environment: B, the build directory, and MAKE, the command to build
-with.  MUTANTS_LIMIT is how many seconds a test may take (60).
+with.  MUTANTS_LIMIT is how many seconds a test may take (20).
 """
 import fnmatch
 import os
@@ -30,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 B = os.environ.get("B", "build")
 MAKE = shlex.split(os.environ.get("MAKE", "make"))
-LIMIT = os.environ.get("MUTANTS_LIMIT", "60")
+LIMIT = os.environ.get("MUTANTS_LIMIT", "20")
 # What a killer's first word may be, and what it needs of the build directory.
 WAYS = {"default": [], "script": ["debug"], "jemalloc": [], "asan": ["asan"], "tsan": ["tsan/c11"],
         "qsbr": ["qsbr"], "bp": ["bp"], "c11": ["c11"], "linear": ["linear-jitter"], "jitter": ["linear-jitter"],

@@ -4,7 +4,7 @@
  * for N = 1, 2, 3 ...  An allocation then fails with ENOMEM or does without,
  * nothing is mapped or locked for good, and the next one succeeds.
  *
- * Linked twice, with --wrap as in unit/fault.c: without jemalloc and with it.
+ * Linked twice, with --wrap as unit/fault_*.c are: without jemalloc and with it.
  */
 #include "test.h"
 

@@ -104,18 +104,18 @@ static void the_first_error_is_returned(void **state)
 	struct many *m = *state;
 
 	assert_rc(sctx_open(m->registry, &m->id[40], 0, &full), 0);
-	full->opens = UINT32_C(1) << 28;
+	*opens_of(full) = OPENS_MOST;
 	assert_rc(sctx_open_many(m->registry, m->id, MANY, 0, m->stream), -EOVERFLOW);
 	for (unsigned int i = 0; i < MANY; i++)
 		assert_true(i == 40 ? !m->stream[i] : !!m->stream[i]);
 	m->stream[40] = full;
-	assert_true(full->opens == UINT32_C(1) << 28);
-	full->opens = 1;
+	assert_true(*opens_of(full) == OPENS_MOST);
+	*opens_of(full) = 1;
 	close_all(m);
 	assert_rc(sctx_open(m->registry, &m->id[40], 0, &full), 0);
-	full->opens = UINT32_C(1) << 28;
+	*opens_of(full) = OPENS_MOST;
 	assert_rc(sctx_open_many(m->registry, m->id, MANY, SCTX_OPEN_EXISTING, m->stream), -ENOENT);
-	full->opens = 1;
+	*opens_of(full) = 1;
 	assert_rc(sctx_close(full), 0);
 }
 

@@ -5,20 +5,6 @@
  */
 #include "module.h"
 
-static struct sctx_registry *registry;
-
-static int setup(void **state)
-{
-	(void)state;
-	return sctx_registry_create(&registry);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	return sctx_registry_destroy(registry) || sctx_barrier();
-}
-
 static void leave(struct module *m)
 {
 	struct sctx_leaks leaks = { .size = sizeof(leaks) };
@@ -35,18 +21,18 @@ static void register_refuses_what_is_malformed(void **state)
 
 	(void)state;
 	module_init(&m);
-	assert_rc(sctx_owner_register(registry, &m.ops, NULL), -EINVAL);
+	assert_rc(sctx_owner_register(home, &m.ops, NULL), -EINVAL);
 	assert_rc(sctx_owner_register(NULL, &m.ops, &owner), -EINVAL);
 	assert_null(owner);
-	assert_rc(sctx_owner_register(registry, NULL, &owner), -EINVAL);
+	assert_rc(sctx_owner_register(home, NULL, &owner), -EINVAL);
 
-#define REFUSES(field, value)                                                      \
-	do {                                                                       \
-		module_init(&m);                                                   \
-		m.ops.field = value;                                               \
-		owner = (void *)1;                                                 \
-		assert_rc(sctx_owner_register(registry, &m.ops, &owner), -EINVAL); \
-		assert_null(owner);                                                \
+#define REFUSES(field, value)                                                  \
+	do {                                                                   \
+		module_init(&m);                                               \
+		m.ops.field = value;                                           \
+		owner = (void *)1;                                             \
+		assert_rc(sctx_owner_register(home, &m.ops, &owner), -EINVAL); \
+		assert_null(owner);                                            \
 	} while (0)
 	REFUSES(size, sizeof(m.ops.size));
 	REFUSES(name, NULL);
@@ -65,7 +51,7 @@ static void an_owner_knows_what_it_was_registered_with(void **state)
 	(void)state;
 	module_init(&m);
 	m.ops.name = name;
-	module_enter(&m, registry);
+	module_enter(&m, home);
 	name[0] = 'X'; /* it was copied */
 	assert_string_equal(sctx_owner_name(m.owner), "a name of thirty-one characters");
 	assert_int_equal(sctx_owner_tag(m.owner), MODULE_TAG);
@@ -73,7 +59,7 @@ static void an_owner_knows_what_it_was_registered_with(void **state)
 	assert_null(sctx_owner_name(NULL));
 	assert_int_equal(sctx_owner_tag(NULL), 0);
 	assert_null(sctx_owner_arg(NULL));
-	assert_rc(sctx_registry_destroy(registry), -EBUSY);
+	assert_rc(sctx_registry_destroy(home), -EBUSY);
 	leave(&m);
 }
 
@@ -86,23 +72,23 @@ static void only_so_many_attach(void **state)
 	for (int i = 0; i < SCTX_ATTACH_MAX; i++) {
 		module_init(&m[i]);
 		m[i].ops.attach = module_attach;
-		module_enter(&m[i], registry);
+		module_enter(&m[i], home);
 	}
 	module_init(&m[SCTX_ATTACH_MAX]);
 	m[SCTX_ATTACH_MAX].ops.attach = module_attach;
-	assert_rc(sctx_owner_register(registry, &m[SCTX_ATTACH_MAX].ops, &owner), -ENOSPC);
+	assert_rc(sctx_owner_register(home, &m[SCTX_ATTACH_MAX].ops, &owner), -ENOSPC);
 	assert_null(owner);
 	/* Those that do not attach are not limited. */
 	module_init(&m[SCTX_ATTACH_MAX + 1]);
-	module_enter(&m[SCTX_ATTACH_MAX + 1], registry);
+	module_enter(&m[SCTX_ATTACH_MAX + 1], home);
 
-	assert_rc(sctx_close(stream_open(registry, 1)), 0);
+	assert_rc(sctx_close(stream_open(home, 1)), 0);
 	for (int i = 0; i < SCTX_ATTACH_MAX; i++)
 		assert_u64(atomic_load(&m[i].made), ==, 1);
 	/* One leaves, one comes. */
 	leave(&m[3]);
-	module_enter(&m[SCTX_ATTACH_MAX], registry);
-	assert_rc(sctx_close(stream_open(registry, 1)), 0);
+	module_enter(&m[SCTX_ATTACH_MAX], home);
+	assert_rc(sctx_close(stream_open(home, 1)), 0);
 	assert_u64(atomic_load(&m[SCTX_ATTACH_MAX].made), ==, 1);
 	for (int i = 0; i < SCTX_ATTACH_MAX + 2; i++)
 		if (i != 3)
@@ -120,7 +106,7 @@ static void alloc_gives_zeroed_bytes_of_the_module(void **state)
 	(void)state;
 	module_init(&m);
 	m.ops.detached = NULL;
-	module_enter(&m, registry);
+	module_enter(&m, home);
 	assert_rc(sctx_context_alloc(m.owner, NULL, 0, NULL), -EINVAL);
 	assert_rc(sctx_context_alloc(NULL, NULL, 0, &ctx), -EINVAL);
 	assert_null(ctx);
@@ -159,8 +145,8 @@ static void contexts_without_callbacks_are_freed(void **state)
 	module_init(&m);
 	m.ops.free = NULL;
 	m.ops.detached = NULL;
-	module_enter(&m, registry);
-	stream = stream_open(registry, 1);
+	module_enter(&m, home);
+	stream = stream_open(home, 1);
 	for (int i = 0; i < 5; i++)
 		module_insert(&m, stream);
 	assert_rc(sctx_close(stream), 0);
@@ -192,12 +178,12 @@ static void a_module_may_allocate_by_itself(void **state)
 	module_init(&m);
 	m.ops.detached = NULL;
 	m.ops.free = NULL;
-	module_enter(&m, registry);
+	module_enter(&m, home);
 	assert_rc(sctx_owner_context_init(m.owner, &bare, NULL), -EINVAL);
 	leave(&m);
 
 	m.ops.free = embedded_free;
-	module_enter(&m, registry);
+	module_enter(&m, home);
 	assert_rc(sctx_owner_context_init(NULL, &bare, NULL), -EINVAL);
 	assert_rc(sctx_owner_context_init(m.owner, NULL, NULL), -EINVAL);
 	sctx_stream_init(&stream);
@@ -226,16 +212,16 @@ static void attach_comes_before_anyone_sees_the_stream(void **state)
 	module_init(&a);
 	module_init(&b);
 	a.ops.attach = b.ops.attach = module_attach;
-	module_enter(&a, registry);
-	module_enter(&b, registry);
-	stream = stream_open(registry, 77);
+	module_enter(&a, home);
+	module_enter(&b, home);
+	stream = stream_open(home, 77);
 	ctx = sctx_get(stream, a.owner, NULL);
 	assert_non_null(ctx);
 	assert_u64(module_data(ctx)->number, ==, 77);
 	assert_rc(sctx_put(ctx), 0);
 	assert_non_null(peek(stream, b.owner, NULL));
 	/* Not again for a stream that is there. */
-	again = stream_open(registry, 77);
+	again = stream_open(home, 77);
 	assert_ptr_equal(again, stream);
 	assert_u64(atomic_load(&a.made), ==, 1);
 	assert_rc(sctx_close(stream), 0);
@@ -250,7 +236,7 @@ static void attach_comes_before_anyone_sees_the_stream(void **state)
 	{
 		struct sctx_id id = id_of(78);
 
-		assert_rc(sctx_open(registry, &id, SCTX_OPEN_EXISTING, &stream), -ENOENT);
+		assert_rc(sctx_open(home, &id, SCTX_OPEN_EXISTING, &stream), -ENOENT);
 		assert_u64(atomic_load(&a.made), ==, 1);
 	}
 	leave(&a);
@@ -266,9 +252,9 @@ static void more_attach_than_a_stream_has_room_for(void **state)
 	for (int i = 0; i < 7; i++) {
 		module_init(&m[i]);
 		m[i].ops.attach = module_attach;
-		module_enter(&m[i], registry);
+		module_enter(&m[i], home);
 	}
-	stream = stream_open(registry, 1);
+	stream = stream_open(home, 1);
 	for (int i = 0; i < 7; i++)
 		assert_non_null(peek(stream, m[i].owner, NULL));
 	assert_rc(sctx_close(stream), 0);
@@ -287,36 +273,36 @@ static void attach_may_decline_or_fail(void **state)
 	module_init(&b);
 	a.ops.attach = b.ops.attach = module_attach;
 	b.ops.flags = SCTX_OWNER_REQUIRED;
-	module_enter(&a, registry);
-	module_enter(&b, registry);
+	module_enter(&a, home);
+	module_enter(&b, home);
 
 	atomic_store(&a.attach, 1); /* declines */
-	stream = stream_open(registry, 5);
+	stream = stream_open(home, 5);
 	assert_null(peek(stream, a.owner, NULL));
 	assert_non_null(peek(stream, b.owner, NULL));
 	assert_rc(sctx_close(stream), 0);
 
 	atomic_store(&a.attach, -EACCES); /* fails, but nobody minds */
-	stream = stream_open(registry, 5);
+	stream = stream_open(home, 5);
 	assert_null(peek(stream, a.owner, NULL));
 	assert_rc(sctx_close(stream), 0);
 
 	atomic_store(&a.attach, 0);
 	atomic_store(&b.attach, 1); /* one who is required may decline as well */
-	stream = stream_open(registry, 5);
+	stream = stream_open(home, 5);
 	assert_non_null(peek(stream, a.owner, NULL));
 	assert_null(peek(stream, b.owner, NULL));
 	assert_rc(sctx_close(stream), 0);
 
 	atomic_store(&b.attach, -EACCES); /* fails: no open, and a's context goes */
 	assert_u64(atomic_load(&a.detached), ==, 1);
-	assert_rc(sctx_open(registry, &id, 0, &stream), -EACCES);
+	assert_rc(sctx_open(home, &id, 0, &stream), -EACCES);
 	assert_null(stream);
 	assert_u64(atomic_load(&a.made), ==, 2);
 	assert_u64(atomic_load(&a.detached), ==, 2);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(atomic_load(&a.freed), ==, 2);
-	assert_rc(sctx_open(registry, &id, SCTX_OPEN_EXISTING, &stream), -ENOENT);
+	assert_rc(sctx_open(home, &id, SCTX_OPEN_EXISTING, &stream), -ENOENT);
 	leave(&a);
 	leave(&b);
 }
@@ -350,18 +336,18 @@ static void what_attach_made_is_looked_at(void **state)
 	(void)state;
 	module_init(&a);
 	a.ops.free = a.ops.detached = NULL;
-	module_enter(&a, registry);
+	module_enter(&a, home);
 	other_owner = a.owner;
 	module_init(&b);
 	b.ops.free = b.ops.detached = NULL;
 	b.ops.flags = SCTX_OWNER_REQUIRED;
 	b.ops.attach = attach_anothers;
-	module_enter(&b, registry);
-	assert_rc(sctx_open(registry, &id, 0, &stream), -EINVAL);
+	module_enter(&b, home);
+	assert_rc(sctx_open(home, &id, 0, &stream), -EINVAL);
 	leave(&b);
 	b.ops.attach = attach_and_fail;
-	module_enter(&b, registry);
-	assert_rc(sctx_open(registry, &id, 0, &stream), -EIO);
+	module_enter(&b, home);
+	assert_rc(sctx_open(home, &id, 0, &stream), -EIO);
 	leave(&b);
 	leave(&a); /* -EBUSY if what was not linked was lost */
 }
@@ -373,7 +359,7 @@ static void attach_race_thread(unsigned int index, void *arg)
 
 	(void)index;
 	for (uint64_t stop = test_deadline(300); !past(stop); n++) {
-		struct sctx_stream *stream = stream_open(registry, n % 3);
+		struct sctx_stream *stream = stream_open(home, n % 3);
 		struct sctx_context *ctx = sctx_get(stream, m->owner, NULL);
 
 		CHECK(ctx);
@@ -392,7 +378,7 @@ static void openers_race_to_attach(void **state)
 	(void)state;
 	module_init(&m);
 	m.ops.attach = module_attach;
-	module_enter(&m, registry);
+	module_enter(&m, home);
 	run_threads(4, attach_race_thread, &m);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(atomic_load(&m.made), >, 3);
@@ -426,9 +412,9 @@ static void attach_may_call_and_wait(void **state)
 	module_init(&m);
 	m.ops.attach = attach_slowly;
 	m.ops.free = m.ops.detached = NULL;
-	m.ops.arg = registry;
-	module_enter(&m, registry);
-	assert_rc(sctx_close(stream_open(registry, 10)), 0);
+	m.ops.arg = home;
+	module_enter(&m, home);
+	assert_rc(sctx_close(stream_open(home, 10)), 0);
 	leave(&m);
 }
 
@@ -455,8 +441,8 @@ static void detached_comes_once_whatever_unlinks(void **state)
 	(void)state;
 	module_init(&m);
 	m.hook = on_detached;
-	module_enter(&m, registry);
-	s = stream_open(registry, 1);
+	module_enter(&m, home);
+	s = stream_open(home, 1);
 	where = s;
 	ctx = module_insert(&m, s);
 	assert_ptr_equal(sctx_remove(s, m.owner, NULL), ctx);
@@ -498,7 +484,7 @@ static void detached_comes_once_whatever_unlinks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, end)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, home_setup, home_teardown)
 		T(register_refuses_what_is_malformed),
 		T(an_owner_knows_what_it_was_registered_with),
 		T(only_so_many_attach),

@@ -391,9 +391,57 @@ static int print_for_parser(const char *format)
 	return error ? 1 : 0;
 }
 
+static void stats_refuse_what_is_wrong(void **state)
+{
+	struct sctx_stats stats;
+
+	(void)state;
+	assert_rc(sctx_stats_get(NULL), -EINVAL);
+	memset(&stats, 0, sizeof(stats));
+	assert_rc(sctx_stats_get(&stats), -EINVAL);
+	stats.size = sizeof(stats.size);
+	assert_rc(sctx_stats_get(&stats), -EINVAL);
+	stats.size = sizeof(stats);
+	assert_rc(sctx_stats_get(&stats), 0);
+}
+
+static void stats_count_limbo_and_callbacks(void **state)
+{
+	struct sctx_stats before, during, after;
+	struct reader *reader;
+
+	(void)state;
+	items_reset();
+	assert_rc(sctx_barrier(), 0);
+	before = stats_now();
+	assert_u64(before.limbo_callbacks, ==, 0);
+	assert_u64(before.limbo_bytes, ==, 0);
+
+	reader = reader_park(NULL, NULL, NULL);
+	for (unsigned int i = 0; i < 1000; i++)
+		assert_rc(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
+	during = stats_now();
+	assert_u64(during.limbo_callbacks, ==, 1000);
+	assert_u64(during.limbo_bytes, ==, 1000 * sizeof(struct sctx_context));
+	assert_u64(during.callbacks_run, ==, before.callbacks_run);
+	reader_leave(reader);
+
+	assert_rc(sctx_barrier(), 0);
+	after = stats_now();
+	assert_u64(after.limbo_callbacks, ==, 0);
+	assert_u64(after.limbo_bytes, ==, 0);
+	assert_u64(after.callbacks_run, ==, before.callbacks_run + 1000);
+	assert_u64(after.grace_periods, >, before.grace_periods);
+	/* One grace period serves many. */
+	assert_u64(after.grace_periods, <, before.grace_periods + 500);
+	assert_u64(items_freed(), ==, 1000);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(stats_refuse_what_is_wrong),
+		cmocka_unit_test(stats_count_limbo_and_callbacks),
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, end)
 		T(every_event_is_counted_once),
 		T(what_fails_is_not_counted),
