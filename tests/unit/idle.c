@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Idle streams: kept after their last close, found again, dropped, forgotten. */
 #include "module.h"
-#include "test.h"
 
 static struct sctx_registry *registry_of(size_t limit)
 {
@@ -13,25 +12,11 @@ static struct sctx_registry *registry_of(size_t limit)
 	return registry;
 }
 
-static void registry_end(struct sctx_registry *registry)
-{
-	assert_rc(sctx_registry_destroy(registry), 0);
-	assert_rc(sctx_barrier(), 0);
-}
-
 static struct sctx_registry_stats stats_of(struct sctx_registry *registry)
 {
 	struct sctx_registry_stats stats = { .size = sizeof(stats) };
 
 	assert_rc(sctx_registry_stats_get(registry, &stats), 0);
-	return stats;
-}
-
-static struct sctx_stats totals(void)
-{
-	struct sctx_stats stats = { .size = sizeof(stats) };
-
-	assert_rc(sctx_stats_get(&stats), 0);
 	return stats;
 }
 
@@ -43,12 +28,8 @@ static void touch(struct sctx_registry *registry, uint64_t n)
 static bool is_there(struct sctx_registry *registry, uint64_t n)
 {
 	struct sctx_id id = id_of(n);
-	bool there;
 
-	sctx_read_lock();
-	there = sctx_find(registry, &id) != NULL;
-	sctx_read_unlock();
-	return there;
+	return seek(registry, &id) != NULL;
 }
 
 /* ------------------------------------------------------------- idle, revived */
@@ -56,7 +37,7 @@ static bool is_there(struct sctx_registry *registry, uint64_t n)
 static void a_stream_is_found_again_with_its_contexts(void **state)
 {
 	struct sctx_registry *registry = registry_of(10);
-	struct sctx_stats before = totals(), after;
+	struct sctx_stats before = stats_now(), after;
 	struct sctx_stream *s = stream_open(registry, 1), *again;
 	struct item *a = item_insert(s, OWNER(1), NULL);
 
@@ -75,7 +56,7 @@ static void a_stream_is_found_again_with_its_contexts(void **state)
 	assert_ptr_equal(again, s);
 	assert_ptr_equal(peek(again, OWNER(1), NULL), &a->ctx);
 	assert_u64(stats_of(registry).idle, ==, 0);
-	after = totals();
+	after = stats_now();
 	assert_u64(after.revivals - before.revivals, ==, 1);
 	assert_u64(after.creates - before.creates, ==, 1);
 	assert_u64(after.last_closes - before.last_closes, ==, 1);
@@ -130,7 +111,7 @@ static void no_more_than_the_limit_are_kept(void **state)
 	enum { LIMIT = 1000, OPENS = 20000 };
 	struct sctx_registry *registry = registry_of(LIMIT);
 	struct sctx_registry_stats stats;
-	struct sctx_stats before = totals(), after;
+	struct sctx_stats before = stats_now(), after;
 
 	(void)state;
 	for (uint64_t i = 0; i < OPENS; i++) {
@@ -139,7 +120,7 @@ static void no_more_than_the_limit_are_kept(void **state)
 			assert_u64(stats_of(registry).idle, <=, LIMIT + 16 + 32);
 	}
 	stats = stats_of(registry);
-	after = totals();
+	after = stats_now();
 	assert_u64(stats.idle, >=, LIMIT - 32);
 	assert_u64(stats.streams, ==, stats.idle);
 	assert_u64(stats.idle_limit, ==, LIMIT);
@@ -271,14 +252,14 @@ static void the_user_can_keep_what_is_idle(void **state)
 {
 	struct keeper k = { .keep = true };
 	struct sctx_registry *registry = registry_kept(&k, 10);
-	struct sctx_stats before = totals();
+	struct sctx_stats before = stats_now();
 
 	(void)state;
 	for (uint64_t i = 0; i < 100; i++)
 		touch(registry, i);
 	assert_u64(stats_of(registry).idle, ==, 100);
 	assert_u64(k.asked, >, 0);
-	assert_u64(totals().refusals - before.refusals, ==, k.asked);
+	assert_u64(stats_now().refusals - before.refusals, ==, k.asked);
 	assert_rc((int)sctx_registry_trim(registry, 0, 0), 0);
 	assert_u64(stats_of(registry).idle, ==, 100);
 	k.keep = false;
@@ -630,7 +611,7 @@ static void opens_closes_drops_and_limits_race(void **state)
 {
 	struct race r = { .registry = registry_of(20), .ids = 60 };
 	struct sctx_idle_options none = { .size = sizeof(none) };
-	struct sctx_stats before = totals(), after;
+	struct sctx_stats before = stats_now(), after;
 	struct sctx_registry_stats stats;
 
 	(void)state;
@@ -638,7 +619,7 @@ static void opens_closes_drops_and_limits_race(void **state)
 	run_threads(4, race, &r);
 	stats = stats_of(r.registry);
 	assert_u64(stats.streams, ==, stats.idle);
-	after = totals();
+	after = stats_now();
 	assert_u64(after.opens - before.opens, ==, atomic_load(&r.opens));
 	assert_u64(after.closes - before.closes, ==, atomic_load(&r.opens));
 	assert_rc(sctx_registry_idle(r.registry, &none), 0);
