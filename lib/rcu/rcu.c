@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The part of the RCU seam that cannot be inline: the flavour's link-time
- * name, and the c11 flavour.
+ * The part of the RCU seam that is not inline: slow paths, the flavour's symbol,
+ * and the c11 flavour.
  */
 #include "rcu/rcu.h"
 
@@ -22,7 +22,7 @@ void sctx__reader_attach_slow(void)
 
 #if defined(SCTX__MEMB_READY)
 
-/* Of a thread that has not taken the slow path yet: not ready. */
+/* The counter of a thread that has not taken the slow path yet: never READY. */
 static unsigned long not_ready;
 
 SCTX__TLS unsigned long *sctx__memb_ctr = &not_ready;
@@ -48,21 +48,21 @@ void sctx__memb_read_unlock_slow(void)
 }
 
 /*
- * Wake the grace period, if it may be for us that it sleeps: it does so for
- * sections that began before it turned the phase.  liburcu's own sections all
- * wake it, to look at the readers, with two membarriers, and sleep again; while
- * one reader is preempted inside, the others then do little else.
+ * Wake the grace period if it may be waiting for this section, that is, if the
+ * section began before it flipped the phase.  liburcu's own sections always wake
+ * it; it then scans the readers, runs two membarriers and sleeps again, and
+ * while one reader is preempted inside, the others do little else.
  *
  *   section                         grace period
- *   E1 store ctr = READY            G1 turn the phase
+ *   E1 store ctr = READY            G1 flip the phase
  *   E2 load futex: -1               G2 store futex = -1
  *   E3 load the phase               G3 membarrier(2)
  *                                   G4 load ctr; old: sleep while futex is -1
  *
- * G3 falls before E1, or behind it in our program.  Behind it: G4 sees that we
- * are outside.  Before it: E2 and E3 see G2 and G1, so that we wake whom our
- * old phase keeps waiting; nobody turns it again meanwhile.  Shown by
- * tests/model/wake.pml.
+ * If G3 falls after E1, G4 sees that the reader is outside.  If it falls before
+ * E1, then E2 and E3 see G2 and G1, and the reader wakes the grace period that
+ * waits for its old phase; that grace period does not flip the phase again
+ * meanwhile.  Checked by tests/model/wake.pml.
  */
 void sctx__memb_section_ended(unsigned long section)
 {
@@ -72,7 +72,7 @@ void sctx__memb_section_ended(unsigned long section)
 
 #elif defined(SCTX_RCU_QSBR)
 
-/* Of a thread that was never online. */
+/* The counter of a thread that was never online. */
 static unsigned long offline;
 
 SCTX__TLS unsigned int sctx__qsbr_nesting;
@@ -89,8 +89,8 @@ void sctx__qsbr_section_ended(void)
 #include <pthread.h>
 
 /*
- * Readers publish the grace-period number that they began under; 0 is
- * "outside".  A grace period takes the next number and waits for each reader
+ * A reader publishes the grace-period number under which it began; 0 is
+ * "outside".  A grace period takes the next number and waits for every reader
  * that shows an older one.
  *
  *   reader                          grace period
@@ -98,7 +98,7 @@ void sctx__qsbr_section_ended(void)
  *   R2 fence                        W2 fence
  *   R3 load pointers                W3 gp + 1, load each ctr
  *
- * The fences make it impossible that both R3 misses W1 and W3 misses R1: a
+ * Because of the fences, R3 and W3 cannot both miss the other side's store: a
  * reader that the grace period does not wait for sees the unlink.
  */
 struct reader {

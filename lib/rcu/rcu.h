@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The RCU seam: what the library wants of an RCU flavour, and the only file
- * of it that includes liburcu.  The read side stands in streamctx/inline.h;
- * this adds registration, grace periods and fork.
+ * The RCU seam: what the library needs of an RCU flavour.  Together with
+ * streamctx/inline.h, which has the read side, the only file that includes
+ * liburcu.  This file adds registration, grace periods and fork.
  *
- *   memb  default.  Readers run no fence; membarrier(2) in the grace period.
+ *   memb  default.  Readers run no fence; the grace period uses membarrier(2).
  *   bp    registers threads by itself; grace periods sleep.
- *   qsbr  free readers; threads that idle must say so (sctx_thread_offline).
- *   c11   C11 atomics alone, for ThreadSanitizer and model checkers.
+ *   qsbr  the cheapest readers; idle threads call sctx_thread_offline().
+ *   c11   C11 atomics only, for ThreadSanitizer and model checkers.
  *
- * A grace period orders: what a thread did before its end of section happens
- * before the return of a sctx__rcu_synchronize() that waited for it, and what
- * happened before the call is seen by every section that the call does not
- * wait for.
+ * A grace period orders memory: a section that sctx__rcu_synchronize() waited
+ * for happens before its return, and a section that it did not wait for sees
+ * everything that happened before the call.
  */
 #ifndef SCTX_RCU_H
 #define SCTX_RCU_H
@@ -34,8 +33,8 @@
 #include <dlfcn.h>
 
 /*
- * bp has an exit hook of its own in every thread: its library must outlive
- * them, whoever unloads us.
+ * bp has an exit hook of its own in every thread.  Its library must stay loaded
+ * as long as they live, even if ours is unloaded.
  */
 static inline void sctx__rcu_init(void)
 {
@@ -45,7 +44,7 @@ static inline void sctx__rcu_init(void)
 		dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
-/* bp's record of a thread is liburcu's own, which takes care of fork. */
+/* liburcu owns bp's record of a thread and handles fork itself. */
 static inline void *sctx__rcu_register(void)
 {
 	urcu_bp_register_thread();
@@ -107,7 +106,7 @@ static inline void sctx__rcu_init(void)
 {
 }
 
-/* Nothing to do around fork but to forget the threads that are gone. */
+/* These flavours need nothing around fork but sctx__rcu_forget(). */
 static inline void sctx__rcu_before_fork(void)
 {
 }
@@ -177,7 +176,7 @@ static inline void sctx__rcu_offline(void)
 		urcu_qsbr_thread_offline();
 }
 
-/* In a fork's child: @reader belongs to a thread that does not exist here. */
+/* In a fork's child: @reader belongs to a thread that no longer exists. */
 static inline void sctx__rcu_forget(void *reader)
 {
 	cds_list_del(&((struct urcu_qsbr_reader *)reader)->node);
@@ -205,8 +204,8 @@ static inline void *sctx__rcu_register(void)
 }
 
 /*
- * A thread that exits inside its section leaves it first: a grace period may be
- * asleep until it is told so.  The counter must not say SCTX__MEMB_READY any more.
+ * A thread that exits inside a section leaves it first, which wakes a grace
+ * period that waits for it.  READY must not stay in the counter.
  */
 static inline void sctx__rcu_unregister(void)
 {
@@ -235,7 +234,7 @@ static inline void sctx__rcu_forget(void *reader)
 	cds_list_del(&((struct urcu_reader *)reader)->node);
 }
 
-/* A guess: whether the thread is in a section just now.  Its stores are liburcu's, plain. */
+/* A guess: whether the thread is in a section.  liburcu's stores to ctr are plain. */
 static inline __attribute__((no_sanitize_thread)) bool sctx__rcu_inside(void *reader)
 {
 	return CMM_LOAD_SHARED(((struct urcu_reader *)reader)->ctr) & URCU_GP_CTR_NEST_MASK;
@@ -248,9 +247,9 @@ static inline __attribute__((no_sanitize_thread)) bool sctx__rcu_inside(void *re
 void sctx__rcu_on_new_thread(void (*attach)(void));
 
 /*
- * The section of a function that has a way without a call, and one with.  Whether it would
- * begin without one, and such a section, inside of which no other begins: what a thread is
- * known by is looked up once.  It may end as any other.
+ * A section for functions with a fast path that makes no call.  The reader's
+ * state is looked up once for both ends, and no other section may begin inside.
+ * It may also be ended by sctx__rcu_read_unlock().
  */
 #if defined(SCTX__MEMB_READY)
 
@@ -324,8 +323,8 @@ SCTX__INLINE void sctx__rcu_quick_unlock(sctx__reader reader)
 #endif
 
 /*
- * The calling thread, whose @reader the library registered (or NULL), has done
- * something without a section: qsbr takes it for the end of one.
+ * A quiescent state for qsbr, after a call that opened no section.  @reader is
+ * NULL if the library did not register the calling thread.
  */
 static inline void sctx__rcu_quiescent(const void *reader)
 {

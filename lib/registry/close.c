@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Closing streams, and taking them out of the registry.  Called by users and by idle.c.
+ * Closing streams, and removing them from the registry.  Called by users and by idle.c.
  *
- * A close that is not the last is one compare-and-swap, and so is a last close where the
- * registry keeps idle streams.  Every other way out of the table goes through
- * sctx__node_kill().
+ * A close that is not the last is one compare-and-swap; so is a last close if the
+ * registry keeps idle streams.  All other removals go through sctx__node_kill() or
+ * forget_locked().
  */
 #include "registry/registry.h"
 
@@ -16,7 +16,7 @@
 
 #include <limits.h>
 
-/* The bucket's lock is held, and released here. */
+/* With the bucket locked.  Unlocks it. */
 static void node_remove(struct sctx__place place, struct sctx__node *node, uint32_t opens)
 {
 	bool forgotten = opens & SCTX__FORGOTTEN;
@@ -26,8 +26,8 @@ static void node_remove(struct sctx__place place, struct sctx__node *node, uint3
 }
 
 /*
- * The acquire pairs with the releases of the closes before, and of an insert's unlock:
- * teardown finds what was done under them.
+ * The acquire pairs with the releases of earlier closes and of an insert's unlock: the
+ * teardown sees what was done before them.
  */
 bool sctx__node_kill(struct sctx_registry *registry, struct sctx__node *node, uint32_t opens)
 {
@@ -46,8 +46,8 @@ bool sctx__node_kill(struct sctx_registry *registry, struct sctx__node *node, ui
 /* ------------------------------------------------------------------- forget */
 
 /*
- * The bucket's lock is held, and released here.  Dead if @node is idle; otherwise out of
- * reach of its id, until its last close.
+ * With the bucket locked; unlocks it.  An idle @node is dropped; an open one is no longer
+ * found by its id.
  */
 static void forget_locked(struct sctx_registry *registry, struct sctx__place place,
 			  struct sctx__node *node)
@@ -98,7 +98,7 @@ static void forget_open(struct sctx__node *node)
 
 /* -------------------------------------------------------------------- close */
 
-/* Some of several.  The release pairs with the acquires of opens, and of the last close. */
+/* Not the last.  The release pairs with the acquires of opens and of the last close. */
 SCTX__INLINE bool close_some(struct sctx_stream *stream, uint32_t *opens, uint32_t n)
 {
 	if (!sctx__cas_acq_rel(&stream->opens, opens, *opens - n))
@@ -115,8 +115,8 @@ static void count_last(uint32_t n)
 }
 
 /*
- * Leave @stream idle.  It can be dropped right after that, and its registry be asked for
- * another limit: the update keeps both from going away.
+ * Leave @stream idle.  Another thread may drop it right away, or change the limit; the
+ * update keeps the stream and its registry valid.
  */
 static bool close_into_idle(struct sctx_stream *stream, uint32_t opens, uint32_t n)
 {
@@ -151,7 +151,7 @@ static bool close_and_kill(struct sctx_stream *stream, uint32_t opens, uint32_t 
 	return last;
 }
 
-/* The last @n open references, unless someone opens meanwhile. */
+/* Drop the last @n open references.  False if another thread opens meanwhile. */
 static bool close_last(struct sctx_stream *stream, uint32_t opens, uint32_t n)
 {
 	if (!(opens & SCTX__FORGOTTEN) && sctx__load(&stream->registry->keeps))
@@ -160,8 +160,8 @@ static bool close_last(struct sctx_stream *stream, uint32_t opens, uint32_t n)
 }
 
 /*
- * Opens take the count without being seen to lose it, so a close that lost it to one
- * (@lost) stays away for longer.
+ * Opens add without a compare-and-swap and never lose a race, so a close that lost one
+ * (@lost) backs off for longer.
  */
 static int close_slow(struct sctx_stream *stream, uint32_t n, bool lost)
 {

@@ -3,8 +3,8 @@
  * Idle streams: the limit, the hand that drops the oldest, trimming.  See idle.h.
  * Called by users and by open.c, close.c and registry.c.
  *
- * idle.lock covers the replacement of the rules, with the limit in the registry that
- * closes read.  It is taken inside updates only, so that a fork finds it free.
+ * idle.lock covers the replacement of the rules and of the registry's limit, which closes
+ * read.  It is only taken inside updates, so a fork never finds it held.
  */
 #include "registry/registry.h"
 
@@ -17,14 +17,14 @@
 
 #include <string.h>
 
-/* An open that creates a stream does no more than this for the limit. */
+/* The most that an open which creates a stream does for the limit. */
 #define BUCKETS_MAX 512
 #define DROPS_MAX   32
 
-/* Idle streams to look at for each that is dropped: the quality of the choice. */
+/* Idle streams to compare for each that is dropped: the quality of the choice. */
 #define LOOKS 8
 
-/* Buckets looked at together, so that their streams are fetched together. */
+/* Buckets visited together, so that the misses of their streams overlap. */
 #define GROUP 8
 
 #define NODES_MAX      (4 * GROUP * SCTX__SLOTS)
@@ -34,9 +34,9 @@
 /* ---------------------------------------------------------------- the age */
 
 /*
- * Ages that are taken off before two streams are compared, by how often they were idle.
- * A stream that was opened again once, soon after its first opens, seldom is a third
- * time; one that was opened again thrice mostly is.  bench/TRIED.md has the hit rates.
+ * Subtracted from a stream's age before ages are compared, by the number of its idle
+ * periods.  On the recorded traces, a stream that was revived once is seldom opened again,
+ * and one that was revived three times mostly is.  bench/TRIED.md has the hit rates.
  */
 static const int8_t credit[SCTX__PERIODS_MAX + 1] = { 0, 0, -1, 0, 8 };
 
@@ -50,7 +50,7 @@ void sctx__idle_note(struct sctx_registry *registry, struct sctx_stream *stream)
 	sctx__store(&stream->age, (uint16_t)(periods << 8 | present));
 }
 
-/* The higher, the sooner it is dropped. */
+/* Streams of higher scores are dropped first. */
 static unsigned int score_of(const struct sctx_registry *registry, const struct sctx_stream *stream)
 {
 	unsigned int age = sctx__load(&stream->age), periods = age >> 8;
@@ -60,7 +60,7 @@ static unsigned int score_of(const struct sctx_registry *registry, const struct 
 	return score < SCORES ? (unsigned int)score : SCORES - 1;
 }
 
-/* Let the present advance. */
+/* Count @n drops, which advance the current age. */
 static void idle_dropped(struct sctx_registry *registry, uint64_t limit, unsigned int n)
 {
 	struct sctx__idle *idle = &registry->idle;
@@ -83,8 +83,8 @@ struct candidate {
 struct pass {
 	struct sctx_registry *registry;
 	const struct sctx__idle_rules *rules;
-	unsigned int buckets; /* looked at */
-	unsigned int nodes;   /* of the group of buckets at hand */
+	unsigned int buckets; /* visited */
+	unsigned int nodes;   /* of the current group of buckets */
 	unsigned int count;   /* of candidates */
 	unsigned int dropped;
 	struct sctx__node *node[NODES_MAX];
@@ -92,7 +92,7 @@ struct pass {
 	uint16_t with_score[SCORES];
 };
 
-/* The streams of bucket @index of @table, wherever they are now; no lock is needed. */
+/* Collect the streams of bucket @index of @table, even if it has moved.  Takes no lock. */
 static void meet_bucket(struct pass *p, const struct sctx__table *table, size_t index)
 {
 	const struct sctx__bucket *head = &table->bucket[index], *bucket = head;
@@ -140,7 +140,7 @@ static void judge(struct pass *p, struct sctx__node *node)
 	p->count++;
 }
 
-/* Go on with the hand until @want candidates are there, or it has gone far enough. */
+/* Move the hand until there are @want candidates or enough buckets were visited. */
 static void look(struct pass *p, unsigned int want)
 {
 	struct sctx__idle *idle = &p->registry->idle;
@@ -149,7 +149,7 @@ static void look(struct pass *p, unsigned int want)
 
 	size_t group = table->mask < GROUP ? table->mask + 1 : GROUP;
 
-	/* Not more than a lap. */
+	/* At most one lap. */
 	for (size_t met = 0; p->count < want && p->buckets < BUCKETS_MAX && met <= table->mask;) {
 		size_t hand = sctx__add(&idle->hand, group);
 
@@ -164,7 +164,7 @@ static void look(struct pass *p, unsigned int want)
 	}
 }
 
-/* The user keeps it, for as long as if it had been closed just now. */
+/* may_drop keeps the stream, as if it had been closed just now. */
 static void refuse(struct sctx_registry *registry, struct sctx_stream *stream)
 {
 	uint32_t present = sctx__load(&registry->idle_age) & 0xff;
@@ -200,14 +200,14 @@ static bool drop(struct pass *p, struct sctx__node *node)
 	return false;
 }
 
-/* The @want candidates of the highest scores, or all. */
+/* Drop the @want candidates with the highest scores. */
 static void drop_oldest(struct pass *p, unsigned int want)
 {
 	unsigned int score = SCORES - 1, above = 0;
 
 	for (; score > 0 && above + p->with_score[score] < want; score--)
 		above += p->with_score[score];
-	/* All above @score, and of those with it as many as are still wanted. */
+	/* All above @score, and as many with @score as are still wanted. */
 	want = want > above ? want - above : 0;
 	for (unsigned int i = 0; i < p->count; i++) {
 		const struct candidate *c = &p->candidate[i];
@@ -219,7 +219,7 @@ static void drop_oldest(struct pass *p, unsigned int want)
 	}
 }
 
-/* Drop @want idle streams of @registry, about. */
+/* Drop about @want idle streams of @registry. */
 static void pass(struct pass *p, struct sctx_registry *registry, unsigned int want,
 		 unsigned int looks)
 {
@@ -238,7 +238,7 @@ static void pass(struct pass *p, struct sctx_registry *registry, unsigned int wa
 
 /* --------------------------------------------------------------- the limit */
 
-/* How many streams may be idle: what is said, or fewer where bytes are limited. */
+/* The limit on idle streams: the configured one, or less if bytes are limited. */
 static uint64_t limit_now(const struct sctx_registry *registry, size_t limit_bytes)
 {
 	uint64_t limit = sctx__load(&registry->keeps);
@@ -279,7 +279,7 @@ __attribute__((noinline)) void sctx__idle_make_room_slow(struct sctx_registry *r
 		pass(&p, registry, 0, 0); /* to know what they take */
 }
 
-/* Streams to trim, and how many to look at for each: all, where most are to go. */
+/* How many streams to trim in a pass, and to compare for each: one, if most are to go. */
 static unsigned int trim_want(uint64_t there, uint64_t over, uint64_t max, unsigned int *looks)
 {
 	uint64_t want = over < max ? over : max;
@@ -289,8 +289,8 @@ static unsigned int trim_want(uint64_t there, uint64_t over, uint64_t max, unsig
 }
 
 /*
- * Until no more than @keep are idle or @max are dropped, or a whole lap of the hand finds
- * nothing that may be dropped.
+ * Until @keep are left, or @max were dropped, or a whole lap of the hand finds no stream
+ * that may be dropped.
  */
 static uint64_t trim(struct sctx_registry *registry, uint64_t keep, uint64_t max)
 {
@@ -330,7 +330,7 @@ static void rules_free(struct sctx__block *block)
 			sizeof(struct sctx__idle_rules));
 }
 
-/* Small limits are kept to the stream; large ones have their slack. */
+/* Small limits are exact; large ones have a slack. */
 static uint32_t slack_of(uint64_t limit, uint32_t most)
 {
 	uint64_t slack = limit / 16;
@@ -358,7 +358,7 @@ static void rules_replace(struct sctx_registry *registry, struct sctx__idle_rule
 	sctx__update_end();
 }
 
-/* The counter of idle streams is there from the first limit on. */
+/* The counter of idle streams is created with the first limit. */
 static int tally_create(struct sctx__idle *idle)
 {
 	struct sctx__tally *tally = &idle->streams;
@@ -394,7 +394,7 @@ int sctx_registry_idle(struct sctx_registry *registry, const struct sctx_idle_op
 		return -ENOMEM;
 	*rules = (struct sctx__idle_rules){ .options = options, .block.free_fn = rules_free };
 	rules_replace(registry, rules);
-	/* Closes that go by the old limit, and calls of the old may_drop, are over then. */
+	/* Wait for closes that read the old limit, and for calls of the old may_drop. */
 	sctx__synchronize();
 	trim(registry, options.limit_streams, UINT64_MAX);
 	return 0;
@@ -444,7 +444,7 @@ static int drop_one(struct sctx__node *node, void *arg)
 	return 0;
 }
 
-/* Nothing is dropped as long as a stream is open. */
+/* Drops nothing while a stream is open. */
 uint64_t sctx__idle_drop_all(struct sctx_registry *registry)
 {
 	struct drop_all d = { .registry = registry };

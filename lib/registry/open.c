@@ -3,8 +3,8 @@
  * Opening streams by id, and finding them.  Called by users.
  *
  * A stream that is in the table is opened inside a read section, with one addition.
- * One that is not is made, and put there under the lock of its bucket.  Where nothing
- * stands in the way, the section that did not find it becomes the update that does so.
+ * Otherwise it is created, and published under the lock of its bucket.  In the common
+ * case the section that missed becomes the update that publishes it.
  */
 #include "registry/registry.h"
 
@@ -20,7 +20,7 @@
 
 #define OPEN_FLAGS (SCTX_OPEN_EXISTING | SCTX_OPEN_NOWAIT)
 
-/* A secret of its own takes fewer instructions than a seed, which is added to the public one. */
+/* A secret costs fewer instructions than a seed, which XXH3 would add to its own secret. */
 static uint64_t hash_id(const struct sctx_registry *registry, const struct sctx_id *id)
 {
 	_Static_assert(SCTX__SECRET_SIZE >= XXH3_SECRET_SIZE_MIN, "XXH3 would refuse it");
@@ -44,8 +44,8 @@ static struct sctx__node *node_alloc(struct sctx_registry *registry, const struc
 /* ------------------------------------------------------- a stream that is there */
 
 /*
- * By an attached thread, in the section that found @node, where it added one to @opens.
- * 0, SCTX__REVIVED or an error.
+ * After sctx__open_add() found @opens, in the section that found @node; the thread is
+ * attached.  Returns 0, SCTX__REVIVED or an error.
  */
 SCTX__INLINE int open_added(struct sctx_registry *registry, struct sctx__node *node, uint32_t opens)
 {
@@ -68,7 +68,7 @@ SCTX__INLINE int open_there(struct sctx_registry *registry, struct sctx__node *n
 
 /* -------------------------------------------------------------- a new stream */
 
-/* Insert @node, unless there is a stream of its id by now: then open that. */
+/* Insert @node, or open the stream that has its id by now. */
 SCTX__INLINE int open_locked(struct sctx_registry *registry, struct sctx__node *node,
 			     struct sctx__node **opened)
 {
@@ -83,7 +83,7 @@ SCTX__INLINE int open_locked(struct sctx_registry *registry, struct sctx__node *
 	return error;
 }
 
-/* @node was not published.  Owners have seen the contexts that they attached to it. */
+/* @node was never published, but owners know the contexts that they attached to it. */
 static void node_drop(struct sctx__node *node, bool attached)
 {
 	if (!attached) {
@@ -96,8 +96,8 @@ static void node_drop(struct sctx__node *node, bool attached)
 }
 
 /*
- * Open @node, or the stream that another thread was faster to make.  Inside an update,
- * which ends here.  The caller has pinned the owners that attached contexts to @node.
+ * Publish @node, or open the stream that another thread published first.  Inside an
+ * update, which ends here.  The caller has pinned the owners that attached contexts.
  */
 SCTX__INLINE int open_new(struct sctx_registry *registry, struct sctx__node *node, bool attached,
 			  struct sctx_stream **stream)
@@ -143,7 +143,7 @@ static int open_attached(struct sctx_registry *registry, struct sctx__node *node
 	return error;
 }
 
-/* With limbo full, a fork under way, or owners that attach. */
+/* A miss with limbo full, a fork under way, or owners that attach. */
 static __attribute__((noinline)) int open_new_slow(struct sctx_registry *registry,
 						   const struct sctx_id *id, uint64_t hash,
 						   bool nowait, void *arg,
@@ -165,7 +165,7 @@ static __attribute__((noinline)) int open_new_slow(struct sctx_registry *registr
 
 /* --------------------------------------------------------------------- open */
 
-/* Owners hear of it before the caller goes on, unless another thread tells them just then. */
+/* Notify owners before the open returns, unless another thread is notifying them. */
 static int open_end(struct sctx_registry *registry, int result, struct sctx_stream **stream)
 {
 	if (sctx__likely(result == 0))
@@ -175,7 +175,7 @@ static int open_end(struct sctx_registry *registry, int result, struct sctx_stre
 	return result < 0 ? result : 0;
 }
 
-/* No stream of @id was there.  Ends the caller's section.  *@stream is NULL. */
+/* A miss.  Ends the caller's section.  *@stream is NULL. */
 static __attribute__((noinline)) int open_absent(struct sctx_registry *registry,
 						 const struct sctx_id *id, uint64_t hash,
 						 unsigned int flags, void *arg,
@@ -198,7 +198,7 @@ static __attribute__((noinline)) int open_absent(struct sctx_registry *registry,
 			stream);
 }
 
-/* The end of an open that found @node, and of its section. */
+/* The rest of an open that found @node.  Ends its section. */
 static int open_found(struct sctx_registry *registry, struct sctx__node *node, int result,
 		      struct sctx_stream **stream)
 {
@@ -209,7 +209,7 @@ static int open_found(struct sctx_registry *registry, struct sctx__node *node, i
 	return open_end(registry, result, stream);
 }
 
-/* An open by an attached thread, in a section, which ends here. */
+/* An open by an attached thread inside a section, which ends here. */
 static __attribute__((noinline)) int open_in_section(struct sctx_registry *registry,
 						     const struct sctx_id *id, uint64_t hash,
 						     unsigned int flags, void *arg,
@@ -224,7 +224,7 @@ static __attribute__((noinline)) int open_in_section(struct sctx_registry *regis
 	return open_absent(registry, id, hash, flags, arg, stream);
 }
 
-/* The same, after *@stream was found with a count of @opens, and one was added. */
+/* The same, after sctx__open_add() of *@stream found @opens. */
 static __attribute__((noinline)) int open_counted(struct sctx_registry *registry,
 						  const struct sctx_id *id, uint64_t hash,
 						  unsigned int flags, uint32_t opens,
@@ -252,8 +252,9 @@ int sctx_open_arg(struct sctx_registry *registry, const struct sctx_id *id, unsi
 }
 
 /*
- * sctx_open_arg() for a stream that is open, by a thread that is ready, in straight line: a
- * sixth fewer instructions.  Everything else is left to the functions above.
+ * The common case of sctx_open_arg() as straight-line code: a stream that is open, and a
+ * thread whose section needs no call.  It saves a sixth of the instructions, so among many
+ * streams the processor reaches the next open's cache miss sooner.
  */
 int sctx_open(struct sctx_registry *registry, const struct sctx_id *id, unsigned int flags,
 	      struct sctx_stream **stream)
@@ -314,12 +315,12 @@ int sctx_stream_ref(struct sctx_stream *stream)
 
 /* ---------------------------------------------------------------- open many */
 
-/* About as many misses as a processor can have under way at once. */
+/* About as many misses as a processor can have in flight. */
 #define BATCH 16
 
 /*
- * Open those that are there, in three passes, each of which fetches what the next one
- * reads: buckets, nodes, contexts.  @result[i] is as open_there()'s.
+ * Open the streams that exist, in three passes: each prefetches what the next one reads
+ * (buckets, nodes, contexts).  @result[i] is as open_there()'s.
  */
 static void open_present(struct sctx_registry *registry, const struct sctx_id *id,
 			 const uint64_t *hash, int *result, struct sctx_stream **stream, size_t n)
@@ -342,14 +343,14 @@ static void open_present(struct sctx_registry *registry, const struct sctx_id *i
 			continue;
 		stream[i] = &node->stream;
 		opens++;
-		/* The caller will look up in the first when all are open. */
+		/* The caller looks up in the first stream after all are open. */
 		__builtin_prefetch(sctx__load(&node->stream.inline_entry[0].context));
 	}
 	sctx__rcu_read_unlock();
 	sctx__count(SCTX__REOPENS, opens);
 }
 
-/* Returns what the first failed with, or 0. */
+/* Returns the first error, or 0. */
 static int open_batch(struct sctx_registry *registry, const struct sctx_id *id, size_t n,
 		      unsigned int flags, struct sctx_stream **stream)
 {
@@ -360,7 +361,7 @@ static int open_batch(struct sctx_registry *registry, const struct sctx_id *id, 
 		hash[i] = hash_id(registry, &id[i]);
 	open_present(registry, id, hash, result, stream, n);
 	for (size_t i = 0; i < n; i++) {
-		/* By itself; it may be there by now, opened by an earlier one of these. */
+		/* An earlier id of the batch may have created it. */
 		if (result[i] == -ESTALE)
 			result[i] = sctx_open(registry, &id[i], flags, &stream[i]);
 		else if (result[i] == SCTX__REVIVED)

@@ -12,14 +12,12 @@
  *   forgotten  has references, and its slot does not match its id (table.h)
  *   dead       is out of the table and torn down
  *
- * Opening is one addition, whatever the state.  It fails on a dead stream, whose
- * count nobody reads any more.  Dropping a stream makes it dead with a
- * compare-and-swap, under the lock of its bucket, so that every stream in a locked
- * bucket is alive.
+ * Opening is one addition, whatever the state.  On a dead stream it fails, and nothing
+ * reads the count any more.  Dropping a stream sets DEAD by compare-and-swap under the
+ * lock of its bucket, so every stream in a locked bucket is alive.
  *
- * ASKED says that a thread asks the owner of the registry whether the idle stream may
- * be dropped.  A close clears it, so the answer does not outlive the idle period that
- * it was given for.
+ * ASKED is set while may_drop is called for the idle stream.  A close clears it, so the
+ * answer only applies to the idle period that it was given for.
  */
 #ifndef SCTX_OPENS_H
 #define SCTX_OPENS_H
@@ -32,13 +30,13 @@
 #define SCTX__FORGOTTEN (UINT32_C(1) << 30)
 #define SCTX__ASKED     (UINT32_C(1) << 29)
 #define SCTX__OPENS     (SCTX__ASKED - 1)
-/* The other half of the field is room for additions that are taken back. */
+/* The other half of the field has room for additions that are taken back. */
 #define SCTX__OPENS_MAX (UINT32_C(1) << 28)
 
-/* What taking an open reference came to, beside negative errno values. */
+/* Results of taking an open reference, beside negative errno values. */
 enum sctx__taken { SCTX__TAKEN, SCTX__REVIVED };
 
-/* The references that one who finds @opens has met. */
+/* The number of open references in @opens. */
 static inline uint32_t sctx__references(uint32_t opens)
 {
 	return opens & SCTX__DEAD ? 0 : opens & SCTX__OPENS;
@@ -63,22 +61,22 @@ static __attribute__((noinline, unused)) int sctx__open_taken_slow(struct sctx_s
 }
 
 /*
- * Take an open reference on @stream, which the caller's section keeps: one is added, and
- * the count that was there is judged.  The acquire pairs with the releases of the closes
- * before: the opener sees what was done under the earlier references.
+ * Take an open reference on @stream, which the caller's section keeps valid.  Returns the
+ * previous value, for sctx__open_judge().  The acquire pairs with the releases of earlier
+ * closes: the opener sees what was done under their references.
  */
 SCTX__INLINE uint32_t sctx__open_add(struct sctx_stream *stream)
 {
 	return sctx__add_acquire(&stream->opens, 1);
 }
 
-/* As nearly always: others have it open. */
+/* The common case: the stream is open. */
 SCTX__INLINE bool sctx__open_is_plain(uint32_t opens)
 {
 	return sctx__likely(opens - 1 < SCTX__OPENS_MAX - 1);
 }
 
-/* Taken, revived, or an error: -ESTALE, the stream is dead. */
+/* The result of sctx__open_add(): taken, revived, or an error (-ESTALE: dead). */
 SCTX__INLINE int sctx__open_judge(struct sctx_stream *stream, uint32_t opens)
 {
 	return sctx__open_is_plain(opens) ? SCTX__TAKEN : sctx__open_taken_slow(stream, opens);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Registries: making and destroying them, and walking their streams.  Called by users, and
- * by unload.c for the walk.
+ * Registries: creating, destroying and walking them.  Called by users, and by unload.c for
+ * the walk.
  */
 #include "registry/registry.h"
 
@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <sys/random.h>
 
-/* 64 KiB of buckets, of which only what is touched takes memory; fewer in tests. */
+/* 64 KiB of address space; memory is used as it is touched.  Fewer in tests. */
 #ifndef FIRST_BUCKETS
 #define FIRST_BUCKETS 1024
 #endif
@@ -25,7 +25,7 @@ static int random_secret(uint8_t *secret)
 {
 	size_t done = 0;
 
-	/* A short or empty answer is no secret. */
+	/* A short answer would leave part of the secret known. */
 	while (done < SCTX__SECRET_SIZE) {
 		ssize_t got = getrandom(secret + done, SCTX__SECRET_SIZE - done, 0);
 
@@ -86,7 +86,7 @@ static void registry_free(struct sctx__block *block)
 	sctx__pool_free(registry, sizeof(*registry));
 }
 
-/* The table goes through limbo: an open that was late may still be in it. */
+/* The table goes through limbo: a late open may still read it. */
 int sctx_registry_destroy(struct sctx_registry *registry)
 {
 	int error = 0;
@@ -133,9 +133,9 @@ enum sctx_stream_state sctx_stream_state(const struct sctx_stream *stream)
 /* -------------------------------------------------------------------- walks */
 
 /*
- * The next bucket, counting with the bits reversed: when the table doubles
- * between two steps, the buckets behind us become exactly those whose streams
- * we have seen.  0 after the last.
+ * The next bucket, counting with reversed bits: if the table doubles between two
+ * steps, the buckets behind the index hold exactly the streams already visited.
+ * 0 after the last.
  */
 static size_t next_index(size_t index, size_t mask)
 {
@@ -157,7 +157,7 @@ int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *
 		struct sctx__table *table;
 
 		if (throttle)
-			sctx__admit(false); /* or not: what releases must not fail */
+			sctx__admit(false); /* goes on after an error: releasing must not fail */
 		sctx__update_begin();
 		table = sctx__load_acquire(&registry->table);
 		result = sctx__table_visit(table, index, fn, arg);
@@ -187,7 +187,7 @@ int sctx_registry_for_each(struct sctx_registry *registry,
 	return registry && fn ? sctx__registry_walk(registry, each_node, &each, false) : -EINVAL;
 }
 
-/* As sctx__registry_walk(): each stream once. */
+/* Like sctx__registry_walk(): each stream once. */
 void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats)
 {
 	size_t index = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A registry, as the files of this room and the owners see it.
+ * A registry, for the files of this room and for owners.
  */
 #ifndef SCTX_REGISTRY_H
 #define SCTX_REGISTRY_H
@@ -13,7 +13,7 @@ struct sctx__tracked;
 #define SCTX__SECRET_SIZE 136 /* XXH3 asks for this much, and reads 32 bytes of it for an id */
 
 struct sctx_registry {
-	/* Every open and close reads these; they are written rarely. */
+	/* Read by every open and close, written rarely. */
 	struct sctx__table *table;
 	uint64_t keeps;                           /* the limit of idle streams, or 0 */
 	uint32_t idle_age;                        /* the present, in sctx_stream.age */
@@ -30,17 +30,17 @@ struct sctx_registry {
 };
 
 /*
- * Make @node dead, whatever references it has, if its count is @opens still; take it out
- * of the table, tear it down and retire it.  Inside an update.
+ * If the count of @node is still @opens, make it dead, remove it from the table, tear it
+ * down and retire it.  Inside an update.
  */
 bool sctx__node_kill(struct sctx_registry *registry, struct sctx__node *node, uint32_t opens);
 
-/* Inside an update.  -ENOENT. */
+/* Inside an update.  Errors: -ENOENT. */
 int sctx__forget_id(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash);
 
 /*
- * Call @fn for each stream, in an update for every bucket, with no lock held.  @fn may
- * change what it likes.  @throttle: between buckets, wait while limbo is at its limit.
+ * Call @fn for each stream, inside an update for each bucket, with no lock held.  @fn may
+ * change the registry.  @throttle: between buckets, wait while limbo is at its limit.
  */
 int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *arg, bool throttle);
 
@@ -59,7 +59,7 @@ static inline struct sctx__node *sctx__node_of(const struct sctx_stream *stream)
 				     offsetof(struct sctx__node, stream));
 }
 
-/* With no section of the library's own: owners hear that @stream is idle, or open again. */
+/* Outside the library's sections: notify owners that @stream is idle, or open again. */
 static inline void sctx__registry_tell(struct sctx_registry *registry, struct sctx_stream *stream)
 {
 	void (*told)(struct sctx_stream *) = sctx__load(&registry->told);

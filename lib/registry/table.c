@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table's writers: chains, growing, walking; the rest of them is in table.h.  Called by
- * lib/registry/registry.c inside update sections.  A bucket's lock covers its chain;
- * a bucket of a table is locked before buckets of its successor.
+ * The table's slower half: chains, growing, walking.  Called by
+ * lib/registry/registry.c inside updates.  A bucket's lock covers its chain.
+ * Buckets of a table are locked before buckets of its successor.
  */
 #include "registry/table.h"
 
@@ -11,16 +11,16 @@
 
 #include <errno.h>
 
-/* Buckets that one open or close moves: done long before the next doubling. */
+/* Buckets moved by one open or close: the move ends long before the next doubling. */
 #define MOVE_BATCH 2
 
-/* Chained buckets; the head is the table's own. */
+/* A chained bucket.  The chain's head is in the table. */
 struct overflow {
 	struct sctx__bucket bucket;
 	struct sctx__block block;
 };
 
-/* The bucket after this one in its chain.  Chain locked, or not shared. */
+/* The next bucket of the chain.  The chain is locked or not shared. */
 static struct sctx__bucket *chain_next(const struct sctx__bucket *bucket)
 {
 	return sctx__bucket_chain(sctx__load(&bucket->chain));
@@ -38,7 +38,7 @@ static void overflow_free(struct sctx__block *block)
 	sctx__pool_free(overflow, sizeof(struct overflow));
 }
 
-/* Unlinked; readers may be in it. */
+/* @bucket is unlinked, but readers may be in it. */
 static void overflow_retire(struct sctx__bucket *bucket)
 {
 	struct overflow *overflow = overflow_of(bucket);
@@ -89,7 +89,7 @@ static void table_free_block(struct sctx__block *block)
 
 /* ---------------------------------------------------------- insert, remove */
 
-/* A new bucket at the front of the chain, holding @slot. */
+/* Push a new bucket with @slot to the front of the chain. */
 static int chain_push(struct sctx__place place, uintptr_t slot)
 {
 	struct overflow *overflow = sctx__pool_alloc(sizeof(*overflow));
@@ -126,8 +126,7 @@ static bool bucket_is_empty(const struct sctx__bucket *bucket)
 }
 
 /*
- * Take @bucket out of the chain.  Readers that are in it go on along its own
- * link, which stays.
+ * Unlink @bucket from its chain.  Its own link stays, for readers that are in it.
  */
 static void chain_unlink(struct sctx__place place, struct sctx__bucket *bucket)
 {
@@ -179,7 +178,7 @@ void sctx__table_each(struct sctx__table *table, sctx__node_fn fn, void *arg)
 	}
 }
 
-/* No writer is at work. */
+/* Without concurrent writers. */
 bool sctx__table_is_empty(struct sctx__table *table)
 {
 	const struct sctx__bucket *bucket;
@@ -220,7 +219,7 @@ static int copy_slots(const struct mover *m, const struct sctx__bucket *bucket, 
 	return 0;
 }
 
-/* Copy the chain of @head; on failure nothing is left in the successor. */
+/* Copy the chain of @head.  On failure nothing stays in the successor. */
 static int copy_chain(const struct mover *m, const struct sctx__bucket *head)
 {
 	const struct sctx__bucket *bucket;
@@ -240,7 +239,7 @@ static void clear_slots(struct sctx__bucket *bucket)
 			sctx__slot_store(&bucket->slot[i], 0);
 }
 
-/* Fetch all of the bucket's nodes at once: their hashes are read. */
+/* Moving reads the hash of every node. */
 static void prefetch_nodes(const struct sctx__bucket *bucket)
 {
 	for (int i = 0; i < SCTX__SLOTS; i++) {
@@ -264,7 +263,7 @@ static int move_bucket(const struct mover *m, size_t index)
 		sctx__unlock_word(&head->chain, chain);
 		return error;
 	}
-	/* Ahead of the clearing: whoever misses a cleared slot sees MOVED. */
+	/* Before clearing: a reader that misses a cleared slot must see MOVED. */
 	sctx__store_release(&head->chain, chain | SCTX__MOVED | SCTX__LOCKED);
 	for (bucket = head; bucket; bucket = chain_next(bucket))
 		clear_slots(bucket);
@@ -278,7 +277,7 @@ static int move_bucket(const struct mover *m, size_t index)
 	return 0;
 }
 
-/* The last bucket has moved: the successor takes over. */
+/* All buckets have moved: publish the successor, retire the old table. */
 static void finish(struct sctx__table **current, const struct mover *m)
 {
 	sctx__store_release(current, m->to);
@@ -287,8 +286,8 @@ static void finish(struct sctx__table **current, const struct mover *m)
 }
 
 /*
- * Someone tries @index again; others who failed may want to go further back.
- * No order is needed: a bucket says itself, under its lock, if it has moved.
+ * Move the cursor back so that @index is tried again, unless it is further back
+ * already.  No order is needed: under its lock each bucket says if it has moved.
  */
 static void cursor_back(struct sctx__table *table, size_t index)
 {
@@ -310,13 +309,13 @@ static void move_some(struct sctx__table **current, const struct mover *m)
 			cursor_back(m->from, index);
 		if (error)
 			return;
-		/* The counts of all movers are one order; the last one finishes. */
+		/* One atomic counts the moves of all threads; the last mover finishes. */
 		if (sctx__add_acq_rel(&m->from->moved, 1) + 1 == buckets)
 			finish(current, m);
 	}
 }
 
-/* One thread makes the successor; without memory chains just get longer. */
+/* One thread creates the successor.  Without memory, chains get longer. */
 static void begin_growing(struct sctx__table *table)
 {
 	struct sctx__table *next = sctx__table_create((table->mask + 1) * 2), *none = NULL;
@@ -342,7 +341,7 @@ void sctx__table_grow_slow(struct sctx__table **current)
 
 /* ----------------------------------------------------------------- walking */
 
-/* Nodes of one chain, as they were under its lock.  Long chains use the heap. */
+/* A snapshot of one chain's nodes.  Long chains use the heap. */
 struct catch
 {
 	struct sctx__node *few[8 * SCTX__SLOTS];
@@ -384,7 +383,7 @@ static bool catch_double(struct catch *c)
 	return c->node != NULL;
 }
 
-/* A bucket that has moved became two of the successor's, or more by now. */
+/* A moved bucket has become two in the successor, which may have moved in turn. */
 static int visit_moved(struct sctx__table *table, size_t index, sctx__node_fn fn, void *arg)
 {
 	/* Pairs with the release that published the successor. */
@@ -437,7 +436,7 @@ void sctx__table_stats(struct sctx__table *table, size_t index, struct sctx_regi
 	bucket_stats(head, stats);
 	if (!(sctx__load_acquire(&head->chain) & SCTX__MOVED))
 		return;
-	/* Moved, and so cleared; pairs with the release that published the successor. */
+	/* A moved bucket is empty.  Pairs with the release that published the successor. */
 	table = sctx__load_acquire(&table->next);
 	sctx__table_stats(table, index, stats);
 	sctx__table_stats(table, index + (table->mask + 1) / 2, stats);

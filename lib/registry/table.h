@@ -10,21 +10,19 @@
  *   +------+------+------+------+------+------+------+------------------+
  *   slot: 16 bits of the hash over 48 bits of the node's address; 0 = empty
  *
- * A stream that is forgotten while it is open keeps its slot, with the bits of the hash
- * inverted: walks find it there, lookups by its id do not, and another stream of that id
- * can stand beside it.
+ * A stream that is forgotten while it is open keeps its slot, with the hash bits inverted:
+ * walks find it, lookups by its id do not, and a new stream of that id can be beside it.
  *
  * The last word is the writers' spinlock (bit 0), MOVED (bit 1) and the
  * address of the next bucket of the chain (64-byte aligned).
  *
- * Growing.  A table whose chains get long gets a successor of twice the size,
- * and from then on each open of a new stream and each last close moves a few
- * buckets there.  Moving one, under its lock: copy the slots to the
- * successor, set MOVED, clear the slots.  So a reader that misses in a bucket
- * because it was just cleared sees MOVED, and goes on to the successor.  A
- * writer that finds MOVED and no lock goes on too; until then it waits for
- * the lock, so that no stream is unlinked in the successor while a slot here
- * still names it.
+ * Growing.  A table whose chains get long gets a successor of twice the size.
+ * From then on each open of a new stream and each last close moves a few
+ * buckets.  Moving a bucket, under its lock: copy the slots to the successor,
+ * set MOVED, clear the slots.  So a reader that misses because a slot was
+ * cleared sees MOVED and goes on to the successor.  A writer goes on only if it
+ * finds MOVED and no lock, so no stream is unlinked in the successor while a
+ * slot here still names it.
  */
 #ifndef SCTX_TABLE_H
 #define SCTX_TABLE_H
@@ -37,8 +35,8 @@
 struct sctx_registry;
 
 /*
- * A registry's stream, 128 bytes.  The first line holds all that a lookup by
- * id of a stream's only context needs.
+ * A registry's stream, 128 bytes.  The first cache line has everything that a
+ * lookup of the only context by id needs.
  */
 struct sctx__node {
 	struct sctx_id id;
@@ -63,9 +61,9 @@ struct sctx__bucket {
 _Static_assert(UINTPTR_MAX == UINT64_MAX, "a slot is 16 bits and 48 of an address");
 
 /*
- * Whether a slot can name what is at @address.  A kernel with 57-bit addresses
- * (x86-64) or 52-bit ones (arm64) hands those above 2^47 and 2^48 out only on
- * request, but an allocator may ask; and tagged pointers have their tag above.
+ * Whether a slot can hold @address.  Kernels with 57-bit (x86-64) or 52-bit
+ * (arm64) addresses hand out high ones only on request, but an allocator may
+ * request them, and tagged pointers have their tag there.
  */
 static inline bool sctx__slot_can_name(const void *address)
 {
@@ -84,25 +82,25 @@ struct sctx__table {
 };
 
 struct sctx__table *sctx__table_create(size_t buckets);
-/* Nobody else uses it (any more); its chains are freed with it. */
+/* Frees the chains too.  No other thread uses the table. */
 void sctx__table_free(struct sctx__table *table);
 
 /*
- * @hash's bucket, locked, and whichever table it is in now.  Two words, which are passed
- * in registers.
+ * The locked bucket of a hash, and the table that it is in.  Two words, so it is
+ * passed in registers.
  */
 struct sctx__place {
 	struct sctx__table *table;
 	struct sctx__bucket *bucket;
 };
 
-/* After an insert or remove, no lock held: begin or help growing @*table. */
+/* After an insert or remove, with no lock held: begin or continue growing @*table. */
 void sctx__table_grow_slow(struct sctx__table **table);
 
 /*
- * When to grow is told by the chains: with n streams to a bucket at random,
- * one bucket in SCTX__OVERFLOW_SHARE has a chain when n is a bit over 4 of the 7
- * slots.  That needs no count of streams that every open would write to.
+ * Chains tell when to grow: at random, one bucket in SCTX__OVERFLOW_SHARE has a
+ * chain when somewhat more than 4 of its 7 slots are in use.  A count of streams
+ * would be a write to shared memory in every open.
  */
 #define SCTX__OVERFLOW_SHARE 16
 
@@ -123,13 +121,13 @@ SCTX__INLINE void sctx__table_grow(struct sctx__table **table)
 typedef int (*sctx__node_fn)(struct sctx__node *node, void *arg);
 bool sctx__table_is_empty(struct sctx__table *table);
 
-/* Each node to @fn, which may remove it.  Nobody else uses the table. */
+/* Call @fn for each node, which it may remove.  No other thread uses the table. */
 void sctx__table_each(struct sctx__table *table, sctx__node_fn fn, void *arg);
 
-/* All nodes of bucket @index of @table, wherever they are now, to @fn. */
+/* Call @fn for each node of bucket @index of @table, even if it has moved. */
 int sctx__table_visit(struct sctx__table *table, size_t index, sctx__node_fn fn, void *arg);
 
-/* Add bucket @index of @table, wherever it is now: streams, overflows, longest chain. */
+/* Add bucket @index of @table, even if it has moved: streams, overflows, longest chain. */
 void sctx__table_stats(struct sctx__table *table, size_t index, struct sctx_registry_stats *stats);
 
 static inline struct sctx__node *sctx__slot_node(uintptr_t slot)
@@ -138,8 +136,8 @@ static inline struct sctx__node *sctx__slot_node(uintptr_t slot)
 }
 
 /*
- * The acquire pairs with the release in sctx__slot_store(): whoever sees the
- * slot sees the node behind it, or, where a move cleared it, sees MOVED.
+ * The acquire pairs with the release in sctx__slot_store(): a reader of the slot
+ * sees the node, or, if a move cleared the slot, sees MOVED.
  */
 static inline uintptr_t sctx__slot_load(const uintptr_t *slot)
 {
@@ -147,8 +145,8 @@ static inline uintptr_t sctx__slot_load(const uintptr_t *slot)
 }
 
 /*
- * Whether the tag in @slot is @tag.  Loaded by itself, that is a load and a
- * comparison; ThreadSanitizer is shown the load of the whole.  Acquire, as above.
+ * Whether the tag in @slot is @tag: a 16-bit load and a comparison.
+ * ThreadSanitizer builds load the whole slot.  Acquire, as above.
  */
 static inline bool sctx__slot_has_tag(const uintptr_t *slot, uint16_t tag)
 {
@@ -176,8 +174,8 @@ static inline uint16_t sctx__tag_of(uint64_t hash)
 }
 
 /*
- * The node in @slot if it is named @id, or NULL.  The slot may be empty or another one's
- * since its tag was looked at, of which the id says all.
+ * The node in @slot if its id is @id, otherwise NULL.  The slot may have changed
+ * since its tag was compared; only the id counts.
  */
 static inline struct sctx__node *sctx__slot_match(uintptr_t slot, const struct sctx_id *id)
 {
@@ -187,8 +185,8 @@ static inline struct sctx__node *sctx__slot_match(uintptr_t slot, const struct s
 }
 
 /*
- * The first slot with @tag, or 0: what sctx__bucket_find() looks at, one comparison of ids
- * instead of one for each slot.
+ * The first slot with @tag, or 0.  The caller compares one id; sctx__bucket_find() would
+ * compare the ids of all slots with the tag.
  */
 SCTX__INLINE uintptr_t sctx__bucket_tagged(const struct sctx__bucket *bucket, uint16_t tag)
 {
@@ -222,15 +220,15 @@ static inline struct sctx__node *sctx__bucket_find(const struct sctx__bucket *bu
 }
 
 /*
- * Whether what is not in @head can be elsewhere: in a bucket that is chained to it, or in
- * the successor.  Call it after the slots were searched, whose acquires keep it behind them.
+ * Whether a node that is not in @head may be in its chain or in the successor.  Called
+ * after the slots were searched; their acquires order this load after them.
  */
 static inline bool sctx__bucket_goes_on(const struct sctx__bucket *head)
 {
 	return sctx__load(&head->chain) & ~(uintptr_t)SCTX__LOCKED;
 }
 
-/* @hash's bucket, which is about to be changed. */
+/* The bucket of @hash, prefetched for writing. */
 static inline struct sctx__bucket *sctx__table_fetch(struct sctx__table *table, uint64_t hash)
 {
 	struct sctx__bucket *bucket = &table->bucket[hash & table->mask];
@@ -239,7 +237,7 @@ static inline struct sctx__bucket *sctx__table_fetch(struct sctx__table *table, 
 	return bucket;
 }
 
-/* Fetch the node that sctx__bucket_find() will look at first. */
+/* Prefetch the node that sctx__bucket_find() will compare first. */
 static inline void sctx__bucket_prefetch(const struct sctx__bucket *bucket, uint64_t hash)
 {
 	const uint16_t tag = sctx__tag_of(hash);
@@ -255,7 +253,7 @@ static inline void sctx__bucket_prefetch(const struct sctx__bucket *bucket, uint
 	}
 }
 
-/* In @head and the buckets chained to it. */
+/* The node named @id in the chain of @head, or NULL. */
 static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *head, uint64_t hash,
 						  const struct sctx_id *id)
 {
@@ -273,9 +271,9 @@ static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *hea
 }
 
 /*
- * The node named @id, or NULL.  Inside a read section.  MOVED is looked at
- * after the slots: a slot seen cleared by a move was cleared after MOVED was
- * set (the acquire of the slot pairs with the release that cleared it).
+ * The node named @id, or NULL.  Inside a read section.  MOVED is loaded after the
+ * slots: a move sets MOVED before it clears a slot, and the acquire of the slot
+ * pairs with the release that cleared it.
  */
 static inline struct sctx__node *sctx__table_find(struct sctx__table *table, uint64_t hash,
 						  const struct sctx_id *id)
@@ -294,8 +292,8 @@ static inline struct sctx__node *sctx__table_find(struct sctx__table *table, uin
 }
 
 /*
- * By writers, inside an update.  These are inlined into the open of a new stream and the
- * last close; chains and moves are in table.c.
+ * For writers, inside an update.  Inlined into opens that create and into last closes;
+ * chains and moves are in table.c.
  */
 
 SCTX__INLINE struct sctx__place sctx__table_lock(struct sctx__table *table, uint64_t hash)
@@ -319,7 +317,7 @@ SCTX__INLINE struct sctx__place sctx__table_lock(struct sctx__table *table, uint
 	}
 }
 
-/* Nobody else changes the word that has the lock. */
+/* Only the lock's holder changes its word. */
 SCTX__INLINE void sctx__table_unlock(struct sctx__place place)
 {
 	uintptr_t chain = sctx__load(&place.bucket->chain);
@@ -332,19 +330,19 @@ static inline uintptr_t sctx__slot_make(struct sctx__node *node)
 	return (uintptr_t)(node->hash >> SCTX__TAG_SHIFT) << SCTX__TAG_SHIFT | (uintptr_t)node;
 }
 
-/* That of a node which is forgotten. */
+/* The slot of a forgotten node. */
 static inline uintptr_t sctx__slot_forgotten(struct sctx__node *node)
 {
 	return sctx__slot_make(node) ^ ~SCTX__ADDRESS_MAX;
 }
 
-/* Pairs with the acquire in sctx__slot_load(), for setting and clearing. */
+/* Sets or clears.  Pairs with the acquire in sctx__slot_load(). */
 static inline void sctx__slot_store(uintptr_t *slot, uintptr_t value)
 {
 	sctx__store_release(slot, value);
 }
 
-/* @value in a free slot of @bucket; false if it has none. */
+/* Store @value in a free slot of @bucket.  False if there is none. */
 SCTX__INLINE bool sctx__bucket_insert(struct sctx__bucket *bucket, uintptr_t value)
 {
 	for (int i = 0; i < SCTX__SLOTS; i++) {
@@ -356,7 +354,7 @@ SCTX__INLINE bool sctx__bucket_insert(struct sctx__bucket *bucket, uintptr_t val
 	return false;
 }
 
-/* False if @value is in none. */
+/* False if no slot of @bucket has @value. */
 SCTX__INLINE bool sctx__bucket_replace(struct sctx__bucket *bucket, uintptr_t value, uintptr_t by)
 {
 	for (int i = 0; i < SCTX__SLOTS; i++) {
@@ -373,15 +371,15 @@ SCTX__INLINE bool sctx__bucket_remove(struct sctx__bucket *bucket, uintptr_t val
 	return sctx__bucket_replace(bucket, value, 0);
 }
 
-/* The node's slot in the chain of @place from now on.  It stays locked. */
+/* Change @node's slot in the locked chain of @place to a forgotten one.  It stays locked. */
 void sctx__table_forget(struct sctx__place place, struct sctx__node *node);
 
-/* In a chained bucket, or a new one. */
+/* Insert into an overflow bucket, which may be new. */
 int sctx__chain_insert(struct sctx__place place, uintptr_t slot);
-/* From a chained one; unlocks it. */
+/* Remove from an overflow bucket.  Unlocks @place. */
 void sctx__chain_remove(struct sctx__place place, uintptr_t slot);
 
-/* -ENOMEM with nothing changed. */
+/* Errors: -ENOMEM, nothing has changed. */
 SCTX__INLINE int sctx__slot_insert(struct sctx__place place, uintptr_t slot)
 {
 	if (sctx__likely(sctx__bucket_insert(place.bucket, slot)))
@@ -394,7 +392,7 @@ SCTX__INLINE int sctx__table_insert(struct sctx__place place, struct sctx__node 
 	return sctx__slot_insert(place, sctx__slot_make(node));
 }
 
-/* Unlocks it. */
+/* Unlocks @place. */
 SCTX__INLINE void sctx__table_remove(struct sctx__place place, uintptr_t slot)
 {
 	if (sctx__likely(sctx__bucket_remove(place.bucket, slot)))
