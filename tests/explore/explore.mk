@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # make explore          every pair of operations, chosen programs, random ones:
-#                       all schedules with at most 2 preemptions (of some, 1);
-#                       a few mistakes planted in the library are found
-# make explore-long     the same with one preemption more, more at random, and
-#                       all the mistakes
-# make explore-planted  the mistakes alone; PLANTED=name: one, with its trace
+#                       all schedules with at most 2 preemptions (of some, 1)
+# make explore-long     the same with one preemption more, more at random
+# make explore-planted  the mutants that it must notice (tests/meta/mutants.txt)
 #
 # build/explore/explore runs a program by hand, and replays what failed:
 # tests/explore/main.c.  tests/explore/engine.h says what it is.
@@ -55,28 +53,25 @@ check-build-explore:
 
 # A line for each program in the log, and a table of the suites on the screen.
 explore_table = sed -n '/^suite /,/^all /p' $(LOGS)/$(1)/explore/explore.log
-explore_env = EXPLORE_DIR=$(E) EXPLORE_CC="$(CC) $(filter-out -Iinclude -Ilib,$(EXPLORE_LIB_CFLAGS))"
+explore_env = EXPLORE_DIR=$(E)
 
-run_explore = $(explore_env) EXPLORE_PLANTED=few SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600} \
+run_explore = $(explore_env) SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600} \
 	tests/run.sh run explore $(LOGS) $(E)/explore tests/explore/covered.sh \
-		tests/explore/reductions.sh tests/explore/planted.sh; \
+		tests/explore/reductions.sh; \
 	$(call explore_table,explore)
 
-# The same with one preemption more, more at random, and all mistakes.  Of the
-# few programs that would take hours not all: the table says which.
+# The same with one preemption more, more at random.  Of the few programs that
+# would take hours not all: the table says which.
 LONG_PARTS += explore-long
 check-build-explore-long: check-build-explore
-run_explore-long = $(explore_env) EXPLORE_PLANTED=all EXPLORE_LONG=1 SCTX_TEST_TIMEOUT=7200 \
-	tests/run.sh run explore-long $(LOGS) $(E)/explore tests/explore/planted.sh; \
+run_explore-long = $(explore_env) EXPLORE_LONG=1 SCTX_TEST_TIMEOUT=7200 \
+	tests/run.sh run explore-long $(LOGS) $(E)/explore; \
 	$(call explore_table,explore-long)
 explore-long: check-build-explore-long test-logs
 	@$(run_explore-long)
 	@tests/run.sh summary $(LOGS)
 
-explore-planted: check-build-explore
-	@$(explore_env) tests/explore/planted.sh $(or $(PLANTED),all)
-
-.PHONY: explore-program explore-long explore-planted check-build-explore-long
+.PHONY: explore-program explore-long check-build-explore-long
 
 -include $(EXPLORE_SRCS:tests/explore/%.c=$(E)/%.d) $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.d) \
 	$(EXPLORE_LINEAR:%=$(E)/linear/%.d)

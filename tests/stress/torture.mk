@@ -4,7 +4,7 @@
 #                          default flavour, and with ASan and UBSan
 # make torture-long        all flavours in turn, memb and c11 with
 #                          ThreadSanitizer too, a minute each: MINUTES=10
-# make torture-planted     bugs planted in copies of the library are found
+# make torture-planted     the mutants that it must notice (tests/meta/mutants.txt)
 #
 # build/tests/stress/torture --help says what a run by hand can be told.
 
@@ -27,8 +27,7 @@ torture-build-long: check-build-torture
 	@+$(foreach f,$(TSAN_FLAVOURS),$(sub_make) B=$(B)/tsan/$(f) SAN=1 RCU=$(f) \
 		CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)" torture-program &&) true
 
-run_torture = $(call run_default,,stress/torture); $(call run_asan,,stress/torture); \
-	B=$(B) PLANT_ONLY=1 tests/run.sh run torture $(LOGS) tests/stress/planted.sh
+run_torture = $(call run_default,,stress/torture); $(call run_asan,,stress/torture)
 
 torture-long: torture-build-long test-logs
 	@end=$$(($$(date +%s) + 60 * $(MINUTES))); n=1; \
@@ -43,9 +42,6 @@ torture-long: torture-build-long test-logs
 	done
 	@tests/run.sh summary $(LOGS)
 
-torture-planted: check-build-torture
-	@CC="$(CC)" CFLAGS="$(CFLAGS)" ASAN_CFLAGS="$(ASAN)" B=$(B) tests/stress/planted.sh
-
-.PHONY: torture-program torture-build-long torture-long torture-planted
+.PHONY: torture-program torture-build-long torture-long
 
 -include $(TORTURE_OBJS:.o=.d)

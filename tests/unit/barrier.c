@@ -9,19 +9,13 @@
 
 static void barrier_waits_for_callbacks(void **state)
 {
-	struct item *items[20];
+	struct item **items;
 
 	(void)state;
 	assert_rc(sctx_barrier(), 0);
-	for (unsigned int i = 0; i < 20; i++) {
-		items[i] = item_new(OWNER(1), NULL);
-		assert_rc(sctx_put(&items[i]->ctx), 0);
-	}
+	items = put_items(20, NULL, NULL);
 	assert_rc(sctx_barrier(), 0);
-	for (unsigned int i = 0; i < 20; i++) {
-		assert_int_equal(item_called(items[i]), 1);
-		item_free(items[i]);
-	}
+	called_once_each(items, 20);
 }
 
 static void sleep_then_count(struct item *item)

@@ -59,55 +59,41 @@ static void block_on_owner_lock(struct item *item)
 	pthread_mutex_unlock(&owner_lock);
 }
 
-/* So many that they are worth threads of their own: the same holds there. */
 static void callbacks_in_quantity(void **state)
 {
 	enum { N = 4000 };
-	struct item **items = calloc(N, sizeof(*items));
 
 	(void)state;
-	assert_non_null(items);
 	main_thread = pthread_self();
 	for (unsigned int round = 0; round < 3; round++) {
-		for (unsigned int i = 0; i < N; i++) {
-			items[i] = item_new(OWNER(1), NULL);
-			items[i]->hook = look_around;
-		}
-		for (unsigned int i = 0; i < N; i++)
-			assert_rc(sctx_put(&items[i]->ctx), 0);
+		struct item **items = put_items(N, look_around, NULL);
+
 		assert_rc(sctx_barrier(), 0);
-		for (unsigned int i = 0; i < N; i++) {
-			assert_int_equal(item_called(items[i]), 1);
-			item_free(items[i]);
-		}
+		called_once_each(items, N);
 	}
-	free(items);
+}
+
+static void block_in_the_middle(struct item *item)
+{
+	if (item->number == 1000)
+		block_on_owner_lock(item);
 }
 
 /* One of many blocks; the barrier waits for it, and it for nobody. */
 static void a_callback_of_many_that_blocks(void **state)
 {
 	enum { N = 2000 };
-	struct item **items = calloc(N, sizeof(*items));
+	struct item **items;
 
 	(void)state;
-	assert_non_null(items);
 	gate_init(&in_callback);
-	for (unsigned int i = 0; i < N; i++)
-		items[i] = item_new(OWNER(1), NULL);
-	items[N / 2]->hook = block_on_owner_lock;
 	pthread_mutex_lock(&owner_lock);
-	for (unsigned int i = 0; i < N; i++)
-		assert_rc(sctx_put(&items[i]->ctx), 0);
+	items = put_items(N, block_in_the_middle, NULL);
 	gate_wait(&in_callback);
 	assert_rc(sctx_synchronize(), 0);
 	pthread_mutex_unlock(&owner_lock);
 	assert_rc(sctx_barrier(), 0);
-	for (unsigned int i = 0; i < N; i++) {
-		assert_int_equal(item_called(items[i]), 1);
-		item_free(items[i]);
-	}
-	free(items);
+	called_once_each(items, N);
 }
 
 struct chain {
@@ -174,19 +160,17 @@ static void callbacks_may_retire_more(void **state)
 /* A callback that blocks holds up other callbacks, not grace periods. */
 static void synchronize_does_not_wait_for_callbacks(void **state)
 {
-	struct item *a = item_new(OWNER(1), NULL);
+	struct item **items;
 
 	(void)state;
 	gate_init(&in_callback);
-	a->hook = block_on_owner_lock;
 	pthread_mutex_lock(&owner_lock);
-	assert_rc(sctx_put(&a->ctx), 0);
+	items = put_items(1, block_on_owner_lock, NULL);
 	gate_wait(&in_callback);
 	assert_rc(sctx_synchronize(), 0);
 	pthread_mutex_unlock(&owner_lock);
 	assert_rc(sctx_barrier(), 0);
-	assert_int_equal(item_called(a), 1);
-	item_free(a);
+	called_once_each(items, 1);
 }
 
 /* A callback comes only when every reader that could have it has left. */

@@ -265,21 +265,14 @@ static void whole_callbacks(void *arg)
 
 static void a_callback_ends_before_the_fork(void **state)
 {
-	struct item *items[30];
+	struct item **items;
 
 	(void)state;
-	for (unsigned int i = 0; i < 30; i++) {
-		items[i] = item_new(OWNER(1), NULL);
-		items[i]->hook = stay_a_moment;
-		assert_rc(sctx_put(&items[i]->ctx), 0);
-	}
+	items = put_items(30, stay_a_moment, NULL);
 	WAIT_FOR(atomic_load(&in_the_middle));
 	assert_child_ok(child_start(whole_callbacks, items));
 	assert_rc(sctx_barrier(), 0);
-	for (unsigned int i = 0; i < 30; i++) {
-		assert_int_equal(item_called(items[i]), 1);
-		item_free(items[i]);
-	}
+	called_once_each(items, 30);
 }
 
 static void limbo_is_called_back_in_both(void **state)

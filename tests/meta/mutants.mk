@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# make mutants                 each breakage of mutants.txt is noticed by a test
+# make mutants                       each breakage of mutants.txt is noticed by a test
 # make mutants MUTANTS='reclaim-*'   some of them
-
+# make torture-planted fuzz-planted explore-planted PLANTED='name*'
+#                                    those that such a tool must notice, by it alone
+#
 # In `make check` only a few, quickly, so that the script stays alive; that each could be
 # made is looked at for all.
 
@@ -10,20 +12,23 @@ CHECK_PARTS += mutants-few
 LONG_PARTS += mutants
 
 MUTANTS ?=
-MUTANTS_FEW := get-unreferenced existing-made retired-twice
+MUTANTS_FEW := get-unreferenced existing-made retired-twice count-release-relaxed get-outside
+PLANTED ?=
 
 check-build-mutants: check-build-default check-build-flavours check-build-asan check-build-tsan \
-	check-build-faults check-build-linear check-build-explore check-build-model
+	check-build-faults check-build-linear check-build-explore check-build-model check-build-torture check-build-fuzz
 
 mutants_run = B=$(B) MAKE='$(MAKE) CC=$(CC) RCU=$(RCU)' MUTANTS="$(1)"
 run_mutants = SCTX_TEST_TIMEOUT=14400 $(call mutants_run,$(MUTANTS)) \
-	tests/run.sh run mutants $(LOGS) tests/mutants/run.py; cat $(LOGS)/mutants/mutants/run.py.log
+	tests/run.sh run mutants $(LOGS) tests/meta/mutants.py; cat $(LOGS)/mutants/meta/mutants.py.log
 mutants: check-build-mutants
-	@$(call mutants_run,$(MUTANTS)) tests/mutants/run.py
+	@$(call mutants_run,$(MUTANTS)) tests/meta/mutants.py
+torture-planted fuzz-planted explore-planted: %-planted: check-build-default check-build-%
+	@$(call mutants_run,--way=$* $(PLANTED)) tests/meta/mutants.py
 
-check-build-mutants-few: check-build-default
+check-build-mutants-few: check-build-default check-build-tsan check-build-explore
 run_mutants-few = $(call mutants_run,--quick $(MUTANTS_FEW)) \
-	tests/run.sh run mutants-few $(LOGS) tests/mutants/run.py
+	tests/run.sh run mutants-few $(LOGS) tests/meta/mutants.py
 
 # In a mutant's tree: PROGRAMS (all, if not said), built and run in one of check's ways.
 PROGRAMS ?=
@@ -43,10 +48,16 @@ mutant-build-asan:
 	@$(call mutant_sub,B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)",$(B)/asan,$(MUTANT_ASAN))
 mutant-run-asan:
 	@$(call run_asan,,$(or $(PROGRAMS),$(MUTANT_ASAN)))
+# $(call mutant_tsan,FLAVOUR)
+mutant_tsan = $(call mutant_sub,B=$(B)/tsan/$(1) SAN=1 RCU=$(1) CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)",$(B)/tsan/$(1),$(TEST_TSAN))
 mutant-build-tsan:
-	@$(call mutant_sub,B=$(B)/tsan/c11 SAN=1 RCU=c11 CFLAGS="$(TSAN)" CXXFLAGS="$(TSAN)",$(B)/tsan/c11,$(TEST_TSAN))
+	@$(call mutant_tsan,c11)
 mutant-run-tsan:
 	@$(call tsan_run,,c11,$(or $(PROGRAMS),$(TEST_TSAN)))
+mutant-build-tsan-memb:
+	@$(call mutant_tsan,memb)
+mutant-run-tsan-memb:
+	@$(call tsan_run,,memb,$(or $(PROGRAMS),$(TEST_TSAN)))
 $(FLAVOURS:%=mutant-build-%): mutant-build-%:
 	@+$(sub_make) RCU=$* B=$(B)/$* test-programs-flavour
 $(FLAVOURS:%=mutant-run-%): mutant-run-%:
@@ -74,4 +85,20 @@ mutant-run-explore:
 	1) echo "FAIL explore ($(LOGS)/explore.log)" ;; \
 	*) tail -3 $(LOGS)/explore.log ;; esac
 
-.PHONY: mutants check-build-mutants check-build-mutants-few
+# PROGRAMS: asan or nothing.  From five seeds, as what is rare may not come in one.
+TORTURE_SECONDS ?= 12
+mutant-build-torture:
+	@+$(sub_make) $(if $(PROGRAMS),B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)") torture-program
+mutant-run-torture:
+	@mkdir -p $(LOGS) && for seed in 1 2 3 4 5; do \
+		timeout -k 5 $$(($(TORTURE_SECONDS) + 130)) $(if $(PROGRAMS),$(B)/asan/tests,$(T))/stress/torture \
+			--seconds=$(TORTURE_SECONDS) --seed=$$seed >$(LOGS)/torture.log 2>&1 || \
+		{ echo "FAIL torture ($(LOGS)/torture.log)"; exit 0; }; \
+	done; echo "ok   torture (nothing is wrong)"
+# PROGRAMS: the fuzzer.
+mutant-build-fuzz:
+	@+$(sub_make) RCU=memb $(PROGRAMS:%=$(FUZZ_B)/check/%.sh)
+mutant-run-fuzz:
+	@FUZZ_SECONDS=30 SCTX_TEST_TIMEOUT=120 tests/run.sh run fuzz $(LOGS) $(PROGRAMS:%=$(FUZZ_B)/check/%.sh)
+
+.PHONY: mutants torture-planted fuzz-planted explore-planted check-build-mutants check-build-mutants-few

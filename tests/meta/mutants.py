@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-Mutants: small breakages of the library's source (mutants.txt), each of which a
-test must notice.
+Mutants: small breakages of the source (mutants.txt), each of which a test must
+notice.
 
-  MUTANTS="[--jobs=N] [--quick] [PATTERN...]" tests/mutants/run.py
+  MUTANTS="[--jobs=N] [--quick] [--way=WAY] [PATTERN...]" tests/meta/mutants.py
 
 Each is applied to a copy of the tree below $B/mutants, which is built and
 tried with the tests that the list names, then, if they pass, with all others;
-until one fails.  A table is printed; a mutant that survives, or that does not
-apply at exactly one place any more, or does not build, fails the run.  First
-the named tests are run on a copy that is as it was: they must pass.  --quick
-leaves that and the other tests out.  A model is no test of the source: where
-none can notice, a model that breaks the same rule must have a counterexample.
+until one fails.  Then each of the tools that the list says must notice it is
+tried.  A table is printed; a mutant that survives, that a tool misses, that
+does not apply at exactly one place any more, or does not build, fails the run.
+First the named tests are run on a copy that is as it was: they must pass.
+--quick runs the first test of each and nothing else; --way=WAY, the tools of
+that way alone, on the mutants that they must notice.  A model is no test of the
+source: where none can notice, a model that breaks the same rule must have a
+counterexample.
 
 From the environment: B, the build directory, and MAKE, the command to build
 with.  MUTANTS_LIMIT is how many seconds a test may take (20).
@@ -34,7 +37,7 @@ LIMIT = os.environ.get("MUTANTS_LIMIT", "20")
 # What a killer's first word may be, and what it needs of the build directory.
 WAYS = {"default": [], "script": ["debug"], "jemalloc": [], "asan": ["asan"], "tsan": ["tsan/c11"],
         "qsbr": ["qsbr"], "bp": ["bp"], "c11": ["c11"], "linear": ["linear-jitter"], "jitter": ["linear-jitter"],
-        "explore": ["explore"], "model": ["model"]}
+        "explore": ["explore"], "model": ["model"], "torture": ["asan"], "fuzz": ["fuzz"], "tsan-memb": ["tsan/memb"]}
 # Tried in this order, with all of their programs, if those that are named pass.
 WIDER = ["default", "asan", "qsbr", "c11", "bp", "jemalloc", "linear", "explore", "tsan"]
 LEFT_OUT = shutil.ignore_patterns("log", "stage")
@@ -49,17 +52,31 @@ class Mutant:
         self.line = number
         self.name, self.file, *function = line.split()
         self.function = " ".join(function)
-        self.old, self.new, self.killers, self.argument = [], [], [], []
+        self.hunks, self.killers, self.musts, self.argument = [], [], [], []
+        self.last = None
 
     def add(self, mark, text):
-        if mark == ">":
-            way = text.split()[0]
-            self.killers.append(tuple(text.split(None, 1)) if way in WAYS else ("default", text))
+        if mark in ">=":
+            way, _, words = text.partition(" ")
+            (self.killers if mark == ">" else self.musts).append((way, words) if way in WAYS else ("default", text))
+        elif mark == "!":
+            self.argument.append(text)
         else:
-            {"-": self.old, "+": self.new, "!": self.argument}[mark].append(text)
+            if mark == "-" and self.last != "-":
+                self.hunks.append(([], []))
+            self.hunks[-1]["-+".index(mark)].append(text)
+        self.last = mark
 
     def mutated(self, text):
-        """The file's text with the change; lines are compared without their indentation."""
+        """The file's text with the changes; lines are compared without their indentation."""
+        new = text
+        for old, replacement in self.hunks:
+            new = self.changed(new, old, replacement)
+        if new == text:
+            raise Bad("changes nothing")
+        return new
+
+    def changed(self, text, old, new):
         begin, end = 0, len(text)
         if self.function:
             found = list(re.finditer(r"^\S.*\b%s\(.*\n\{|^\S.*\b%s\((?:.*\n\s+)*.*\)\n\{" %
@@ -68,15 +85,11 @@ class Mutant:
                 raise Bad("%s() is there %d times" % (self.function, len(found)))
             begin = found[0].start()
             end = text.index("\n}", begin)
-        old = r"\s*\n\s*".join(re.escape(line) for line in self.old)
-        places = list(re.finditer(old, text[begin:end]))
-        if not self.old or len(places) != 1:
+        places = list(re.finditer(r"\s*\n\s*".join(map(re.escape, old)), text[begin:end]))
+        if not old or len(places) != 1:
             raise Bad("applies at %d places" % len(places))
         at = places[0]
-        new = text[:begin + at.start()] + "\n".join(self.new) + text[begin + at.end():]
-        if new == text:
-            raise Bad("changes nothing")
-        return new
+        return text[:begin + at.start()] + "\n".join(new) + text[begin + at.end():]
 
 
 def read_list(path):
@@ -87,7 +100,7 @@ def read_list(path):
             continue
         if not line.strip():
             mutant = None
-        elif line[0] in "-+>!" and mutant:
+        elif line[0] in "-+>=!" and mutant:
             mutant.add(line[0], line[1:].strip())
         elif line[0].isalpha() and not mutant:
             mutant = Mutant(number, line)
@@ -104,15 +117,17 @@ def read_list(path):
 class Tree:
     """A copy of the sources, with what is built of them already."""
 
-    def __init__(self, at):
+    def __init__(self, at, of="lib/"):
         self.at = at
         self.ways = {"default"}
         shutil.rmtree(at, ignore_errors=True)
         os.makedirs(at + "/build")
-        for part in ("lib", "include"):
-            shutil.copytree(part, at + "/" + part)
-        for part in ("tests", "bench", "Makefile"):
-            os.symlink(os.path.abspath(part), at + "/" + part)
+        copied = ["lib", "include"] + (["bench"] if of.startswith("bench/") else [])
+        for part in ("lib", "include", "bench", "tests", "Makefile"):
+            if part in copied:
+                shutil.copytree(part, at + "/" + part)
+            else:
+                os.symlink(os.path.abspath(part), at + "/" + part)
         for part in os.listdir(B):
             if os.path.isfile(B + "/" + part):
                 shutil.copy2(B + "/" + part, at + "/build", follow_symlinks=False)
@@ -205,7 +220,26 @@ def show(*columns):
 
 
 lock = threading.Lock()
-quick = False
+quick, only = False, None
+
+
+def killed(tree, mutant):
+    """The first test that notices it, or None."""
+    for killer in mutant.killers[:1] if quick else mutant.killers:
+        how = killer_run(tree, killer)
+        if how:
+            return how
+    for way in [] if quick else WIDER:
+        if os.path.isdir("%s/%s" % (B, (WAYS[way] + ["lib"])[0])):
+            how = tree.run(way)
+            if how:
+                return how + ", which the list does not name"
+    return None
+
+
+def musts_of(mutant):
+    """The tools that must notice it, of the way that is asked for."""
+    return [must for must in mutant.musts if not only or must[0] == only]
 
 
 def try_mutant(mutant):
@@ -217,17 +251,18 @@ def try_mutant(mutant):
         text = mutant.mutated(open(mutant.file).read())
         if mutant.argument:
             return "argued", " ".join(mutant.argument)
-        tree = Tree(at)
+        tree = Tree(at, mutant.file)
         os.unlink(tree.at + "/" + mutant.file)
         with open(tree.at + "/" + mutant.file, "w") as file:
             file.write(text)
-        for killer in mutant.killers:
-            how = how or killer_run(tree, killer)
-        for way in [] if quick else WIDER:
-            if not how and os.path.isdir("%s/%s" % (B, (WAYS[way] + ["lib"])[0])):
-                how = tree.run(way)
-                how = how and how + ", which the list does not name"
-        if not how:
+        musts = [] if quick and mutant.killers else musts_of(mutant)[:1 if quick else None]
+        how = None if only or not mutant.killers and musts else killed(tree, mutant)
+        misses = [must for must in musts if not killer_run(tree, must)]
+        if misses:
+            verdict, how = "MISSED", "mutants.txt:%d: by %s" % (mutant.line, "; ".join(map(" ".join, misses)))
+        elif not how and musts:
+            how = "; ".join(map(" ".join, musts))
+        elif not how:
             verdict, how = "SURVIVED", "mutants.txt:%d" % mutant.line
     except Bad as error:
         verdict, how = "BAD", "mutants.txt:%d: %s" % (mutant.line, error)
@@ -263,19 +298,21 @@ def sound(killers):
 
 
 def main():
-    global quick
+    global quick, only
     words = os.environ.get("MUTANTS", "").split()
     options = [word for word in words if word.startswith("--")]
     patterns = [word for word in words if not word.startswith("--")]
     quick = "--quick" in options
+    only = next((word[6:] for word in options if word.startswith("--way=")), None)
     jobs = next((int(word[7:]) for word in options if word.startswith("--jobs=")), os.cpu_count())
     mutants = read_list(os.path.dirname(os.path.abspath(__file__)) + "/mutants.txt")
     applied(mutants)
     mutants = [m for m in mutants if not patterns or any(fnmatch.fnmatch(m.name, p) for p in patterns)]
+    mutants = [m for m in mutants if not only or musts_of(m)]
     if not mutants:
         raise SystemExit("no such mutant")
     if not quick:
-        sound({killer for m in mutants for killer in m.killers})
+        sound({killer for m in mutants for killer in ([] if only else m.killers) + musts_of(m)})
     count = {}
 
     def one(mutant):
@@ -286,7 +323,7 @@ def main():
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, mutants))
     print("%d mutants: %s" % (len(mutants), ", ".join("%d %s" % (n, v) for v, n in sorted(count.items()))))
-    sys.exit(1 if count.get("SURVIVED") or count.get("BAD") else 0)
+    sys.exit(1 if any(count.get(verdict) for verdict in ("SURVIVED", "MISSED", "BAD")) else 0)
 
 
 main()

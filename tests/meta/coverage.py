@@ -4,7 +4,7 @@
 What gcovr found below the folders of SCTX_COVERAGE: lines and branches of the library by
 file, and the lines that no test reaches (but for the first of a function that is
 always inlined, which is not code).  Each of these must be explained in
-tests/coverage.txt, and each explanation there must be of such a line, or begin
+tests/meta/coverage.txt, and each explanation there must be of such a line, or begin
 with "chance: ", if a run may reach it or not.
 """
 import json
@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 
-EXPLAINED = "tests/coverage.txt"
+EXPLAINED = "tests/meta/coverage.txt"
 # What is not the same in each build.  Of the other files, the first build's lines count.
 SEAMS = ["lib/rcu/rcu.c", "lib/rcu/rcu.h", "include/streamctx/inline.h", "lib/base/debug.c", "lib/base/debug.h",
          "lib/base/quarantine.c", "lib/base/quarantine.h"]
