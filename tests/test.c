@@ -646,7 +646,7 @@ unsigned long streams_in(struct sctx_registry *registry)
 	return n;
 }
 
-void settle(struct sctx_stream *stream)
+void stream_end(struct sctx_stream *stream)
 {
 	CHECK_EQ(sctx_teardown_sync(stream), 0);
 	CHECK_EQ(sctx_barrier(), 0);

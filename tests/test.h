@@ -285,7 +285,7 @@ struct sctx_stream *seek(struct sctx_registry *registry, const struct sctx_id *i
 struct sctx_stream *reopen(struct sctx_registry *registry, const struct sctx_id *id);
 unsigned long streams_in(struct sctx_registry *registry);
 /* Tear @stream down and wait for all callbacks. */
-void settle(struct sctx_stream *stream);
+void stream_end(struct sctx_stream *stream);
 
 /*
  * The counts of references and of opens, which no test can bring to their limit

@@ -45,14 +45,14 @@ static void no_free_frees_nothing(void **state)
 		assert_rc(sctx_insert(&s, &ctx[i]), 0);
 	}
 	assert_rc(sctx_delete(&s, OWNER(1), NULL), 0);
-	settle(&s);
+	stream_end(&s);
 	for (unsigned int i = 0; i < 3; i++)
 		assert_ptr_equal(ctx[i].owner, OWNER(i));
 	/* As good as new. */
 	sctx_context_init(&ctx[0], OWNER(7), NULL, SCTX_NO_FREE);
 	sctx_stream_init(&s);
 	assert_rc(sctx_insert(&s, &ctx[0]), 0);
-	settle(&s);
+	stream_end(&s);
 }
 
 static void the_last_put_calls_back_once(void **state)
@@ -103,7 +103,7 @@ static void put_of_the_streams_only_reference_is_refused(void **state)
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 0);
 	assert_ptr_equal(peek(&s, OWNER(1), NULL), &a->ctx);
-	settle(&s);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	item_free(a);
 }
@@ -127,7 +127,7 @@ static void get_takes_a_reference(void **state)
 	}
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 1);
-	settle(&s);
+	stream_end(&s);
 	item_free(a);
 }
 
@@ -151,7 +151,7 @@ static void lookup_borrows(void **state)
 	sctx_read_unlock();
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 1);
-	settle(&s);
+	stream_end(&s);
 	item_free(a);
 }
 
@@ -173,7 +173,7 @@ static void a_borrowed_context_may_be_referenced(void **state)
 	assert_rc(sctx_put(&a->ctx), 0);
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 1);
-	settle(&s);
+	stream_end(&s);
 	item_free(a);
 }
 
@@ -211,7 +211,7 @@ static void a_borrowed_context_may_be_referenced_after_its_last_put(void **state
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 1);
 	assert_int_equal(item_called(b), 1);
-	settle(&s);
+	stream_end(&s);
 	item_free(a);
 	item_free(b);
 }
@@ -243,7 +243,7 @@ static void a_context_in_limbo_is_nobodys(void **state)
 	assert_rc(sctx_put(&b->ctx), -EBADF);
 	assert_int_equal(item_called(a) + item_called(b), 0);
 	reader_leave(reader);
-	settle(&s);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	assert_int_equal(item_called(b), 1);
 	item_free(a);
@@ -270,7 +270,7 @@ static void a_held_context_may_move_after_teardown(void **state)
 	reader_leave(reader);
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 0);
-	settle(&other);
+	stream_end(&other);
 	assert_int_equal(item_called(a), 1);
 	item_free(a);
 }
@@ -300,7 +300,7 @@ static void references_have_a_limit(void **state)
 	assert_rc(sctx_put(&a->ctx), 0);
 	assert_ptr_equal(sctx_ref(&a->ctx), &a->ctx);
 	*refs_of(&a->ctx) = 1;
-	settle(&s);
+	stream_end(&s);
 	assert_u64(items_freed(), ==, items_created());
 	assert_int_equal(item_called(a), 1);
 	item_free(a);
@@ -327,7 +327,7 @@ static void detach_of_what_hangs_nowhere(void **state)
 	assert_rc(sctx_teardown(&s), 0);
 	assert_rc(sctx_detach(&b->ctx), -ENOENT);
 	assert_rc(sctx_put(&b->ctx), 0);
-	settle(&s);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	assert_int_equal(item_called(b), 1);
 	item_free(a);
@@ -356,7 +356,7 @@ static void detach_is_by_pointer(void **state)
 	for (unsigned int i = 8; i > 0; i--)
 		if (i != 4)
 			assert_ptr_equal(sctx_remove(&s, OWNER(1), INST(1)), &items[i]->ctx);
-	settle(&s);
+	stream_end(&s);
 	for (unsigned int i = 0; i < 9; i++)
 		item_free(items[i]);
 }
@@ -383,7 +383,7 @@ static void sections_nest(void **state)
 	sctx_read_unlock();
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 1);
-	settle(&s);
+	stream_end(&s);
 	item_free(a);
 }
 
@@ -411,7 +411,7 @@ static void writes_in_a_section(void **state)
 	assert_rc(sctx_teardown(&s), 0);
 	assert_int_equal(item_called(a) + item_called(b), 0);
 	sctx_read_unlock();
-	settle(&s);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	assert_int_equal(item_called(b), 1);
 	assert_int_equal(item_called(c), 0);

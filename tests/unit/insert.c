@@ -44,7 +44,7 @@ static void insert_unique_keeps_what_is_there(void **state)
 	/* The refused ones are still the caller's and not linked. */
 	assert_rc(sctx_insert_unique(&s, &b->ctx, &existing), 0);
 	assert_rc(sctx_put(&c->ctx), 0);
-	settle(&s);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	assert_int_equal(item_called(b), 1);
 	assert_int_equal(item_called(c), 1);
@@ -68,7 +68,7 @@ static void insert_unique_of_an_instance_beside_a_null_one(void **state)
 	a = item_insert(&s, OWNER(1), NULL);
 	assert_rc(sctx_insert_unique(&s, &b->ctx, NULL), 0);
 	assert_ptr_equal(peek(&s, OWNER(1), NULL), &b->ctx);
-	settle(&s);
+	stream_end(&s);
 	item_free(a);
 	item_free(b);
 }
@@ -97,7 +97,7 @@ static void replace_hands_out_the_old_one(void **state)
 	assert_int_equal(item_called(a), 0);
 	assert_rc(sctx_detach(&a->ctx), -ENOENT);
 	assert_rc(sctx_insert(&s, &a->ctx), 0);
-	settle(&s);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	assert_int_equal(item_called(b), 0);
 	assert_int_equal(item_called(other), 1);
@@ -121,7 +121,7 @@ static void replace_keeps_the_place(void **state)
 	assert_ptr_equal(old, &a->ctx);
 	assert_ptr_equal(sctx_remove(&s, NULL, NULL), &b->ctx);
 	assert_ptr_equal(sctx_remove(&s, NULL, NULL), &c->ctx);
-	settle(&s);
+	stream_end(&s);
 	item_free(a);
 	item_free(b);
 	item_free(c);
@@ -143,7 +143,7 @@ static void replace_of_the_newest_of_an_owner(void **state)
 	assert_null(peek(&s, OWNER(1), INST(2)));
 	assert_ptr_equal(peek(&s, OWNER(1), INST(1)), &a->ctx);
 	assert_ptr_equal(peek(&s, OWNER(1), NULL), &c->ctx);
-	settle(&s);
+	stream_end(&s);
 	assert_int_equal(item_called(b), 0);
 	item_free(a);
 	item_free(b);
@@ -257,13 +257,13 @@ static void get_or_create_errors(void **state)
 
 	assert_rc(sctx_stream_disable(&s), 0);
 	REFUSED(&s, OWNER(1), item_create, NULL, -EOPNOTSUPP);
-	settle(&s);
+	stream_end(&s);
 	sctx_stream_init(&s);
 	assert_rc(sctx_teardown(&s), 0);
 	REFUSED(&s, OWNER(1), item_create, NULL, -ESHUTDOWN);
-	settle(&s);
+	stream_end(&s);
 	assert_u64(items_created(), ==, items_freed());
-	settle(&other);
+	stream_end(&other);
 	assert_int_equal(item_called(linked), 1);
 	item_free(linked);
 }
@@ -289,7 +289,7 @@ static void delete_is_remove_and_put(void **state)
 	assert_rc(sctx_delete(&s, OWNER(1), NULL), -ENOENT);
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 1);
-	settle(&s);
+	stream_end(&s);
 	item_free(a);
 	item_free(b);
 }

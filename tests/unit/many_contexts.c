@@ -37,7 +37,7 @@ static void a_thousand_contexts_on_a_stream(void **state)
 
 		assert_ptr_equal(peek(&s, &owners[order[i]], NULL), want);
 	}
-	settle(&s);
+	stream_end(&s);
 	for (unsigned int i = 0; i < N; i++) {
 		assert_int_equal(item_called(items[order[i]]), i >= N / 2);
 		item_free(items[order[i]]);
@@ -72,7 +72,7 @@ static void churn_on_one_stream_takes_no_memory(void **state)
 	assert_ptr_equal(peek(&s, NULL, NULL), &ctx[0]);
 	if (TEST_ALONE)
 		assert_u64(resident_bytes(), <, before + (8u << 20));
-	settle(&s);
+	stream_end(&s);
 }
 
 /*
@@ -201,7 +201,7 @@ static void random_operations_agree_with_a_model(void **state)
 		}
 		model_compare(&m, &s);
 	}
-	settle(&s);
+	stream_end(&s);
 	for (unsigned int i = 0; i < m.n; i++) {
 		assert_int_equal(item_called(m.item[i]), 1);
 		item_free(m.item[i]);

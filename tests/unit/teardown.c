@@ -40,7 +40,7 @@ static void stream_calls_refuse_null(void **state)
 	assert_rc(sctx_insert_unique(&s, &a->ctx, NULL), -EINVAL);
 	assert_rc(sctx_replace(&s, &a->ctx, NULL), -EINVAL);
 	assert_null(peek(&s, NULL, NULL));
-	settle(&s);
+	stream_end(&s);
 	item_free(a);
 }
 
@@ -57,7 +57,7 @@ static void teardown_sync_in_a_section_changes_nothing(void **state)
 	assert_ptr_equal(sctx_lookup(&s, OWNER(1), NULL), &a->ctx);
 	assert_true(sctx_stream_supports_contexts(&s));
 	sctx_read_unlock();
-	settle(&s);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	item_free(a);
 }
