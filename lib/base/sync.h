@@ -66,6 +66,21 @@ static inline bool sctx__is_u16_acquire(const void *p, uint16_t v)
 #endif
 }
 
+/*
+ * Eight bytes at once that are operated on in parts elsewhere.  Hardware orders accesses of
+ * mixed sizes; C does not say, and ThreadSanitizer goes by address, so it is shown an
+ * acquire of @part.  On failure the caller loads what it needs.
+ */
+typedef uint64_t __attribute__((may_alias)) sctx__whole;
+
+#define sctx__cas_whole_acq_rel(p, old, v, part) \
+	(sctx__cas_whole((p), (old), (v)) && (sctx__tsan_acquire(part), true))
+
+static inline bool sctx__cas_whole(void *p, uint64_t old, uint64_t v)
+{
+	return sctx__cas_acq_rel((sctx__whole *)p, &old, v);
+}
+
 static inline void sctx__fence(void)
 {
 #ifdef __SANITIZE_THREAD__

@@ -33,6 +33,9 @@ static inline void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags
 /* Inside an update: tear @stream down, and retire the node around it, of @bytes. */
 void sctx__node_teardown(struct sctx_stream *stream, size_t bytes);
 
+/* The same by the holder of the stream's lock, which left @state; it is released. */
+void sctx__node_teardown_locked(struct sctx_stream *stream, uint16_t state, size_t bytes);
+
 /* What hangs on @stream and was allocated here, in bytes.  In a section. */
 size_t sctx__stream_bytes(const struct sctx_stream *stream);
 

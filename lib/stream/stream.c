@@ -114,13 +114,18 @@ SCTX__INLINE int teardown_locked(struct sctx__retiring *r, struct sctx_stream *s
 	return 0;
 }
 
-void sctx__node_teardown(struct sctx_stream *stream, size_t bytes)
+void sctx__node_teardown_locked(struct sctx_stream *stream, uint16_t state, size_t bytes)
 {
 	struct sctx__retiring r = sctx__retire_begin();
 
-	teardown_locked(&r, stream, stream_lock(stream), SCTX__RETIRED, NULL);
+	teardown_locked(&r, stream, state, SCTX__RETIRED, NULL);
 	sctx__retire_node(&r, stream, bytes);
 	sctx__retire_end(&r);
+}
+
+void sctx__node_teardown(struct sctx_stream *stream, size_t bytes)
+{
+	sctx__node_teardown_locked(stream, stream_lock(stream), bytes);
 }
 
 /* A registry's own is torn down when it leaves the registry, and not before. */

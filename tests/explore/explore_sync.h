@@ -72,6 +72,15 @@ static inline void sctx__add_own(int64_t *p, int64_t v)
 	sctx__store(p, *p + v);
 }
 
+/* Addresses stand for what is there: the part's is shown by adding nothing. */
+#define sctx__cas_whole_acq_rel(p, old, v, part)                                            \
+	({                                                                                  \
+		uint64_t seen_ = (old);                                                     \
+		explore_release();                                                          \
+		explore_add((part), sizeof(*(part)), 0, EXPLORE_SITE("cas " #p));           \
+		explore_cas((p), 8, &seen_, (v), EXPLORE_SITE("cas " #p));                  \
+	})
+
 static inline void sctx__fence(void)
 {
 	explore_release();
