@@ -187,7 +187,8 @@ static bool may_be_spoilt(const struct place *p)
 	return p->host || (p->least != UNIQUE && p->id >= HOT_IDS);
 }
 
-static enum outcome spoil(struct worker *w, int (*how)(struct sctx_stream *stream))
+/* @refused: how a registry refuses it for its own streams, or 0. */
+static enum outcome spoil(struct worker *w, int (*how)(struct sctx_stream *stream), int refused)
 {
 	enum outcome outcome = NOTHING;
 	struct place p;
@@ -198,7 +199,10 @@ static enum outcome spoil(struct worker *w, int (*how)(struct sctx_stream *strea
 		int rc = how(p.stream);
 
 		trace(w, w->now, p.number, rc);
-		MUST(w, NULL, rc == 0 && !sctx_stream_supports_contexts(p.stream));
+		if (!p.host && refused)
+			MUST(w, NULL, rc == refused);
+		else
+			MUST(w, NULL, rc == 0 && !sctx_stream_supports_contexts(p.stream));
 		outcome = DONE;
 	}
 	place_leave(w, &p);
@@ -207,12 +211,12 @@ static enum outcome spoil(struct worker *w, int (*how)(struct sctx_stream *strea
 
 static enum outcome op_disable(struct worker *w)
 {
-	return spoil(w, sctx_stream_disable);
+	return spoil(w, sctx_stream_disable, 0);
 }
 
 static enum outcome op_teardown(struct worker *w)
 {
-	return spoil(w, sctx_teardown);
+	return spoil(w, sctx_teardown, -EPERM);
 }
 
 static int teardown_sync(struct sctx_stream *stream)
@@ -225,7 +229,7 @@ static int teardown_sync(struct sctx_stream *stream)
 
 static enum outcome op_teardown_sync(struct worker *w)
 {
-	return spoil(w, teardown_sync);
+	return spoil(w, teardown_sync, -EPERM);
 }
 
 /* --------------------------------------------------------- waiting, and such */
@@ -263,7 +267,7 @@ void limits_change(struct worker *w, bool usual)
 		.limit_bytes = bytes[roll(w, ARRAY_SIZE(bytes))],
 		.limit_callbacks = callbacks[roll(w, ARRAY_SIZE(callbacks))],
 		.flags = one_in(w, 2) ? SCTX_RECLAIM_NOWAIT : 0,
-		.mode = (enum sctx_reclaim_mode)roll(w, 3),
+		.mode = (enum sctx_reclaim_mode)roll(w, 2),
 	};
 
 	if (usual) {
