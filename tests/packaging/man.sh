@@ -54,5 +54,5 @@ made_from() { # sed's script
 made_from 's/^SCTX_API int sctx_barrier(void);/&\nSCTX_API int sctx_forgotten(void);/' && exit 1
 made_from 's/^SCTX_API int sctx_barrier(void);//' && exit 1
 made_from 's/^struct sctx_stats {/struct sctx_other {int a;};\n\n&/' && exit 1
-made_from 's/-EMFILE, 2^30/-EMFILE, 2^17/'
+made_from 's/-EOVERFLOW, 2^28/-EOVERFLOW, 2^17/'
 grep -rq '2^17' "$tmp/made/man3/sctx_open.3"
