@@ -36,7 +36,7 @@ if command -v man >/dev/null; then
 		LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -l "$page" 2>&1 >"$tmp/text" | tee "$tmp/warnings"
 		[ ! -s "$tmp/warnings" ] && [ "$(wc -l <"$tmp/text")" -gt 20 ]
 	done <"$tmp/pages"
-	MANPAGER=cat man -M "$man" 3 sctx_close | grep -q 'sctx_open, .*sctx_close, '
+	MANPAGER=cat man -M "$man" 3 sctx_close | tr '\n' ' ' | grep -q 'sctx_open, .*sctx_close, '
 else
 	echo "[  SKIPPED ] man: not installed"
 fi
