@@ -306,12 +306,16 @@ SCTX_API int sctx_teardown(struct sctx_stream *stream);
 
 /*
  * sctx_teardown(), then wait until every resulting callback has returned and no
- * reader is left in @stream.  The memory around it may then be freed.  A context
+ * reader is left in @stream.  The memory around it may then be freed.  The
+ * callbacks run on the calling thread, and no others are waited for.  A context
  * with other references is not waited for; its callback runs after its last
- * holder has put it.
+ * holder has put it.  The callback of a context that was deleted or put before
+ * the call may run after it, too: see sctx_barrier().  If @stream had been torn
+ * down before, the call waits as sctx_barrier() does.
  * Errors: -EDEADLK inside a read section or a callback; nothing has changed.
- * -EAGAIN or -ENOMEM, the reclaimer's thread could not be started; @stream is
- * torn down, but call again before freeing it.
+ * -EAGAIN or -ENOMEM, the call had to wait as sctx_barrier() does, and the
+ * reclaimer's thread could not be started; @stream is torn down, but call again
+ * before freeing it.
  * Mirrors FsRtlTeardownPerStreamContexts.
  * Progress: blocks.
  */

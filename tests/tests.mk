@@ -41,7 +41,7 @@ TEST_RACES := unit/races unit/mode_changes unit/pool conformance/races unit/barr
 TEST_JEMALLOC := unit/context unit/teardown unit/insert unit/many_contexts unit/registry unit/close unit/growth unit/registry_memory \
 	      unit/pool unit/locked unit/barrier unit/callbacks unit/limits unit/limits_wait unit/threads unit/fork unit/fork_busy unit/races
 # Not forks: ThreadSanitizer does not follow threads into a child.
-TEST_TSAN := $(filter-out unit/fork unit/fork_busy unit/fork_waits unit/exit,$(TEST_PLAIN)) unit/inline
+TEST_TSAN := $(filter-out unit/fork unit/fork_busy unit/fork_waits unit/teardown_fork unit/exit,$(TEST_PLAIN)) unit/inline
 
 # ------------------------------------------------------------------ programs
 

@@ -81,7 +81,7 @@ static void case_11_a_removed_context_can_be_freed_at_once(void **state)
 	p.other = item_insert(&p.stream, OWNER(2), INST(1));
 	run_threads(3, paged_thread, &p);
 	assert_true(atomic_load(&p.found) > 0);
-	assert_rc(sctx_teardown_sync(&p.stream), 0);
+	stream_end(&p.stream);
 	assert_int_equal(item_called(p.other), 1);
 	item_free(p.other);
 }
@@ -456,7 +456,7 @@ static void case_22_replace_race(void **state)
 	assert_rc(sctx_barrier(), 0);
 	assert_true(atomic_load(&r.reads) > 0);
 	assert_u64(items_freed(), ==, items_created() - 1);
-	assert_rc(sctx_teardown_sync(&r.stream), 0);
+	stream_end(&r.stream);
 	assert_u64(items_freed(), ==, items_created());
 }
 
