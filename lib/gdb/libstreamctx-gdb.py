@@ -130,7 +130,7 @@ def words(address, buckets):
 
 
 def nodes(table):
-    """Of one table.  What has moved is in its successor, if only half of it yet."""
+    """The nodes of one table and, while it grows, of its successor."""
     for bucket in words(table["bucket"], int(table["mask"]) + 1):
         if bucket[SLOTS] & MOVED:
             continue
@@ -171,7 +171,7 @@ def threads():
         try:
             known[int(gdb.parse_and_eval("(unsigned long)&sctx__self"))] = f"thread {thread.num}"
         except gdb.error:
-            pass  # it has not used the library, or there is no thread debugging
+            pass  # the thread has not used the library, or gdb cannot debug threads
     if selected:
         selected.switch()
     return known

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The list of registered owners: what unload.c needs of owner.c. */
+/* The list of registered owners: owner.c, for unload.c. */
 #ifndef SCTX_OWNER_H
 #define SCTX_OWNER_H
 
 #include "owner/owned.h"
 
 /*
- * Begin to unregister @owner: alone, and with the owner refusing contexts and
- * opens from now on.  -ENOENT, -EALREADY.
+ * Begin to unregister @owner, which refuses contexts and opens from now on.
+ * Errors: -ENOENT; -EALREADY, another thread is unregistering it.
  */
 int sctx__owner_leave(struct sctx_owner *owner);
 
-/* The unregistering did not succeed: it may be tried again. */
+/* Unregistering failed and may be tried again. */
 void sctx__owner_stay(struct sctx_owner *owner);
 
-/* Nothing refers to @owner any more. */
+/* Unlink and free @owner, which nothing refers to any more. */
 void sctx__owner_forget(struct sctx_owner *owner);
 
 /* The owners that have contexts on @stream hear whether it is idle now: told.c. */

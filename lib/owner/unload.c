@@ -2,20 +2,19 @@
 /*
  * A module leaves.  Called by users.
  *
- *   say so                     new contexts, inserts and opens see it and do
+ *   set leaving                new contexts, inserts and opens see it and do
  *                              without the owner
- *   wait for a grace period    all that had not seen it are over, but for opens
- *   wait for pins              that were in its attach: those are over as well
- *   sweep all streams          each of its contexts is on a stream that the
- *                              sweep finds, or about to be dropped by a
- *                              teardown, or held by someone
- *   wait for a grace period    what was about to be dropped is in limbo
- *   wait for callbacks         until none is left, or those left are held
+ *   wait for a grace period    sections that missed it are over, except opens
+ *   wait for pins              that are in its attach: those are over too
+ *   sweep all streams          each context is on a stream that the sweep finds,
+ *                              or about to be dropped by a teardown, or
+ *                              referenced by a holder
+ *   wait for a grace period    contexts that teardowns were dropping are in limbo
+ *   wait for callbacks         until none is left, or the rest is referenced
  *
- * From the grace period on the owner's count of contexts only falls.  A stream
- * that is open throughout is found by the walk; one that was opened meanwhile
- * has no context of the owner's; one that is closed is torn down by its last
- * close.
+ * After the pins the owner's count of contexts only falls.  The walk finds
+ * streams that are open throughout; streams opened meanwhile have no context of
+ * the owner; the last close tears down the others.
  */
 #include "stream/context.h"
 #include "owner/owner.h"
@@ -57,7 +56,7 @@ static int sweep(struct sctx_owner *owner)
 	return error;
 }
 
-/* As long as holders let go meanwhile, there is something to wait for. */
+/* Go on as long as the number falls: holders are putting their references. */
 static int wait_for_callbacks(struct sctx_owner *owner, int64_t *left)
 {
 	int64_t before;
