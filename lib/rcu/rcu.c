@@ -27,23 +27,40 @@ static unsigned long not_ready;
 
 SCTX__TLS unsigned long *sctx__memb_ctr = &not_ready;
 
+/* This liburcu would not understand READY (lib/rcu/assumed.c). */
+static bool differs;
+
+void sctx__rcu_init(void)
+{
+	differs = !sctx__rcu_is_as_assumed();
+}
+
+/*
+ * What a section adds to the counter.  Without a fast path it is twice as much, so
+ * that inline.h never takes the end of a section for its own, and never stores READY.
+ */
+static unsigned long section(void)
+{
+	return urcu_memb_has_sys_membarrier && !differs ? URCU_GP_COUNT : 2 * URCU_GP_COUNT;
+}
+
 void sctx__memb_read_lock_slow(void)
 {
 	sctx__reader_attach_slow();
 	sctx__memb_ctr = &URCU_TLS(urcu_memb_reader).ctr;
 	urcu_memb_read_lock();
-	if (!urcu_memb_has_sys_membarrier)
+	if (section() != URCU_GP_COUNT)
 		urcu_memb_read_lock();
 }
 
 void sctx__memb_read_unlock_slow(void)
 {
-	unsigned long once = urcu_memb_has_sys_membarrier ? URCU_GP_COUNT : 2 * URCU_GP_COUNT;
+	unsigned long added = section();
 
-	if ((*sctx__memb_counter() & URCU_GP_CTR_NEST_MASK) == once)
+	if ((*sctx__memb_counter() & URCU_GP_CTR_NEST_MASK) == added)
 		sctx__tsan_release(&urcu_memb_gp);
 	urcu_memb_read_unlock();
-	if (!urcu_memb_has_sys_membarrier)
+	if (added != URCU_GP_COUNT)
 		urcu_memb_read_unlock();
 }
 

@@ -102,9 +102,19 @@ static inline bool sctx__rcu_inside(void *reader)
 
 #else /* memb, qsbr, c11 */
 
+#if defined(SCTX__MEMB_READY)
+
+/* Whether the fast path of inline.h may be used with the liburcu that was loaded. */
+bool sctx__rcu_is_as_assumed(void);
+void sctx__rcu_init(void);
+
+#else
+
 static inline void sctx__rcu_init(void)
 {
 }
+
+#endif
 
 /* These flavours need nothing around fork but sctx__rcu_forget(). */
 static inline void sctx__rcu_before_fork(void)
