@@ -28,9 +28,20 @@
 #pragma weak sdallocx
 #pragma weak mallctl
 
+/* LeakSanitizer's, where the process has it. */
+void __lsan_ignore_object(const void *memory);
+#pragma weak __lsan_ignore_object
+
+/* LeakSanitizer does not look for pointers in jemalloc's memory. */
 static bool have_jemalloc(void)
 {
-	return mallocx && sdallocx && mallctl;
+	return mallocx && sdallocx && mallctl && !__lsan_ignore_object;
+}
+
+void sctx__pool_hide(const void *memory)
+{
+	if (__lsan_ignore_object)
+		__lsan_ignore_object(memory);
 }
 
 void *sctx__pool_alloc(size_t size)

@@ -37,8 +37,10 @@ static struct sctx__node *node_new(void)
 {
 	struct sctx__node *node = sctx__pool_alloc(sizeof(*node));
 
-	if (sctx__slot_can_name(node))
+	if (sctx__slot_can_name(node)) {
+		sctx__pool_hide(node);
 		return node;
+	}
 	sctx__pool_free(node, sizeof(*node));
 	return NULL;
 }

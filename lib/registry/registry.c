@@ -133,65 +133,37 @@ enum sctx_stream_state sctx_stream_state(const struct sctx_stream *stream)
 /* -------------------------------------------------------------------- walks */
 
 /*
- * A walk goes over the buckets that the table has when it begins.  If the table grows
- * meanwhile, the streams of bucket i are in those buckets whose number is i modulo the
- * first size: so each stream is met once.
+ * The next bucket, counting with reversed bits: if the table doubles between two
+ * steps, the buckets behind the index hold exactly the streams already visited.
+ * 0 after the last.
  */
-struct walk {
-	struct sctx_registry *registry;
-	size_t buckets; /* at the beginning */
-	size_t index;
-};
-
-static struct walk walk_begin(struct sctx_registry *registry)
+static size_t next_index(size_t index, size_t mask)
 {
-	return (struct walk){ registry, sctx__table_buckets(registry), 0 };
-}
+	size_t bit = (mask + 1) >> 1;
 
-/* Buckets of one update: their streams are fetched together. */
-#define WALK_GROUP 8
-
-static size_t walk_end_of_group(const struct walk *walk)
-{
-	size_t left = walk->buckets - walk->index;
-
-	return walk->index + (left < WALK_GROUP ? left : WALK_GROUP);
-}
-
-/* Streams first, then what hangs on them: two rounds of misses for the whole group. */
-static void walk_fetch(const struct walk *walk, const struct sctx__table *table)
-{
-	for (size_t i = walk->index; i < walk_end_of_group(walk); i++)
-		sctx__bucket_each_hint(&table->bucket[i], sctx__node_fetch);
-	for (size_t i = walk->index; i < walk_end_of_group(walk); i++)
-		sctx__bucket_each_hint(&table->bucket[i], sctx__node_fetch_context);
-}
-
-static int walk_group(struct walk *walk, sctx__node_fn fn, void *arg)
-{
-	struct sctx__table *table = sctx__load_acquire(&walk->registry->table);
-	size_t end = walk_end_of_group(walk);
-	int result = 0;
-
-	walk_fetch(walk, table);
-	for (; walk->index < end && !result; walk->index++)
-		for (size_t i = walk->index; i <= table->mask && !result; i += walk->buckets)
-			result = sctx__table_visit(table, i, fn, arg);
-	return result;
+	while (bit && index & bit) {
+		index &= ~bit;
+		bit >>= 1;
+	}
+	return index | bit;
 }
 
 int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *arg, bool throttle)
 {
-	struct walk walk = walk_begin(registry);
+	size_t index = 0;
 	int result;
 
 	do {
+		struct sctx__table *table;
+
 		if (throttle)
 			sctx__admit(false); /* goes on after an error: releasing must not fail */
 		sctx__update_begin();
-		result = walk_group(&walk, fn, arg);
+		table = sctx__load_acquire(&registry->table);
+		result = sctx__table_visit(table, index, fn, arg);
+		index = next_index(index, table->mask);
 		sctx__update_end();
-	} while (walk.index < walk.buckets && !result);
+	} while (index && !result);
 	return result;
 }
 
@@ -218,18 +190,16 @@ int sctx_registry_for_each(struct sctx_registry *registry,
 /* Like sctx__registry_walk(): each stream once. */
 void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats)
 {
-	struct walk walk = walk_begin(registry);
+	size_t index = 0;
 
-	while (walk.index < walk.buckets) {
-		size_t end = walk_end_of_group(&walk);
+	do {
 		struct sctx__table *table;
 
 		sctx__update_begin();
 		table = sctx__load_acquire(&registry->table);
-		for (; walk.index < end; walk.index++)
-			for (size_t i = walk.index; i <= table->mask; i += walk.buckets)
-				sctx__table_stats(table, i, stats);
+		sctx__table_stats(table, index, stats);
 		stats->buckets = table->mask + 1;
+		index = next_index(index, table->mask);
 		sctx__update_end();
-	}
+	} while (index);
 }
