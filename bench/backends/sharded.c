@@ -18,7 +18,7 @@ struct shard {
 	struct buckets buckets;
 } __attribute__((aligned(64)));
 
-_Static_assert(offsetof(struct shard, buckets.lru.ends) == 64, "one line, but for idle streams");
+_Static_assert(sizeof(struct shard) == 64, "one line");
 
 struct bench_table {
 	struct shard shard[SHARDS];
@@ -67,45 +67,30 @@ static inline struct bench_stream *stream_open(struct bench_table *table, const 
 
 	pthread_mutex_lock(&shard->lock);
 	stream = buckets_find(&shard->buckets, hash, id);
-	if (!stream)
+	if (stream)
+		stream->opens++;
+	else
 		stream = buckets_add(&shard->buckets, hash, id);
-	else if (stream->opens++ == 0)
-		lru_remove(&shard->buckets.lru, &stream->idle);
 	pthread_mutex_unlock(&shard->lock);
 	return stream;
-}
-
-/* Out of the table by now.  A thread that found it before may still be inside: wait. */
-static void stream_end(struct bench_stream *stream)
-{
-	stream_enter(stream);
-	stream_free(stream);
 }
 
 static inline void stream_close(struct bench_table *table, struct bench_stream *stream)
 {
 	uint64_t hash = compact_hash(&stream->id);
 	struct shard *shard = shard_of(table, hash);
-	struct bench_stream *gone = NULL;
+	bool last;
 
 	pthread_mutex_lock(&shard->lock);
-	if (--stream->opens == 0)
-		gone = buckets_closed(&shard->buckets, stream);
+	last = --stream->opens == 0;
+	if (last)
+		buckets_remove(&shard->buckets, hash, stream);
 	pthread_mutex_unlock(&shard->lock);
-	if (gone)
-		stream_end(gone);
-}
-
-/* Each shard keeps its part. */
-static void keep_idle(struct bench_table *table, uint64_t limit)
-{
-	for (unsigned int i = 0; i < SHARDS; i++) {
-		struct shard *shard = &table->shard[i];
-
-		pthread_mutex_lock(&shard->lock);
-		buckets_keep_idle(&shard->buckets, (limit + SHARDS - 1) / SHARDS, stream_end);
-		pthread_mutex_unlock(&shard->lock);
-	}
+	if (!last)
+		return;
+	/* Whoever has found it before is still inside: wait for him. */
+	stream_enter(stream);
+	stream_free(stream);
 }
 
 static inline struct bench_stream *stream_find(struct bench_table *table, const struct sctx_id *id)
@@ -137,7 +122,6 @@ static const struct backend_ops ops = {
 	.insert = context_insert,
 	.del = context_del,
 	.bump = context_bump,
-	.keep_idle = keep_idle,
 };
 
 BENCH_BACKEND(ops);

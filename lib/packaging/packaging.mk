@@ -98,28 +98,23 @@ abi: $(SO)
 
 # ------------------------------------------------------------------ Debian
 
-DEPS_DEB := debhelper dpkg-dev build-essential fakeroot
+DEPS_DEB := debhelper dpkg-dev build-essential fakeroot lintian
 
-define DEB_CHANGELOG
-streamctx ($(VERSION)-1) unstable; urgency=medium
-
-  * Built from upstream's sources.
-
- -- The streamctx authors <streamctx@localhost>  Thu, 01 Jan 1970 00:00:00 +0000
-endef
-export DEB_CHANGELOG
-
-# debhelper wants its folder at the top of the sources: of a copy, there.
+# debhelper wants its folder at the top of the sources: of a copy, there.  The times
+# in the archive are the changelog's, so that the same sources give the same files.
 DEB := $(abspath $(B))/deb
 deb:
 	$(call need_program,debhelper,dh)
-	$(Q)rm -rf $(DEB) && mkdir -p $(DEB)/source
-	$(Q)cp -r include lib bench tests Makefile README.md LICENSE $(DEB)/source
-	$(Q)cp -r lib/packaging/debian $(DEB)/source/debian
-	$(Q)echo "$$DEB_CHANGELOG" >$(DEB)/source/debian/changelog
+	$(Q)rm -rf $(DEB) && mkdir -p $(DEB)/streamctx
+	$(Q)cp -r include lib bench tests Makefile README.md LICENSE $(DEB)/streamctx
+	$(Q)find $(DEB)/streamctx -name __pycache__ -prune -exec rm -r {} +
+	$(Q)tar -C $(DEB) --sort=name --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw,a-s \
+		--mtime="$$(dpkg-parsechangelog -l lib/packaging/debian/changelog -S Date)" \
+		-c streamctx | gzip -9n >$(DEB)/streamctx_$(VERSION).orig.tar.gz
+	$(Q)cp -r lib/packaging/debian $(DEB)/streamctx/debian
 	$(call say,DEB,$(DEB))
-	$(Q)cd $(DEB)/source && env -u MAKEFLAGS -u MAKELEVEL -u B RCU=$(RCU) dpkg-buildpackage -b -uc -us >$(DEB)/log 2>&1 || \
-		{ tail -30 $(DEB)/log; exit 1; }
-	$(Q)rm -rf $(DEB)/source && ls $(DEB)/*.deb
+	$(Q)cd $(DEB)/streamctx && env -u MAKEFLAGS -u MAKELEVEL -u B -u RCU -u WERROR dpkg-buildpackage -uc -us \
+		$(DEB_FLAGS) >$(DEB)/log 2>&1 || { tail -30 $(DEB)/log; exit 1; }
+	$(Q)rm -rf $(DEB)/streamctx && ls $(DEB)/*.deb
 
 .PHONY: man install uninstall check-abi abi deb

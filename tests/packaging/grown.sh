@@ -23,7 +23,7 @@ awk '/^struct [a-z_]* \{$/ { sized = 0 }
 	{ print }
 	END { exit n < 7 }' include/streamctx.h >"$tmp/src/include/streamctx.h"
 diff include/streamctx.h "$tmp/src/include/streamctx.h" | grep -c 'uint64_t added;'
-programs='sized stats owner reclaim'
+programs='sized stats owner idle'
 make -s -C "$tmp/src" CC="$cc" RCU="${SCTX_TEST_RCU:-memb}" OPTIMISE=-O0 B=b -j2 \
 	lib b/tests/unit/sized b/tests/unit/owner >/dev/null
 

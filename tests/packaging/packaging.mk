@@ -6,7 +6,7 @@
 CHECK_PARTS += packaging
 DEPS_CHECK  += abigail-tools castxml python3-cffi reuse cmake meson gdb man-db mandoc valgrind $(DEPS_DEB)
 
-PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake meson man probes gdb abi headers grown flavours reuse)
+PACKAGING_TESTS := $(patsubst %,tests/packaging/%.sh,uninstall cmake meson man probes gdb abi headers grown flavours liburcu leaks reuse)
 
 $(T)/packaging/watched: $(T)/packaging/watched.o $(SO)
 	$(call say,LINK,$@)

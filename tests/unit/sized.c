@@ -32,6 +32,7 @@ union sized {
 	char bytes[ROOM];
 	struct sctx_reclaim_options reclaim;
 	struct sctx_owner_ops ops;
+	struct sctx_idle_options idle;
 	struct sctx_leaks leaks;
 	struct sctx_stats stats;
 	struct sctx_registry_stats registry_stats;
@@ -54,6 +55,11 @@ static int register_owner(union sized *u)
 	if (!error)
 		assert_rc(sctx_owner_unregister(owner, NULL), 0);
 	return error;
+}
+
+static int keep_idle(union sized *u)
+{
+	return sctx_registry_idle(registry, &u->idle);
 }
 
 static int print_leaks(union sized *u)
@@ -110,6 +116,10 @@ static void options_of_any_release_are_read(void **state)
 	memset(&u, 0, sizeof(u));
 	u.ops = (struct sctx_owner_ops){ .size = sizeof(u.ops), .name = "sized", .tag = 's' };
 	check_options(register_owner, &u, sizeof(u.ops));
+
+	memset(&u, 0, sizeof(u));
+	u.idle = (struct sctx_idle_options){ .size = sizeof(u.idle), .limit_streams = 7 };
+	check_options(keep_idle, &u, sizeof(u.idle));
 
 	memset(&u, 0, sizeof(u));
 	u.leaks = (struct sctx_leaks){ .size = sizeof(u.leaks), .name = "sized", .tag = 's' };
