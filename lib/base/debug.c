@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * DEBUG builds: what was last done with which object, and from where; and the
- * end of every report of misuse.
+ * DEBUG builds: the last operation on each object and its call site, and the end
+ * of every report of misuse.
  */
 #include "base/debug.h"
 
-/* The characters of a tag, a dot for each that does not show. */
+/* A tag's four characters, with dots for unprintable ones. */
 void sctx__tag_text(uint32_t tag, char text[5])
 {
 	for (int i = 0; i < 4; i++) {

@@ -14,7 +14,7 @@ void sctx__tag_text(uint32_t tag, char text[5]);
 
 #ifdef SCTX_DEBUG
 
-/* In lib/stream/misuse.c and lib/memory/tag.c, which know what they report. */
+/* Defined in lib/stream/misuse.c and lib/memory/tag.c. */
 __attribute__((noreturn)) int sctx__misuse_context(int error, const char *what,
 						   const struct sctx_context *ctx);
 __attribute__((noreturn)) int sctx__misuse_stream(int error, const char *what,
@@ -27,7 +27,7 @@ __attribute__((noreturn)) int sctx__misuse_memory(int error, const char *what, c
 #define sctx__debug_enter() sctx__debug_called_from(__builtin_return_address(0))
 void sctx__debug_called_from(const void *site);
 
-/* The end of a report on @object: this call's site, and that of the event before it. */
+/* End a report on @object: print this call's site and that of the last event, and abort. */
 __attribute__((noreturn)) void sctx__debug_stop(const void *object);
 
 /* Prints a context's owner.  Set before any thread uses the library. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * DEBUG builds tell AddressSanitizer and Valgrind which of the library's memory nobody
- * may touch: what rests in the quarantine (lib/memory), and closed streams that wait in
- * a magazine (lib/registry) to be used again.
+ * DEBUG builds tell AddressSanitizer and Valgrind which memory must not be accessed:
+ * blocks in the quarantine (lib/memory), and free nodes that a magazine (lib/registry)
+ * keeps for reuse.
  */
 #ifndef SCTX_POISON_H
 #define SCTX_POISON_H

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Structs that carry their own size.  Called by every function that takes one.
+ * Structs that carry their own size.  Used by every function that takes one.
  *
- * A program and the library may come from different releases, so either may
- * know members that the other does not.  Members are only added at the end, and
- * 0 must mean what the release without the member did.  `size` is the first.
+ * A program and the library may come from different releases, so each may know
+ * members that the other does not.  Members are only added at the end, and 0
+ * must mean what releases without the member did.  `size` is the first member.
  *
- * Each function passes the size that the struct had in its first release,
- * SCTX__SIZE_TO(type, its last member then), which never changes.
+ * Each function passes the size of the struct in its first release, which never
+ * changes: SCTX__SIZE_TO(type, its last member then).
  */
 #ifndef SCTX_SIZED_H
 #define SCTX_SIZED_H
@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* A size above this one is taken for garbage. */
+/* A larger size is garbage. */
 #define SCTX__SIZE_MAX 65536
 
 #define SCTX__SIZE_TO(type, last) (offsetof(type, last) + sizeof(((type *)0)->last))
@@ -70,8 +70,8 @@ static inline int sctx__sized_read(void *ours, size_t size, size_t first, const 
 }
 
 /*
- * Copy @ours, of @size bytes, to @theirs, which has room for @room; what is left
- * of the room is zeroed.  Returns how much was copied.
+ * Copy @ours, of @size bytes, to @theirs, which has room for @room, and zero the
+ * rest of it.  Returns the number of bytes copied.
  */
 static inline size_t sctx__sized_copy(void *theirs, size_t room, const void *ours, size_t size)
 {

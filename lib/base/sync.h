@@ -67,9 +67,9 @@ static inline bool sctx__is_u16_acquire(const void *p, uint16_t v)
 }
 
 /*
- * Eight bytes at once that are operated on in parts elsewhere.  Hardware orders accesses of
- * mixed sizes; C does not say, and ThreadSanitizer goes by address, so it is shown an
- * acquire of @part.  On failure the caller loads what it needs.
+ * Compare-and-swap of eight bytes whose parts are accessed separately elsewhere.  Hardware
+ * orders accesses of mixed sizes; C does not say, and ThreadSanitizer goes by address, so
+ * it gets an acquire of @part.  On failure the caller loads what it needs.
  */
 typedef uint64_t __attribute__((may_alias)) sctx__whole;
 

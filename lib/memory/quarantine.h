@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * DEBUG builds: freed memory rests for a while, so that a second free and a
- * write after the free are seen.  Other builds free at once.  Called by
+ * DEBUG builds keep freed memory for a while, to detect a second free and a
+ * write after the free.  Other builds free at once.  Called by
  * lib/memory/tag.c.
  */
 #ifndef SCTX_QUARANTINE_H
@@ -16,13 +16,13 @@
 #ifdef SCTX_DEBUG
 
 /*
- * Overwrite the @size bytes behind the @header bytes at @memory, of @tag, and
- * keep it all.  Those that rested longest are looked at and given to @release.
+ * Fill the @size bytes behind the @header bytes at @memory, of @tag, and keep
+ * the block.  If there is no room, check the oldest blocks and @release them.
  */
 void sctx__quarantine_add(void *memory, size_t header, size_t size, uint32_t tag,
 			  void (*release)(void *memory));
 
-/* Release all of it.  False if it was empty. */
+/* Check and @release all blocks.  False if there were none. */
 bool sctx__quarantine_empty(void (*release)(void *memory));
 
 #else

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Owners hear when a stream becomes idle and when it is opened again.  Called by the
- * registry, where an owner with ops.idle or ops.revived is registered.
+ * Notifies owners when a stream becomes idle and when it is opened again.  Called by the
+ * registry if an owner with ops.idle or ops.revived is registered.
  *
- * One thread at a time tells of a stream (SCTX__TELLING).  Another one that comes
- * meanwhile leaves a note (SCTX__RETELL), and the first looks again before it leaves.
- * Each context remembers what its owner was told last (SCTX__TOLD), and the owner is
- * told only what differs: so the two calls alternate, whatever races.
+ * One thread at a time notifies for a stream (SCTX__TELLING).  A thread that comes
+ * meanwhile sets SCTX__RETELL, and the first one looks again before it leaves.  Each
+ * context records the last notification (SCTX__TOLD), and only a difference is notified.
+ * So the two callbacks alternate, whatever races.
  */
 #include "owner/owner.h"
 
@@ -23,7 +23,7 @@ static bool tell_begin(struct sctx_stream *stream)
 	return alone;
 }
 
-/* False if there is something new to tell. */
+/* False if the state may have changed meanwhile. */
 static bool tell_end(struct sctx_stream *stream)
 {
 	uint32_t state = stream_lock(stream);
@@ -33,7 +33,7 @@ static bool tell_end(struct sctx_stream *stream)
 	return done;
 }
 
-/* Only the thread that tells of the stream changes SCTX__TOLD. */
+/* Only the thread that notifies for the stream changes SCTX__TOLD. */
 static int tell_context(struct sctx_context *ctx, void *idle)
 {
 	const struct sctx_owner *owner = ctx->owner;
@@ -54,8 +54,9 @@ static int tell_context(struct sctx_context *ctx, void *idle)
 }
 
 /*
- * In an update, which a fork waits for.  The lock in tell_begin() follows the change of the
- * open count that the caller made, and the lock in tell_end() comes before the last look.
+ * Inside an update, which a fork waits for.  The lock in tell_begin() comes after the
+ * caller's change of the open count, so the thread that holds TELLING sees that change in
+ * its last look, before the lock in tell_end().
  */
 void sctx__owner_tell(struct sctx_stream *stream)
 {
@@ -65,7 +66,7 @@ void sctx__owner_tell(struct sctx_stream *stream)
 			uint32_t opens = sctx__load(&stream->opens);
 			bool idle = !sctx__references(opens);
 
-			/* Dropped: its contexts are detached, and not revived. */
+			/* A dead stream's contexts are detached, not revived. */
 			if (!(opens & SCTX__DEAD))
 				sctx_stream_for_each(stream, tell_context, &idle);
 		} while (!tell_end(stream));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which library this is, and what of it is compiled into its users' programs.
+ * The library's version, and checks of what is compiled into its users' programs.
  */
 #include "base/pool.h"
 #include "rcu/rcu.h"

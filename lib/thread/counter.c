@@ -18,8 +18,8 @@ static int64_t **tally_of; /* where a slot's remainders go, or NULL: to its base
 static uint32_t slots;
 
 /*
- * Bases of slots that nobody has.  Threads keep what they counted for the last one.  A
- * counter makes up for it in the base; a tally cannot, and takes a slot of a tally's.
+ * The bases of unused slots.  Threads' arrays still hold counts for the slot's last user.
+ * A new counter cancels them in its base; a tally cannot, so it reuses slots of tallies.
  */
 #define UNUSED     INT64_MIN
 #define FREE       (INT64_MIN + 1)

@@ -48,8 +48,9 @@ static inline void sctx__counter_add(uint32_t slot, int64_t n)
 int64_t sctx__counter_sum(uint32_t slot);
 
 /*
- * A counter whose value is known without a walk over the threads, to within @step for
- * each: a thread adds its share to @flushed when it comes to @step, either way.
+ * A counter that can be read without a walk over the threads, to within @step for each
+ * thread: a thread flushes its delta into @flushed when it reaches @step in either
+ * direction.
  */
 struct sctx__tally {
 	int64_t flushed __attribute__((aligned(64)));
@@ -59,7 +60,7 @@ struct sctx__tally {
 
 #define SCTX__NO_SLOT UINT32_MAX
 
-/* A slot for @tally, which takes what the threads that exit have not flushed.  -ENOMEM. */
+/* A slot for @tally, which gets the deltas of threads that exit.  Errors: -ENOMEM. */
 int sctx__tally_new(struct sctx__tally *tally, uint32_t *slot);
 int64_t sctx__tally_sum(const struct sctx__tally *tally);
 void sctx__tally_add_slow(struct sctx__tally *tally, int64_t n);
@@ -76,7 +77,7 @@ static inline void sctx__tally_add(struct sctx__tally *tally, int64_t n)
 		sctx__tally_add_slow(tally, n);
 }
 
-/* What was flushed; not below 0. */
+/* The flushed total, or 0 if it is negative. */
 static inline uint64_t sctx__tally_near(const struct sctx__tally *tally)
 {
 	int64_t flushed = sctx__load(&tally->flushed);
