@@ -89,9 +89,9 @@ static bool only_clears_setid(int fd, mode_t mode)
 }
 
 /*
- * Before a write by another user the kernel clears the setuid and setgid bits,
- * in the writer's name, who may not.  Nothing is left to do here: the write
- * itself, made with the writer's rights, clears them.
+ * Before a write the kernel clears the setuid and setgid bits in the writer's
+ * name, which only the owner may do.  The write itself clears them below, since
+ * it is made with the writer's rights, so nothing is left to do here.
  */
 static int set_mode(int fd, mode_t mode)
 {
@@ -163,8 +163,8 @@ static void reply_xattr(fuse_req_t req, const void *value, size_t size, int leng
 }
 
 /*
- * The kernel itself reads ACLs and capabilities, at each write: whoever writes
- * need not have the right to, and need not be looked up.
+ * The kernel reads ACLs and capabilities for its own checks, capabilities at
+ * each write.  That needs no right, and the caller's groups need not be read.
  */
 static bool is_the_kernels(const char *name)
 {

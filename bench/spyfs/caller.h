@@ -23,15 +23,15 @@ int caller_thread_start(void);
  */
 int caller_begin(fuse_req_t req);
 
-/* Take @uid and @gid alone: for writes, where no permission is looked up. */
+/* Take @uid and @gid alone, for writes: open has checked the permissions. */
 int caller_begin_as(uid_t uid, gid_t gid);
 
 void caller_end(void);
 
 /*
- * caller_begin(), and a descriptor (O_PATH) of @ino, negative errno on failure;
- * then the result of the call in between: 0, a descriptor, or a negative errno.
- * end() reads errno if @result is negative, and closes @fd.
+ * begin() calls caller_begin() and returns a descriptor (O_PATH) of @ino, or a
+ * negative errno.  end() takes that descriptor and the result of the system call
+ * in between, and returns the result, or a negative errno if it was negative.
  */
 int begin(fuse_req_t req, fuse_ino_t ino);
 int end(int fd, int result);

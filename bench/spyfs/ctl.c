@@ -244,7 +244,7 @@ static void *server_main(void *arg)
 
 /* ------------------------------------------------------------- its address */
 
-/* Whether no other user can put something else in the place of what is at @path. */
+/* Whether other users cannot replace what is at @path. */
 static bool folder_is_safe(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -298,7 +298,7 @@ static int bind_socket(void)
 	return 0;
 }
 
-/* What stands at the address by now may be another's. */
+/* Another program may have replaced the socket. */
 static void remove_address(void)
 {
 	struct stat attr;

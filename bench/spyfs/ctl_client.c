@@ -45,7 +45,7 @@ static int connect_to(const char *path)
 	return error;
 }
 
-/* What answers at the socket need not be a spyfs. */
+/* Another program may answer at the socket. */
 static void print_clean(char *line, FILE *to)
 {
 	size_t length = strlen(line);

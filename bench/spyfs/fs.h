@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the kernel asks for, by the kind of thing that it is about. */
+/* The requests of the kernel, by what they are about. */
 #ifndef SPYFS_FS_H
 #define SPYFS_FS_H
 

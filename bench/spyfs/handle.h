@@ -30,8 +30,8 @@ struct handle {
 };
 
 /*
- * A handle for @fd, an open of @ino, for the caller of @req, who has taken a
- * share.  On failure @fd is closed and the share given back.
+ * Make a handle of @fd, an open of @ino.  The caller of @req has taken a share;
+ * on failure it is given back and @fd closed.
  */
 int handle_open(fuse_req_t req, fuse_ino_t ino, int fd, struct handle **handle);
 void handle_close(struct handle *handle);

@@ -100,7 +100,7 @@ static struct inode *find(fuse_ino_t ino)
 	return inode;
 }
 
-/* The lock is held.  @fd is the inode's if it is kept at all. */
+/* The lock is held.  Without handles the inode keeps @fd. */
 static struct inode *add(fuse_ino_t ino, int fd)
 {
 	struct inode *inode = calloc(1, sizeof(*inode));

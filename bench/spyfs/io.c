@@ -77,8 +77,8 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /*
- * The file that is made, or the one that another program made meanwhile, which
- * the caller may open only if it may.
+ * Another program may have made the file meanwhile: the filesystem below then
+ * decides whether the caller may open it.
  */
 static int create_below(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, int flags)
 {
@@ -178,7 +178,7 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 
 /* ------------------------------------------------------------------- write */
 
-/* A write, or what else takes room, from the charge to its end. */
+/* A write, a copy or an allocation, from its charge to its end. */
 struct change {
 	fuse_req_t req;
 	struct handle *handle;
@@ -186,7 +186,7 @@ struct change {
 	struct spy_charge charge;
 };
 
-/* On failure it has ended, and the caller was answered. */
+/* On failure the change has ended and the caller has its answer. */
 static bool change_begin(struct change *change, fuse_req_t req, struct handle *handle,
 			 uint64_t asked, bool written_back)
 {
@@ -233,8 +233,8 @@ static void reply_written(fuse_req_t req, ssize_t done)
 }
 
 /*
- * What was written to memory is written back by the kernel in nobody's name,
- * with the rights of a handle's opener; it never appends.
+ * The kernel names no user for pages that it writes back: they are written with
+ * the rights of the handle's opener.  They never append.
  */
 void fs_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 	      struct fuse_file_info *fi)
@@ -267,7 +267,7 @@ void fs_copy(fuse_req_t req, fuse_ino_t from_ino, off_t from_offset, struct fuse
 							 (unsigned int)flags)));
 }
 
-/* Holes and collapsed ranges take no room; the others may take all of @length. */
+/* Punching and collapsing take no room; the other modes may take all of @length. */
 void fs_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 		  struct fuse_file_info *fi)
 {

@@ -32,18 +32,17 @@ static void say(const char *what, int error)
 	fprintf(stderr, "spyfs: %s: %s\n", what, strerror(-error));
 }
 
-/* Each open file has a descriptor.  The requests, clients and modules need some for a moment. */
+/* Open files share all descriptors but those that requests, clients and modules use. */
 static int share_descriptors(void)
 {
-	struct rlimit limit = { 1 << 20, 1 << 20 };
+	struct rlimit limit;
 	rlim_t own;
 
-	if (setrlimit(RLIMIT_NOFILE, &limit)) {
-		if (getrlimit(RLIMIT_NOFILE, &limit))
-			return -errno;
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return -errno;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		return -errno;
 	if (limit.rlim_cur < DESCRIPTORS_MIN)
 		return -EMFILE;
 	own = limit.rlim_cur / 2 < 128 ? limit.rlim_cur / 2 : 128;
@@ -96,7 +95,7 @@ static int serve(const char *source, const char *mountpoint)
 		return EX_UNAVAILABLE;
 	}
 	session_block_signals();
-	umask(077); /* of what spyfs makes for itself */
+	umask(077); /* for the socket and the log */
 	status = start(source);
 	if (status)
 		return status;

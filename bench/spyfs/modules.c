@@ -17,7 +17,7 @@ _Atomic(struct loaded *) modules[MODULES_MAX];
 
 /* Serialises load and unload, and protects known[] and every write to modules[]. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* A module is here until its unload has succeeded, and in modules[] while it gets events. */
+/* Loaded modules; modules[] has those of them that get events. */
 static struct loaded *known[MODULES_MAX];
 
 static int find(const char *name)
@@ -36,7 +36,7 @@ static int find_free(void)
 	return -1;
 }
 
-/* The path of module @name, to be freed; NULL, with errno, if it cannot be one. */
+/* The path of module @name, to be freed; NULL with errno for an invalid name. */
 static char *code_path(const char *name)
 {
 	char program[PATH_MAX];

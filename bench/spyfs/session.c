@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The FUSE session.  The workers are all started at the beginning: libfuse's
- * own loop starts them when they are needed, and ends the session when there is
- * no memory for one.
+ * The FUSE session.  All workers start at the beginning: libfuse's own loop
+ * starts them on demand, and ends the session when it has no memory for one.
  */
 #include <pthread.h>
 #include <signal.h>

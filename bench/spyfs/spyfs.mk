@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # make spyfs        build/spyfs/spyfs, and its modules beside it
-# make deps-spyfs   packages that `make spyfs-long` runs
+# make deps-spyfs   packages that `make spyfs-long` and `make spyfs-suites` run
 
 SPYFS         := $(B)/spyfs
 SPYFS_OBJS    := $(patsubst %,$(SPYFS)/%.o,main session names attr dir io caller inode handle shares ctl ctl_client text top modules store_streamctx store_mutex)
 SPYFS_MODULES := $(patsubst %,$(SPYFS)/%.so,audit quota heat)
 
 DEPS_SPYFS      := fuse3 libfuse3-dev uthash-dev
-DEPS_SPYFS_LONG := $(DEPS_SPYFS) fio git stress-ng sqlite3 linux-perf
+DEPS_SPYFS_LONG  = $(DEPS_SPYFS) fio git stress-ng sqlite3 linux-perf \
+		   libpython$(shell /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite
 DEPS_CHECK      += $(DEPS_SPYFS)
 
 spyfs: $(SPYFS)/spyfs $(SPYFS_MODULES)

@@ -21,7 +21,7 @@ struct loaded {
 	struct sctx_owner *owner; /* streamctx: what it is registered as */
 	atomic_ulong users;       /* streamctx: threads that use it outside a section */
 	atomic_ulong contexts;    /* mutex: not yet freed */
-	char *arg;                /* NULL without */
+	char *arg;                /* or NULL */
 };
 
 /*
@@ -34,7 +34,7 @@ extern _Atomic(struct loaded *) modules[MODULES_MAX];
 struct store {
 	const char *name;
 	int (*create)(void);
-	int (*thread_start)(void); /* once in each thread that serves, before it does */
+	int (*thread_start)(void); /* in each thread that will serve */
 	int (*open)(const struct spy_file *file, struct spy_stream **stream);
 	void (*close)(struct spy_stream *stream);
 	/* Tell each module.  The first error ends it and is returned. */

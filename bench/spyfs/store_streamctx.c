@@ -40,8 +40,8 @@ static struct sctx_stats before;
 static double then;
 
 /*
- * Memory may run out later: the reclaimer's thread and what the allocator has
- * for each thread are made while there is some.
+ * The reclaimer's thread, and the allocator's state of each thread, are set up
+ * while there is memory.
  */
 static int streamctx_create(void)
 {
@@ -115,7 +115,7 @@ static int tell_late(struct sctx_stream *stream, struct loaded *module,
 	return error;
 }
 
-/* Tells the modules that have a context, and returns the others, held, in @late. */
+/* Tell the modules that have a context; hold the others, and list them in @late. */
 static int tell_linked(struct sctx_stream *stream, const struct spy_event *event,
 		       struct loaded **late, int *n_late)
 {
@@ -199,9 +199,9 @@ static int streamctx_load(struct loaded *module)
 static int streamctx_unload(struct loaded *module, FILE *file)
 {
 	struct sctx_leaks leaks = { .size = sizeof(leaks) };
-	int error = sctx_synchronize(); /* sections that found it in its place are over */
+	int error = sctx_synchronize(); /* no section is left that found it in its place */
 
-	while (!error && module->users) /* who found it there may be using it still */
+	while (!error && module->users) /* threads that hold it use it outside a section */
 		usleep(1000);
 	if (!error)
 		error = sctx_owner_unregister(module->owner, &leaks);

@@ -3,7 +3,7 @@
 #define SPYFS_TEXT_H
 
 /*
- * Make a file's name, or what a socket said, safe to print: each character
+ * Make text from outside safe to print: each character
  * that a terminal might obey rather than show becomes a question mark, as does
  * each byte that is not UTF-8.  The text never grows.
  */

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-Real programs through spyfs, on the plain folder and on both registries in turn.
-Contents must be identical, nothing may be left, and a module comes and goes all
-the while.  The table goes to SPYFS_OUT.
+Real programs on a plain folder and on spyfs with each registry, in turn, while a
+module is loaded and unloaded.  Contents must be identical and nothing may be
+left.  SPYFS_OUT is the file for the table.
 
-  SPYFS_ROUNDS=3   of each, for the medians       SPYFS_SIZE=1   of a round
-  SPYFS_ONLY=Git,Tar   only these
+  SPYFS_ROUNDS=3   rounds of each workload      SPYFS_SIZE=1   size of a round
+  SPYFS_ONLY=Git,Tar   these workloads alone
 """
 import os
 import platform
@@ -40,7 +40,7 @@ def processor_seconds(pid):
 
 
 class Cycle(threading.Thread):
-    """A module goes and comes, twice a second."""
+    """Unloads and loads a module twice a second."""
 
     def __init__(self, mount):
         super().__init__()

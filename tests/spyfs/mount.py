@@ -28,7 +28,7 @@ class Mount:
         os.chmod(self.scratch, 0o711)  # other users pass
         os.mkdir(self.source)
         os.mkdir(self.path)
-        # A signal that ends us must not leave a mount behind.
+        # SIGTERM must not leave a mount behind.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         self.process = subprocess.Popen(
             [*limits, program, self.source, self.path, f"--registry={registry}", f"--socket={self.socket}",
@@ -57,14 +57,14 @@ class Mount:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def stop(self):
-        """SIGTERM; the exit status and what was said since the beginning."""
+        """Send SIGTERM; return the exit status and all of stderr."""
         self.process.send_signal(signal.SIGTERM)
         said = self.process.communicate(timeout=60)[1]
         self.said += said
         return self.process.returncode, self.said
 
     def ask(self, *words):
-        """`spyfs ctl ...`: what it prints; an error is an exception."""
+        """The output of `spyfs ctl ...`; an error is an exception."""
         return self.run("ctl", *words)
 
     def run(self, *words):
@@ -101,7 +101,7 @@ def built():
 
 
 def run_steps(steps, modules, **more):
-    """Each step on a mount of its own, and nothing is left after it."""
+    """Run each step on its own mount, and check that nothing is left."""
     for step in steps:
         begin = time.monotonic()
         with Mount(built(), os.environ["SPYFS_REGISTRY"], modules, **more) as m:
@@ -113,7 +113,7 @@ def run_steps(steps, modules, **more):
 
 
 def nothing_left(said):
-    """Checks the last line, and returns how many opens there were."""
+    """Check the last line, and return the number of opens."""
     last = said.strip().split("\n")[-1]
     assert last.startswith("spyfs: nothing left: "), said
     count = [int(n) for n in re.findall(r"\d+", last)]

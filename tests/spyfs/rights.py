@@ -6,9 +6,11 @@ below refuses, and each operation has the same result as it has there.
 """
 import ctypes
 import errno
+import fcntl
 import itertools
 import mmap
 import os
+import signal
 import stat
 import struct
 import subprocess
@@ -365,6 +367,39 @@ def mounts_below_are_not_entered(m):
         subprocess.run(["umount", below], check=True)
 
 
+def map_and_write(path):
+    fd = os.open(path, os.O_RDWR)
+    with mmap.mmap(fd, 4096) as memory:
+        memory[0:1] = b"z"
+        memory.flush()
+    os.close(fd)
+
+
+def differences_are_as_documented(m):
+    """The table in bench/spyfs/README.md."""
+    name, below = os.path.join(m.path, "file"), os.path.join(m.source, "file")
+    with open(below, "wb") as f:
+        f.write(b"x" * 8192)
+    os.chmod(below, 0o666)
+    assert os.statvfs(m.path).f_flag & (os.ST_NOSUID | os.ST_NODEV) == os.ST_NOSUID | os.ST_NODEV
+    assert outcome(0, os.open, m.path, os.O_TMPFILE | os.O_RDWR) == "ENOTSUP"
+    with open(name) as f:
+        for request in (0xc020660b, 0x80086601):  # FS_IOC_FIEMAP, FS_IOC_GETFLAGS
+            assert outcome(0, fcntl.ioctl, f, request, bytes(64)) in ("ENOTTY", "ENOTSUP")
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    for call, *args in ((read, name), (os.truncate, name, 4096)):
+        with open(below, "r+b") as f:
+            fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            assert outcome(ALICE, call, *args) == "EAGAIN", call
+            fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        outcome(ALICE, call, *args)
+    os.chmod(below, 0o6777)
+    time.sleep(STALE)
+    as_user(ALICE, map_and_write, name)
+    assert os.stat(below).st_mode & 0o7777 == 0o777
+    assert m.metrics()["spyfs_quota_used_bytes", "0"] == 4096
+
+
 run_steps((made_as_caller, remembered_rights_do_not_count, nobody_takes_a_file, acls_count, setid_bits,
            sticky_folders, appending_and_memory, no_addresses_leave, deleted_is_not_replaced,
-           mounts_below_are_not_entered), "audit=LOG,quota,heat")
+           mounts_below_are_not_entered, differences_are_as_documented), "audit=LOG,quota,heat")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where the processor time of a process goes, by perf."""
+"""Shares of a process's processor time, by perf."""
 import collections
 import os
 import re
 import signal
 import subprocess
 
-# Of store_streamctx.c and store_mutex.c; the libraries are known by their names.
-STORE = re.compile(r"^(streamctx_|mutex_|owner_|tell_module|create_late|context_|stream_add)")
+# Functions of store_streamctx.c and store_mutex.c.
+STORE = re.compile(r"^(streamctx_|mutex_|owner_|tell_late|tell_linked|create_late|context_|stream_add)")
 REGISTRY_LIBRARIES = ("libstreamctx", "liburcu", "libjemalloc")
 RECLAIMER = ("reclaimer_main", "runner_main")
 FRAME = re.compile(r"^\s+[0-9a-f]+ (.*) \((.*)\)$")
@@ -26,10 +26,10 @@ class Profile:
         os.close(acknowledge)
         os.write(enable, b"enable\n")
         assert os.read(enabled, 3) == b"ack", "perf does not run here"
-        self.pipes = enable, enabled  # perf ends with them
+        self.pipes = enable, enabled  # perf ends when they are closed
 
     def shares(self):
-        """Ends it: a share of the samples for each of the parts, and how many there were."""
+        """End the recording; return each part's share of the samples, and their number."""
         self.perf.send_signal(signal.SIGINT)
         self.perf.wait()
         for pipe in self.pipes:
@@ -48,7 +48,7 @@ class Profile:
 
 
 def part(frames):
-    """The innermost caller that says whose work it was: locks and memory are his who asked."""
+    """The part that the sample belongs to: locks and allocations count for their caller."""
     in_kernel = frames[0][1] == "[kernel.kallsyms]"
     for symbol, path in frames:
         name = os.path.basename(path)

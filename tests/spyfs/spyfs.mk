@@ -2,6 +2,7 @@
 #
 # make spyfs-check    bench/spyfs: used, and attacked by a second user
 # make spyfs-long     real programs through it, both registries: a table (15 minutes)
+# make spyfs-suites   other people's test suites, as a second user (MINUTES=10 of stress-ng)
 #
 # Where /dev/fuse or libfuse3-dev is missing, or the user is not root, the tests
 # are skipped visibly.
@@ -32,4 +33,9 @@ spyfs-long: lib spyfs
 		PYTHONDONTWRITEBYTECODE=1 tests/spyfs/long.py
 	@echo "the table is in $(B)/spyfs.txt"
 
-.PHONY: spyfs-long
+# fio, stress-ng and CPython's tests, on a folder and on spyfs.
+spyfs-suites: lib spyfs
+	@SPYFS=$(abspath $(B)/spyfs/spyfs) SPYFS_MINUTES=$(MINUTES) \
+		PYTHONDONTWRITEBYTECODE=1 tests/spyfs/suites.py
+
+.PHONY: spyfs-long spyfs-suites

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-Real programs at work in a folder: each workload is prepared (not timed), run
-(timed) and looks at its own results.  What is made is small enough for the page
-cache: it is spyfs that is to be seen, not the disk.
+Real programs in a folder.  Each workload is prepared, then timed, and checks its
+own results.  Its files fit into the page cache, so the disk is not measured.
 """
 import os
 import shutil
@@ -23,8 +22,8 @@ class Workload:
 
     def __init__(self, folder, size, mounted):
         self.folder = folder
-        self.size = size  # 1 for a round of some seconds through a mount
-        self.mounted = mounted  # spyfs is; or it is a plain folder
+        self.size = size  # 1: a round takes some seconds through a mount
+        self.mounted = mounted  # on spyfs, or a plain folder
 
     def prepare(self):
         pass
