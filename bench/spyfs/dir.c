@@ -24,7 +24,7 @@ static int open_below(fuse_req_t req, fuse_ino_t ino)
 {
 	int fd = begin(req, ino);
 
-	return fd < 0 ? fd : end(fd, openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	return fd < 0 ? fd : end(fd, open(fd_path(fd).path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
 static int directory_open(fuse_req_t req, fuse_ino_t ino, struct directory *directory)

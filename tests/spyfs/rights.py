@@ -101,6 +101,22 @@ def remembered_rights_do_not_count(m):
     assert outcome(ALICE, read, os.path.join(folder, "secret")) == "EACCES"
 
 
+def modes_of_folders(m):
+    """To list a folder takes r, to find a name in it takes x."""
+    here, plain = twins(m, "modes", 0o777)
+    for mode in range(8):
+        for folder in (here, plain):
+            below = folder.replace(m.path, m.source) + f"/{mode}"
+            os.mkdir(below)
+            make_file(below + "/file")
+            os.chmod(below, 0o700 | mode)
+        for call, name in ((os.listdir, ""), (os.stat, "/file"), (make_file, "/new"), (os.unlink, "/file")):
+            results = [outcome(ALICE, call, f"{folder}/{mode}{name}") for folder in (here, plain)]
+            if call is os.stat and not isinstance(results[0], str):
+                results = [(r.st_size, r.st_mode) for r in results]
+            assert results[0] == results[1], (oct(mode), call, results)
+
+
 def make_file(path):
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o666))
 
@@ -388,6 +404,7 @@ def differences_are_as_documented(m):
             assert outcome(0, fcntl.ioctl, f, request, bytes(64)) in ("ENOTTY", "ENOTSUP")
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     for call, *args in ((read, name), (os.truncate, name, 4096)):
+        m.wait_closed()
         with open(below, "r+b") as f:
             fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)
             assert outcome(ALICE, call, *args) == "EAGAIN", call
@@ -400,6 +417,6 @@ def differences_are_as_documented(m):
     assert m.metrics()["spyfs_quota_used_bytes", "0"] == 4096
 
 
-run_steps((made_as_caller, remembered_rights_do_not_count, nobody_takes_a_file, acls_count, setid_bits,
-           sticky_folders, appending_and_memory, no_addresses_leave, deleted_is_not_replaced,
+run_steps((made_as_caller, modes_of_folders, remembered_rights_do_not_count, nobody_takes_a_file, acls_count,
+           setid_bits, sticky_folders, appending_and_memory, no_addresses_leave, deleted_is_not_replaced,
            mounts_below_are_not_entered, differences_are_as_documented), "audit=LOG,quota,heat")
