@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "../harness/backend.h"
+#include "lru.h"
 
 OPS_DECLARE;	/* the includer's */
 
@@ -30,6 +31,7 @@ struct bench_stream {
 	uint32_t opens;
 	STREAM_LOCK lock;
 	struct bench_context *newest;
+	struct lru_link idle;		/* allocated where the table keeps idle streams */
 };
 
 struct bench_table {
@@ -37,6 +39,7 @@ struct bench_table {
 	struct bench_stream **chain;
 	uint64_t mask;
 	uint64_t streams;
+	struct lru lru;
 };
 
 #define CHAINED_FIRST_SIZE 64
@@ -50,6 +53,7 @@ static void chained_init(struct bench_table *table)
 {
 	table->mask = CHAINED_FIRST_SIZE - 1;
 	table->streams = 0;
+	lru_init(&table->lru);
 	table->chain = bench_alloc_lines(CHAINED_FIRST_SIZE * sizeof(*table->chain));
 }
 
@@ -88,7 +92,8 @@ static void chained_double(struct bench_table *table)
 static inline struct bench_stream *chained_add(struct bench_table *table, uint64_t hash,
 					       const struct sctx_id *id)
 {
-	struct bench_stream *stream = bench_alloc(sizeof(*stream));
+	struct bench_stream *stream = bench_alloc(table->lru.limit
+		? sizeof(*stream) : offsetof(struct bench_stream, idle));
 	struct bench_stream **head;
 
 	if (table->streams++ > table->mask)

@@ -18,6 +18,7 @@
 #endif
 
 #include "../harness/backend.h"
+#include "lru.h"
 
 OPS_DECLARE;	/* the includer's */
 
@@ -29,10 +30,10 @@ struct bench_context {
 };
 
 /*
- *   0    32     36     38      40         64         88     96         100
- *   +----+------+------+-------+----------+----------+------+----------+
- *   | id | opens| lock | count | inline[0]| inline[1]| more | capacity |
- *   +----+------+------+-------+----------+----------+------+----------+
+ *   0    32     36     38      40         64         88     96         104
+ *   +----+------+------+-------+----------+----------+------+----------+------+
+ *   | id | opens| lock | count | inline[0]| inline[1]| more | capacity | idle |
+ *   +----+------+------+-------+----------+----------+------+----------+------+
  *
  * @more takes over from the inline entries when there are too many.  Its
  * size makes malloc() align it to a cache line.
@@ -47,6 +48,7 @@ struct bench_stream {
 	struct sctx_entry inline_entry[SCTX_INLINE_ENTRIES];
 	struct sctx_entry *more;
 	uint32_t capacity;
+	struct lru_link idle; /* if the includer keeps idle streams */
 };
 
 static_assert(offsetof(struct bench_stream, inline_entry[1]) == 64, "one line");

@@ -21,6 +21,7 @@ struct buckets {
 	struct bucket *bucket;
 	uint32_t mask;
 	uint32_t streams;
+	struct lru lru;
 };
 
 #define BUCKETS_FIRST	1
@@ -32,6 +33,7 @@ static void buckets_init(struct buckets *t)
 {
 	t->mask = BUCKETS_FIRST - 1;
 	t->streams = 0;
+	lru_init(&t->lru);
 	t->bucket = bench_alloc_lines(BUCKETS_FIRST * sizeof(*t->bucket));
 }
 
@@ -140,6 +142,31 @@ static inline void buckets_remove(struct buckets *t, uint64_t hash, struct bench
 				return;
 			}
 		}
+	}
+}
+
+/* The last close of @stream: which one is to go, out of the table by now, or NULL. */
+static inline struct bench_stream *buckets_closed(struct buckets *t, struct bench_stream *stream)
+{
+	struct lru_link *gone = lru_closed(&t->lru, &stream->idle);
+
+	if (!gone)
+		return NULL;
+	stream = LRU_STREAM(gone);
+	buckets_remove(t, compact_hash(&stream->id), stream);
+	return stream;
+}
+
+/* The new limit; streams beyond it go, each through @end. */
+static inline void buckets_keep_idle(struct buckets *t, uint64_t limit,
+				     void (*end)(struct bench_stream *stream))
+{
+	struct lru_link *gone;
+
+	t->lru.limit = (uint32_t)limit;
+	while ((gone = lru_excess(&t->lru)) != NULL) {
+		buckets_remove(t, compact_hash(&LRU_STREAM(gone)->id), LRU_STREAM(gone));
+		end(LRU_STREAM(gone));
 	}
 }
 

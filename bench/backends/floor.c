@@ -44,6 +44,8 @@ static inline struct bench_stream *open_hashed(struct bench_table *table, uint64
 
 	if (!stream)
 		return buckets_add(&table->buckets, hash, id);
+	if (!stream->opens)
+		lru_remove(&table->buckets.lru, &stream->idle);
 	stream->opens++;
 	return stream;
 }
@@ -78,8 +80,14 @@ static inline void stream_close(struct bench_table *table, struct bench_stream *
 {
 	if (--stream->opens > 0)
 		return;
-	buckets_remove(&table->buckets, compact_hash(&stream->id), stream);
-	stream_free(stream);
+	stream = buckets_closed(&table->buckets, stream);
+	if (stream)
+		stream_free(stream);
+}
+
+static void keep_idle(struct bench_table *table, uint64_t limit)
+{
+	buckets_keep_idle(&table->buckets, limit, stream_free);
 }
 
 static inline void no_section(struct bench_stream *stream)
@@ -118,6 +126,7 @@ static const struct backend_ops ops = {
 	.insert = context_insert,
 	.del = context_del,
 	.bump = stream_bump,
+	.keep_idle = keep_idle,
 	.open_many = stream_open_many,
 };
 

@@ -48,6 +48,7 @@ struct graph {
 struct bench_table {
 	inode_table_t *inodes;
 	struct graph *graph;
+	bool keeps_idle;
 };
 
 /* Whether the thread's section holds a reference of its own. */
@@ -207,8 +208,10 @@ static inline void gfid_of(const struct sctx_id *id, uuid_t gfid)
 	memcpy(gfid, part, sizeof(part));
 }
 
-static struct bench_stream *open_slow(inode_table_t *table, uuid_t gfid)
+/* A lookup that is counted, as the kernel's are, keeps an inode after its last unref. */
+static struct bench_stream *open_slow(struct bench_table *t, uuid_t gfid)
 {
+	inode_table_t *table = t->inodes;
 	struct iatt iatt = { .ia_type = IA_IFREG };
 	inode_t *fresh = inode_new(table);
 	inode_t *inode;
@@ -219,6 +222,8 @@ static struct bench_stream *open_slow(inode_table_t *table, uuid_t gfid)
 	inode = inode_link(fresh, NULL, NULL, &iatt);
 	if (!inode)
 		bench_die("inode_link failed");
+	if (t->keeps_idle)
+		inode_lookup(inode);
 	inode_unref(fresh);
 	return (struct bench_stream *)inode;
 }
@@ -230,7 +235,31 @@ static inline struct bench_stream *stream_open(struct bench_table *table, const 
 
 	gfid_of(id, gfid);
 	inode = inode_find(table->inodes, gfid);
-	return inode ? (struct bench_stream *)inode : open_slow(table->inodes, gfid);
+	return inode ? (struct bench_stream *)inode : open_slow(table, gfid);
+}
+
+/* As the kernel's forget of all but the root.  Nothing else runs.  The table may have dropped its
+ * root: an inode at the same address is no sign of it. */
+static void forget_idle(inode_table_t *table)
+{
+	inode_t *inode, *next;
+
+	list_for_each_entry_safe(inode, next, &table->lru, list)
+	{
+		if (__is_root_gfid(inode->gfid))
+			continue;
+		inode_ref(inode);
+		inode_forget(inode, 0);
+		inode_unref(inode);
+	}
+}
+
+static void keep_idle(struct bench_table *table, uint64_t limit)
+{
+	table->keeps_idle = limit > 0;
+	if (!limit)
+		forget_idle(table->inodes);
+	inode_table_set_lru_limit(table->inodes, (uint32_t)limit);
 }
 
 static inline void stream_close(struct bench_table *table, struct bench_stream *stream)
@@ -355,6 +384,7 @@ static const struct backend_ops ops = {
 	.insert = context_insert,
 	.del = context_del,
 	.bump = context_bump,
+	.keep_idle = keep_idle,
 };
 
 BENCH_BACKEND(ops);

@@ -40,7 +40,8 @@ static inline struct bench_stream *stream_open(struct bench_table *table, const 
 	pthread_mutex_lock(&table->lock);
 	stream = chained_find(table, hash, id);
 	if (stream) {
-		stream->opens++;
+		if (stream->opens++ == 0)
+			lru_remove(&table->lru, &stream->idle);
 	} else {
 		stream = chained_add(table, hash, id);
 		pthread_mutex_init(&stream->lock, NULL);
@@ -49,23 +50,41 @@ static inline struct bench_stream *stream_open(struct bench_table *table, const 
 	return stream;
 }
 
-static inline void stream_close(struct bench_table *table, struct bench_stream *stream)
+/* Out of the table by now.  A thread that found it before may still be inside: wait. */
+static void stream_end(struct bench_stream *stream)
 {
-	bool last;
-
-	pthread_mutex_lock(&table->lock);
-	last = --stream->opens == 0;
-	if (last)
-		chained_remove(table, stream);
-	pthread_mutex_unlock(&table->lock);
-	if (!last)
-		return;
-	/* Whoever has found it before is still inside: wait for him. */
 	pthread_mutex_lock(&stream->lock);
 	list_free(stream);
 	pthread_mutex_unlock(&stream->lock);
 	pthread_mutex_destroy(&stream->lock);
 	free(stream);
+}
+
+static inline void stream_close(struct bench_table *table, struct bench_stream *stream)
+{
+	struct lru_link *gone = NULL;
+
+	pthread_mutex_lock(&table->lock);
+	if (--stream->opens == 0)
+		gone = lru_closed(&table->lru, &stream->idle);
+	if (gone)
+		chained_remove(table, LRU_STREAM(gone));
+	pthread_mutex_unlock(&table->lock);
+	if (gone)
+		stream_end(LRU_STREAM(gone));
+}
+
+static void keep_idle(struct bench_table *table, uint64_t limit)
+{
+	struct lru_link *gone;
+
+	pthread_mutex_lock(&table->lock);
+	table->lru.limit = (uint32_t)limit;
+	while ((gone = lru_excess(&table->lru)) != NULL) {
+		chained_remove(table, LRU_STREAM(gone));
+		stream_end(LRU_STREAM(gone));
+	}
+	pthread_mutex_unlock(&table->lock);
 }
 
 static inline struct bench_stream *stream_find(struct bench_table *table, const struct sctx_id *id)
@@ -174,6 +193,7 @@ static const struct backend_ops ops = {
 	.insert = context_insert,
 	.del = context_del,
 	.bump = context_bump,
+	.keep_idle = keep_idle,
 	.owner_register = owner_register,
 	.owner_insert = owner_insert,
 	.owner_unregister = owner_unregister,

@@ -18,7 +18,7 @@ struct shard {
 	struct buckets buckets;
 } __attribute__((aligned(64)));
 
-_Static_assert(sizeof(struct shard) == 64, "one line");
+_Static_assert(offsetof(struct shard, buckets.lru.ends) == 64, "one line, but for idle streams");
 
 struct bench_table {
 	struct shard shard[SHARDS];
@@ -67,30 +67,45 @@ static inline struct bench_stream *stream_open(struct bench_table *table, const 
 
 	pthread_mutex_lock(&shard->lock);
 	stream = buckets_find(&shard->buckets, hash, id);
-	if (stream)
-		stream->opens++;
-	else
+	if (!stream)
 		stream = buckets_add(&shard->buckets, hash, id);
+	else if (stream->opens++ == 0)
+		lru_remove(&shard->buckets.lru, &stream->idle);
 	pthread_mutex_unlock(&shard->lock);
 	return stream;
+}
+
+/* Out of the table by now.  A thread that found it before may still be inside: wait. */
+static void stream_end(struct bench_stream *stream)
+{
+	stream_enter(stream);
+	stream_free(stream);
 }
 
 static inline void stream_close(struct bench_table *table, struct bench_stream *stream)
 {
 	uint64_t hash = compact_hash(&stream->id);
 	struct shard *shard = shard_of(table, hash);
-	bool last;
+	struct bench_stream *gone = NULL;
 
 	pthread_mutex_lock(&shard->lock);
-	last = --stream->opens == 0;
-	if (last)
-		buckets_remove(&shard->buckets, hash, stream);
+	if (--stream->opens == 0)
+		gone = buckets_closed(&shard->buckets, stream);
 	pthread_mutex_unlock(&shard->lock);
-	if (!last)
-		return;
-	/* Whoever has found it before is still inside: wait for him. */
-	stream_enter(stream);
-	stream_free(stream);
+	if (gone)
+		stream_end(gone);
+}
+
+/* Each shard keeps its part. */
+static void keep_idle(struct bench_table *table, uint64_t limit)
+{
+	for (unsigned int i = 0; i < SHARDS; i++) {
+		struct shard *shard = &table->shard[i];
+
+		pthread_mutex_lock(&shard->lock);
+		buckets_keep_idle(&shard->buckets, (limit + SHARDS - 1) / SHARDS, stream_end);
+		pthread_mutex_unlock(&shard->lock);
+	}
 }
 
 static inline struct bench_stream *stream_find(struct bench_table *table, const struct sctx_id *id)
@@ -122,6 +137,7 @@ static const struct backend_ops ops = {
 	.insert = context_insert,
 	.del = context_del,
 	.bump = context_bump,
+	.keep_idle = keep_idle,
 };
 
 BENCH_BACKEND(ops);

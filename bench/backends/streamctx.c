@@ -98,6 +98,16 @@ static struct bench_table *table_create(uint64_t streams)
 	return (struct bench_table *)registry;
 }
 
+static void keep_idle(struct bench_table *table, uint64_t limit)
+{
+	const struct sctx_idle_options options = {
+		.size = sizeof(options),
+		.limit_streams = limit,
+	};
+
+	must(sctx_registry_idle(registry_of(table), &options), "sctx_registry_idle");
+}
+
 static void table_destroy(struct bench_table *table)
 {
 	must(sctx_registry_destroy(registry_of(table)), "sctx_registry_destroy");
@@ -269,6 +279,7 @@ static const struct backend_ops ops = {
 	.insert = context_insert,
 	.del = context_del,
 	.bump = context_bump,
+	.keep_idle = keep_idle,
 	.open_many = stream_open_many,
 	.owner_register = owner_register,
 	.owner_insert = owner_insert,

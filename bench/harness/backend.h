@@ -81,6 +81,12 @@ struct backend_ops {
 	void (*open_many)(struct bench_table *table, const struct sctx_id *id,
 			  struct bench_stream **stream, unsigned int n);
 	/*
+	 * From now on keep @limit streams after their last close, with their contexts, for
+	 * the next open.  A lower limit drops what is beyond it before this returns, but
+	 * for what waits for readers.  0, as at first: none.  While no other thread works.
+	 */
+	void (*keep_idle)(struct bench_table *table, uint64_t limit);
+	/*
 	 * A module that comes and goes.  The pointer is good for lookup, later
 	 * too, when it must find nothing.  Unregister takes the owner's contexts
 	 * off all streams, while others open, look up and close, and returns
@@ -108,6 +114,8 @@ static inline void bench_created(const struct backend_ops *ops, uint64_t word)
 {
 	struct tally *tally = bench_tally(ops);
 
+	if (__builtin_expect(bench_create_ticks > 0, 0))
+		bench_spin(bench_create_ticks);
 	bench_count(&tally->created, 1);
 	bench_count(&tally->words_in, word);
 }

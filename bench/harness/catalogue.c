@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #define MIXED_STREAMS 100000	/* with four contexts each */
+#define CACHED_RESIDENT 100000
 
 const struct workload_info bench_workload_list[WORKLOADS] = {
 	[WORKLOAD_lookup_hot] = {
@@ -71,7 +72,14 @@ const struct workload_info bench_workload_list[WORKLOADS] = {
 	[WORKLOAD_replay] = {
 		.name = "replay",
 		.what = "recorded opens and closes; two modules count each open; drained",
-		.param = PARAM_TRACE, .retires = true,
+		.param = PARAM_TRACE, .retires = true, .keeps = true,
+	},
+	[WORKLOAD_open_cached] = {
+		.name = "open_cached",
+		.what = "ten million ids by Zipf's law, of which 100000 stay; two modules count each "
+			"open; drained",
+		.zipf = true, .zipf_ids = CACHED_IDS, .keeps = true, .resident = CACHED_RESIDENT,
+		.bumps = CACHED_OWNERS, .retires = true, .opens = true,
 	},
 	[WORKLOAD_growth] = {
 		.name = "growth",
@@ -147,6 +155,11 @@ const char *bench_backend_lacks(const struct backend *backend)
 	return backend->ops->lacks;
 }
 
+bool bench_keeps_idle(const struct backend *backend)
+{
+	return backend->ops->keep_idle != NULL;
+}
+
 bool bench_supports(const struct backend *backend, const struct workload_info *workload)
 {
 	const struct backend_ops *ops = backend->ops;
@@ -158,6 +171,8 @@ bool bench_supports(const struct backend *backend, const struct workload_info *w
 		return false;
 	if (workload->unloads)
 		return ops->owner_register != NULL;
+	if (workload->resident)
+		return bench_keeps_idle(backend);
 	if (workload->grows && ops->sized)
 		return false;
 	/* Where nothing is shared, a reader stalls nobody. */
@@ -182,7 +197,7 @@ const struct workload_info *bench_workload_find(const char *name)
 
 void bench_case_name(const struct bench_case *c, char *name, size_t size)
 {
-	char param[128] = "";
+	char param[128] = "", resident[32] = "", create_ns[32] = "";
 
 	switch (c->workload->param) {
 	case PARAM_NONE:
@@ -200,6 +215,11 @@ void bench_case_name(const struct bench_case *c, char *name, size_t size)
 		snprintf(param, sizeof(param), "/ns:%d", KNOWN_COST_NS);
 		break;
 	}
-	snprintf(name, size, "%s%s%s%s/threads:%u", c->workload->name, c->backend ? "/" : "",
-		 c->backend ? bench_backend_name(c->backend) : "", param, c->threads);
+	if (c->resident)
+		snprintf(resident, sizeof(resident), "/resident:%lu", c->resident);
+	if (c->create_ns)
+		snprintf(create_ns, sizeof(create_ns), "/create_ns:%lu", c->create_ns);
+	snprintf(name, size, "%s%s%s%s%s%s/threads:%u", c->workload->name, c->backend ? "/" : "",
+		 c->backend ? bench_backend_name(c->backend) : "", param, resident, create_ns,
+		 c->threads);
 }

@@ -14,6 +14,8 @@
 //   --traces=DIR     recorded traces, DIR/*.trace  (bench/traces)
 //   --streams=N,...  where that is a parameter     (1000000)
 //   --threads=T,...  numbers of threads            (1,2)
+//   --resident=N,... idle streams that replay keeps       (0,16384)
+//   --create-ns=T,... that its contexts take to be built  (0,1000)
 //   --together       everything is one group
 
 #include <benchmark/benchmark.h>
@@ -58,6 +60,8 @@ struct Options {
 	std::string traces = "bench/traces";
 	std::vector<uint64_t> streams = {1000000};
 	std::vector<unsigned int> threads = {1, 2};
+	std::vector<uint64_t> resident = {0, 16384};
+	std::vector<uint64_t> create_ns = {0, 1000};
 	double min_time = 0.05;
 	bool list = false;
 	bool together = false;
@@ -166,6 +170,7 @@ public:
 			std::snprintf(text, sizeof(text), " %.4g", ops[ops.size() / 2] / 1e6);
 			line += group.name.empty() ? "\n  " : "  ";
 			line += group.name.empty() ? case_name(c) : bench_backend_name(c.backend);
+			line += !group.name.empty() && c.trace && c.resident ? "+idle" : "";
 			line += text;
 		}
 		return line;
@@ -194,7 +199,8 @@ bool take(const std::string &arg, const char *option, std::string *value)
 }
 
 template <typename T>
-std::vector<T> parse_list(const std::string &arg, const std::string &value, unsigned long most)
+std::vector<T> parse_list(const std::string &arg, const std::string &value, unsigned long most,
+			  bool zero = false)
 {
 	std::vector<T> numbers;
 	std::size_t at = 0, comma;
@@ -203,7 +209,11 @@ std::vector<T> parse_list(const std::string &arg, const std::string &value, unsi
 		std::uint64_t n;
 
 		comma = value.find(',', at);
-		if (!option_number(value.substr(at, comma - at).c_str(), most, &n))
+		const std::string one = value.substr(at, comma - at);
+
+		if (zero && one == "0")
+			n = 0;
+		else if (!option_number(one.c_str(), most, &n))
 			usage(arg);
 		numbers.push_back(static_cast<T>(n));
 		at = comma + 1;
@@ -230,6 +240,10 @@ Options parse_options(int *argc, char **argv)
 			o.streams = parse_list<uint64_t>(arg, value, 1ul << 30);
 		} else if (take(arg, "--threads", &value)) {
 			o.threads = parse_list<unsigned int>(arg, value, 1024);
+		} else if (take(arg, "--resident", &value)) {
+			o.resident = parse_list<uint64_t>(arg, value, 1ul << 30, true);
+		} else if (take(arg, "--create-ns", &value)) {
+			o.create_ns = parse_list<uint64_t>(arg, value, 1000000000, true);
 		} else if (arg == "--together") {
 			o.together = true;
 		} else {
@@ -276,6 +290,7 @@ std::vector<bench_case> parameters(const workload_info &w, const Options &o,
 	bench_case c = {};
 
 	c.workload = &w;
+	c.resident = w.resident;
 	switch (w.param) {
 	case PARAM_CONTEXTS:
 		for (unsigned int contexts : {1, 4, 8, 16, 17, 32, 33, 64}) {
@@ -287,7 +302,13 @@ std::vector<bench_case> parameters(const workload_info &w, const Options &o,
 		for (const Trace &trace : traces) {
 			c.trace = &trace.trace;
 			c.trace_name = trace.name.c_str();
-			cases.push_back(c);
+			for (uint64_t create_ns : o.create_ns) {
+				for (uint64_t resident : o.resident) {
+					c.create_ns = create_ns;
+					c.resident = resident;
+					cases.push_back(c);
+				}
+			}
 		}
 		break;
 	case PARAM_STREAMS:
@@ -316,10 +337,24 @@ Group make_group(bench_case c, const std::regex &filter)
 	for (size_t i = 0; i < count; i++) {
 		c.backend = backends[i];
 		if (bench_supports(c.backend, c.workload) &&
+		    (!c.resident || bench_keeps_idle(c.backend)) &&
 		    std::regex_search(case_name(c), filter))
 			group.cases.push_back(c);
 	}
 	return group;
+}
+
+// That of the same trace, with other numbers of idle streams: they are compared, too.
+Group *same_but_resident(std::vector<Group> &groups, const bench_case &c)
+{
+	for (Group &group : groups) {
+		const bench_case &first = group.cases[0];
+
+		if (c.trace && first.trace == c.trace && first.create_ns == c.create_ns &&
+		    first.threads == c.threads)
+			return &group;
+	}
+	return nullptr;
 }
 
 std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &traces,
@@ -345,12 +380,14 @@ std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &trace
 				Group group = make_group(c, filter);
 				if (group.cases.empty())
 					continue;
+				Group *with = same_but_resident(groups, c);
 				if (o.together)
 					group.name.clear();
 				if (o.together && !groups.empty())
-					groups[0].cases.insert(groups[0].cases.end(),
-							       group.cases.begin(),
-							       group.cases.end());
+					with = &groups[0];
+				if (with)
+					with->cases.insert(with->cases.end(), group.cases.begin(),
+							   group.cases.end());
 				else
 					groups.push_back(std::move(group));
 			}

@@ -56,7 +56,8 @@ static void worker_init(struct run *run, const struct bench_case *c,
 			t->worker.closes[p] = bench_alloc_lines(sizeof(struct histogram));
 	}
 	if (run->info->zipf) {
-		t->worker.zipf = zipf_streams(run->site->streams);
+		t->worker.zipf = zipf_streams(run->info->zipf_ids ? run->info->zipf_ids
+								   : run->site->streams);
 		t->worker.zipf_at = bench_random(&t->worker.random, ZIPF_DRAWS);
 	}
 	if (probe->opens)
@@ -134,15 +135,20 @@ static void check_work(struct run *run, const struct tally *before, struct bench
 {
 	const struct tally now = bench_tally_sum(run->ops);
 	const uint64_t counted = now.words_in - before->words_in;
+	const struct replay_share *replay = run->thread[0].worker.replay;
 	uint64_t bumps = 0;
 
 	result->created = now.created - before->created;
 	if (run->info->creates && result->created != run->info->creates * result->ops)
 		bench_die("%lu contexts created in %lu operations", result->created, result->ops);
-	if (!run->thread[0].worker.replay)
+	if (!replay && !run->info->bumps)
 		return;
-	for (unsigned int i = 0; i < run->threads; i++)
-		bumps += run->thread[i].done * run->thread[i].worker.replay->opens * REPLAY_OWNERS;
+	for (unsigned int i = 0; i < run->threads; i++) {
+		const struct run_thread *t = &run->thread[i];
+
+		bumps += (t->done + run->warm) *
+			 (replay ? t->worker.replay->opens * REPLAY_OWNERS : run->info->bumps);
+	}
 	if (counted != bumps)
 		bench_die("the modules counted %lu opens, not %lu", counted, bumps);
 }
@@ -172,6 +178,41 @@ static void set_run_now(struct run *run)
 	pthread_mutex_lock(&run_lock);
 	run_now = run;
 	pthread_mutex_unlock(&run_lock);
+}
+
+/* Threads of their own: the backend may want to know them. */
+static void *begin_idle_main(void *arg)
+{
+	struct run *run = arg;
+
+	bench_thread_begin(run->ops);
+	for (unsigned int t = 0; t < run->site->tables; t++)
+		run->ops->keep_idle(run->site->table[t], run->resident);
+	bench_thread_end(run->ops);
+	return NULL;
+}
+
+static void *end_idle_main(void *arg)
+{
+	struct run *run = arg;
+
+	bench_thread_begin(run->ops);
+	for (unsigned int t = 0; t < run->site->tables; t++)
+		run->ops->keep_idle(run->site->table[t], 0);
+	bench_drain(run->ops);
+	for (unsigned int t = 0; t < run->site->tables; t++)
+		if (run->ops->table_count(run->site->table[t]) != run->site->streams)
+			bench_die("idle streams are left");
+	bench_thread_end(run->ops);
+	return NULL;
+}
+
+/* So many opens that as many streams as may stay idle are. */
+static uint64_t warm_iterations(const struct bench_case *c, const struct bench_limit *limit)
+{
+	if (!c->resident || limit->cold)
+		return 0;
+	return c->trace ? 1 : 4 * c->resident / c->threads + 1;
 }
 
 static struct site *case_site(const struct bench_case *c)
@@ -213,6 +254,9 @@ static struct run run_make(const struct bench_case *c, const struct bench_limit 
 		.ops = c->backend->ops,
 		.work = probe->opens ? c->backend->workload[number].run_timed
 				     : c->backend->workload[number].run,
+		.warm_up = c->backend->workload[number].run,
+		.warm = warm_iterations(c, limit),
+		.resident = c->resident,
 		.iterations = limit->iterations,
 		.chunk = c->trace ? 1 : CHUNK,
 		.pool = limit->iterations * c->threads,
@@ -248,7 +292,8 @@ void bench_run(const struct bench_case *c, const struct bench_limit *limit,
 	probe = probe ? probe : &none;
 	*result = (struct bench_result){ 0 };
 	bench_case_name(c, bench_current, sizeof(bench_current));
-	if (!bench_supports(c->backend, c->workload))
+	if (!bench_supports(c->backend, c->workload) ||
+	    (c->resident && !bench_keeps_idle(c->backend)))
 		bench_die("the backend cannot do this");
 	run = run_make(c, limit, probe);
 	resident = bench_resident_kb();
@@ -258,6 +303,9 @@ void bench_run(const struct bench_case *c, const struct bench_limit *limit,
 	before = bench_tally_sum(run.ops);
 	for (unsigned int i = 0; i < c->threads; i++)
 		worker_init(&run, c, probe, i);
+	if (run.resident)
+		bench_thread_run(begin_idle_main, &run);
+	bench_create_ticks = (uint64_t)((double)c->create_ns / bench_tick_ns());
 	all = bench_counts_all();
 	set_run_now(&run);
 	result->before_kb = bench_resident_kb();
@@ -268,6 +316,9 @@ void bench_run(const struct bench_case *c, const struct bench_limit *limit,
 	else
 		run_plain(&run, limit);
 	set_run_now(NULL);
+	bench_create_ticks = 0;
+	if (run.resident)
+		bench_thread_run(end_idle_main, &run);
 	result->counts_all = bench_counts_all();
 	bench_counts_sub(&result->counts_all, &all);
 

@@ -39,6 +39,10 @@ struct workload_info {
 	bool opens;		/* can time its opens */
 	bool samples;		/* can time its frees */
 	bool zipf;		/* draws streams by Zipf's law */
+	uint64_t zipf_ids;	/* of so many, if they are not the resident ones */
+	bool keeps;		/* bench_case.resident and .create_ns are parameters */
+	uint64_t resident;	/* the former, where it is not chosen */
+	unsigned int bumps;	/* opens counted by modules, in each operation */
 	bool unloads;		/* an owner leaves: needs a backend that has owners */
 	bool no_backend;	/* exercises the machine: run on floor alone */
 	bool only_paced;	/* nothing to measure but how late it is */
@@ -56,6 +60,8 @@ struct bench_case {
 	uint64_t streams;		/* of PARAM_STREAMS */
 	const struct trace *trace;	/* of PARAM_TRACE */
 	const char *trace_name;
+	uint64_t resident;		/* idle streams to keep; 0: a last close ends its stream */
+	uint64_t create_ns;		/* that building a context takes beside its memory */
 };
 
 /*
@@ -67,6 +73,7 @@ struct bench_limit {
 	bool onward;		/* a trace: who has passed through goes on until all have */
 	double seconds;
 	double rate;		/* operations a second, of all threads: see bench_probe */
+	bool cold;		/* begin without idle streams; else a pass or so comes before */
 };
 
 /* stall: the time of each close, and what was retired and not yet freed at most. */
@@ -119,6 +126,7 @@ const char *bench_backend_name(const struct backend *backend);
 const char *bench_backend_lacks(const struct backend *backend);
 /* A backend that cannot do a workload must not be run with it. */
 bool bench_supports(const struct backend *backend, const struct workload_info *workload);
+bool bench_keeps_idle(const struct backend *backend);
 
 /* WORKLOAD/BACKEND/params/threads:T; with a NULL backend, without it. */
 void bench_case_name(const struct bench_case *c, char *name, size_t size);

@@ -43,6 +43,16 @@ uint64_t bench_tick_cost(void)
 	return tick_cost;
 }
 
+uint64_t bench_create_ticks;
+
+void bench_spin(uint64_t ticks)
+{
+	const uint64_t begin = bench_ticks();
+
+	while (bench_ticks() - begin < ticks)
+		continue;
+}
+
 const char *bench_tick_name(void)
 {
 #ifdef __x86_64__

@@ -11,6 +11,8 @@ enum {
 	OPT_STREAMS,
 	OPT_OPS,
 	OPT_TRACE,
+	OPT_RESIDENT,
+	OPT_CREATE_NS,
 	OPT_SECONDS,
 	OPT_JSON,
 	OPT_LATENCY,
@@ -25,6 +27,9 @@ static const struct argp_option option_list[] = {
 	{ "contexts", OPT_CONTEXTS, "N", 0, "lookup_hot: contexts on the stream, 1 to 64 (4)", 0 },
 	{ "streams", OPT_STREAMS, "N", 0, "streams, where they are a parameter (1000000)", 0 },
 	{ "trace", OPT_TRACE, "FILE", 0, "replay: the recording", 0 },
+	{ "resident", OPT_RESIDENT, "N", 0,
+	  "replay, open_cached: idle streams to keep; with --ops, none are there at first", 0 },
+	{ "create-ns", OPT_CREATE_NS, "T", 0, "the same: ns that building a context takes", 0 },
 	{ "ops", OPT_OPS, "N", 0, "operations of each thread; of replay, passes", 0 },
 	{ "seconds", OPT_SECONDS, "S", 0, "or for how long (1)", 0 },
 	{ "latency", OPT_LATENCY, NULL, 0, "time each open by itself", 0 },
@@ -122,6 +127,10 @@ static error_t check(struct argp_state *state, const struct options *o)
 		argp_error(state, "%s cannot do %s", bench_backend_name(o->c.backend), w->name);
 	else if (w->param == PARAM_TRACE && !o->trace)
 		argp_error(state, "%s needs --trace", w->name);
+	else if (!w->keeps && (o->c.resident || o->c.create_ns))
+		argp_error(state, "%s keeps no idle streams", w->name);
+	else if (o->c.resident && !bench_keeps_idle(o->c.backend))
+		argp_error(state, "%s keeps no idle streams", bench_backend_name(o->c.backend));
 	else if (o->latency && !w->opens)
 		argp_error(state, "%s opens nothing to time", w->name);
 	else if (o->frees && !w->samples)
@@ -153,6 +162,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_TRACE:
 		o->trace = arg;
 		return 0;
+	case OPT_RESIDENT:
+		return number(arg, 1ul << 30, state, &o->c.resident);
+	case OPT_CREATE_NS:
+		return number(arg, 1000000000, state, &o->c.create_ns);
 	case OPT_OPS:
 		return number(arg, 1ul << 40, state, &o->limit.iterations);
 	case OPT_SECONDS:
@@ -197,5 +210,8 @@ int options_parse(int argc, char **argv, unsigned int flags, struct options *o)
 		return -EINVAL;
 	if (!o->limit.iterations && o->limit.seconds == 0)
 		o->limit.seconds = 1;
+	if (o->c.workload && !o->c.resident)
+		o->c.resident = o->c.workload->resident;
+	o->limit.cold = o->limit.iterations > 0;
 	return 0;
 }

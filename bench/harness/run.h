@@ -9,7 +9,10 @@ struct run {
 	const struct workload_info *info;
 	const struct backend_ops *ops;
 	workload_fn work;
+	workload_fn warm_up; /* the same, untimed */
+	uint64_t warm;       /* iterations of each thread before the span, to have idle streams */
 	struct site *site;
+	uint64_t resident;   /* idle streams to keep */
 	uint64_t iterations; /* of each thread, on average; 0: until stopped */
 	uint64_t chunk;
 	uint64_t pool; /* iterations not yet taken */

@@ -111,7 +111,7 @@ static void check_worker(struct run *run, struct run_thread *t)
 {
 	if (t->worker.seen != t->worker.expected)
 		bench_die("lookups found %lu in all, not %lu", t->worker.seen, t->worker.expected);
-	if (run->info->retires && run->ops->private_tables &&
+	if (run->info->retires && run->ops->private_tables && !run->resident &&
 	    run->ops->table_count(t->worker.table) != run->site->streams)
 		bench_die("open references are left");
 }
@@ -124,6 +124,8 @@ static void *run_main(void *arg)
 	if (!run->crowded)
 		bench_bind_to_cpu(t->worker.index);
 	bench_thread_begin(run->ops);
+	if (run->warm)
+		run->warm_up(&t->worker, run->warm);
 	thread_idle(run->ops);
 	wait_for_all(run);
 	t->counts = bench_counts_self();

@@ -47,6 +47,10 @@ static inline void bench_count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+/* What it costs to build a context, beside its memory; 0: nothing.  Set between runs. */
+extern uint64_t bench_create_ticks;
+void bench_spin(uint64_t ticks);
+
 /* ---------------------------------------------------------------- workers */
 
 /* One open or close of a recorded program, by the thread that carries it. */
@@ -124,6 +128,8 @@ static inline struct sctx_id bench_fresh_id(struct worker *w)
 #define BENCH_OWNERS 64
 #define MIXED_OWNERS 4
 #define REPLAY_OWNERS 2
+#define CACHED_OWNERS 2
+#define CACHED_IDS 10000000u
 #define SCAN_OWNERS 8
 #define KNOWN_COST_NS 1000
 extern const char bench_owner[BENCH_OWNERS];

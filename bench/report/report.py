@@ -12,7 +12,7 @@ import textwrap
 
 from cost import read_baseline
 from page import write_page
-from results import (BASELINE, BUSY, FLOOR, KNOWN, MEANWHILE, NEAR, NEAR_NOTE, SUBJECT,
+from results import (AWAY, BASELINE, BUSY, FLOOR, KNOWN, MEANWHILE, NEAR, NEAR_NOTE, SUBJECT,
                      backend_order, behind, coverage, free_latencies, handover, known_cost,
                      lacks_of, load_groups, load_json, load_paced, load_series, microseconds,
                      number, rate, rate_interval, ratio_interval, short, stream_bytes, threads_of)
@@ -85,7 +85,7 @@ def print_table(groups, results):
 def print_peers(groups):
     """How many times as fast streamctx is, beside each of many."""
     backends = [b for b in backend_order({b for g in groups for b in g.ops})
-                if b not in (SUBJECT, FLOOR)]
+                if b not in (SUBJECT, FLOOR) and not b.endswith(AWAY)]
     if len(backends) <= 5:
         return
     rows = [[g.name(), threads_of(g)] +

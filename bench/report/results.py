@@ -19,6 +19,7 @@ ASIDE = ("streamctx_so", "atomic")  # measures, not ways to do the same
 NEAR = "*"
 NEAR_NOTE = "the processors were as near as those of one core, where contention costs less"
 MEANWHILE = "unload: opens"  # a row of its own
+AWAY = " away"  # a backend that keeps no idle streams, beside those that do
 BUSY = 3  # percent by which a known cost may be missed
 KNOWN = "known_cost"
 
@@ -148,6 +149,16 @@ def off_around(found, place):
     return max((off for _, off in before[-1:] + after[:1]), key=abs, default=0)
 
 
+def add_those_without(found):
+    """To runs with idle streams, the same without: a daemon may choose between them."""
+    for (workload, params, threads), runs in found.items():
+        rest = " ".join(p for p in params.split() if not p.startswith("resident:"))
+        if rest and rest != params:
+            runs += [(backend + AWAY, run, value)
+                     for backend, run, value in found.get((workload, rest, threads), ())
+                     if backend not in (SUBJECT, FLOOR)]
+
+
 def load_groups(results):
     runs = repetitions(results)
     usual = statistics.median(handovers(runs) or [0])
@@ -162,6 +173,7 @@ def load_groups(results):
             key = (what, " ".join(params), int(threads.split(":")[1]))
             found.setdefault(key, []).append((backend, run, value))
             places.setdefault(key, place)
+    add_those_without(found)
     groups = []
     for key, of_key in found.items():
         for group in split(key, of_key, usual):

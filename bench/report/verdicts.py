@@ -6,6 +6,7 @@ machine that was not busy while it was measured; else it is withheld.  Of severa
 parameters the worst counts.
 """
 import collections
+import re
 
 import targets
 from markup import E, table
@@ -14,8 +15,17 @@ from results import (BASELINE, BUSY, CLOCK, FLOOR, MEANWHILE, SUBJECT, backend_o
                      ratio_interval, stream_bytes)
 
 # What a daemon may do most, as a question and in the one sentence; the workload like it.
-Need = collections.namedtuple("Need", "question phrase workload threads")
+Need = collections.namedtuple("Need", "question phrase workload threads params",
+                              defaults=("",))
 NEEDS = (
+    Need("open and close as recorded builds, git and searches did, idle files kept",
+         "open and close as recorded programs did", "replay", (1, 2), r"resident:\d+$"),
+    Need("the same, where a context takes 1 µs to build", "", "replay", (1, 2),
+         r"resident:\d+ create_ns"),
+    Need("the same, each file forgotten at its last close", "do so with no idle files kept", "replay",
+         (1, 2), r"^trace:\w+$"),
+    Need("open more files than are kept, by Zipf's law", "open more files than they keep",
+         "open_cached", (1, 2)),
     Need("look up a context at each read and write of an open file", "look up contexts",
          "lookup_hot", (1, 2)),
     Need("find the context of a file by its id, among a million", "find files by id",
@@ -29,8 +39,6 @@ NEEDS = (
          (1, 2)),
     Need("both, as a file server might", "mix the two", "mixed", (1, 2)),
     Need("both, with more threads than processors", "", "mixed", (16,)),
-    Need("open and close as recorded builds, git and searches did", "do what recorded programs did",
-         "replay", (1, 2)),
     Need("change the contexts of one file that others read", "change contexts that others read",
          "update_contended", (1, 2)),
     Need("unload a module whose contexts hang on a million files", "unload modules", "unload",
@@ -66,7 +74,7 @@ class Case:
         return EVEN_WORD
 
     def params(self):
-        what, _, value = self.group.params.partition(":")
+        what, _, value = self.group.params.split(" ")[0].partition(":")
         return "" if not self.several else value if what == "trace" else f"{value} {what}"
 
     def text(self):
@@ -81,7 +89,7 @@ def cases_of(groups):
         cases = {}
         for t in need.threads:
             mine = [g for g in groups if (g.workload, g.threads) == (need.workload, t) and
-                    SUBJECT in g.ops and g.best_other()]
+                    re.search(need.params, g.params) and SUBJECT in g.ops and g.best_other()]
             if mine:
                 cases[t] = Case(mine)
         if cases:

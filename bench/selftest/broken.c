@@ -99,6 +99,13 @@ static void broken_unregister(struct bench_table *table, const void *owner)
 	}
 }
 
+static void broken_keep_idle(struct bench_table *table, uint64_t limit)
+{
+	const char *wanted = getenv("BENCH_FAULT");
+
+	right->keep_idle(table, !limit && wanted && !strcmp(wanted, "keeps one") ? 1 : limit);
+}
+
 static const struct backend_ops broken_ops = {
 	.name = "broken",
 	.lacks = "correctness",
@@ -114,6 +121,7 @@ static const struct backend_ops broken_ops = {
 	.insert = broken_insert,
 	.del = broken_del,
 	.bump = broken_bump,
+	.keep_idle = broken_keep_idle,
 	.owner_register = owner_register,
 	.owner_insert = owner_insert,
 	.owner_unregister = broken_unregister,

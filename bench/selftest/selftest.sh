@@ -59,6 +59,7 @@ for workload in $(workloads); do
 	unload) options="--ops 1000" ;;
 	growth) options= ;;
 	stall) options="--seconds 0.02" ;;
+	open_cached) options="--ops 20000 --resident 300" ;;
 	*) options="--ops 20000" ;;
 	esac
 	for backend in $(backends); do
@@ -71,6 +72,10 @@ for workload in $(workloads); do
 	done
 done
 for backend in $(backends); do
+	if supported open_cached "$backend"; then
+		expect "replay with idle streams on $backend" "$P/sctx-bench" replay "$backend" \
+			--threads 2 --trace "$trace" --resident 300 --create-ns 100 --seconds 0.02
+	fi
 	if supported open_cold "$backend"; then
 		expect "free latency of open_cold $backend" "$P/sctx-bench" open_cold "$backend" \
 			--threads 2 --rate 100000 --seconds 0.3 --frees
@@ -84,6 +89,7 @@ planted() {
 	growth) options= ;;
 	stall) options="--seconds 0.02" ;;
 	replay) options="--ops 1" ;;
+	open_cached) options="--ops 20000 --resident 300" ;;
 	*) options="--ops 20000" ;;
 	esac
 	if BENCH_FAULT=$1 "$B/sctx-broken" "$2" broken $options --streams 3000 --threads 2 \
@@ -99,7 +105,7 @@ planted() {
 }
 
 # Without a fault, nothing is found.
-for workload in open_warm open_cold mixed update_contended unload; do
+for workload in open_warm open_cold mixed update_contended unload open_cached; do
 	expect "$workload, no bug" "$B/sctx-broken" $workload broken --ops 20000 --streams 3000
 done
 planted "finds nothing" lookup_hot
@@ -119,6 +125,10 @@ for workload in open_cold mixed stall; do
 done
 planted "does not remove" update_contended
 planted "counts wrong" replay
+planted "counts wrong" open_cached
+planted "keeps one" open_cached
+planted "opens twice" open_cached
+planted leaks open_cached
 planted "does not leave" unload
 
 if [ $failed -ne 0 ]; then

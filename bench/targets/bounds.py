@@ -114,13 +114,11 @@ def floors(tree):
 
 
 def plain_counts(tree):
-    change(tree, "lib/registry/registry.c",
-           ("	uint32_t opens = sctx__add_acquire(&node->stream.opens, 1);",
-            "	uint32_t opens = node->stream.opens++;"),
-           ("	return sctx__likely(close_one(stream, &opens)) ? 0 : close_slow(stream, true);",
-            "	stream->opens = opens - 1;\n"
-            "	sctx__count(SCTX__OTHER_CLOSES, 1);\n"
-            "	return 0;"))
+    change(tree, "lib/registry/opens.h",
+           ("	return sctx__add_acquire(&stream->opens, 1);", "	return stream->opens++;"))
+    change(tree, "lib/registry/close.c",
+           ("	if (!sctx__cas_acq_rel(&stream->opens, opens, *opens - n))\n		return false;\n",
+            "	stream->opens = *opens - n;\n"))
 
 
 def contexts_unread(tree):

@@ -49,6 +49,9 @@ class Store:
         near = sum(is_near(run, self.usual) for run in runs)
         self.left_out = (f"Of {len(ns)} repetitions on several threads {near} are left out: "
                          f"{NEAR_NOTE}." if near else "")
+        lru = os.path.join(folder or "", "lru.hits")
+        self.lru = {(r["trace"], r["limit"]): r["rate"] for r in load_json(lru)} if (
+            folder and os.path.exists(lru)) else {}
         self.costs = load_json(costs) if costs and os.path.exists(costs) else {}
 
     @staticmethod
@@ -151,6 +154,35 @@ def oversubscribed_tail(store):
                              lambda r: r["paced_ns"]["p99.9"])
 
 
+def replay(backend, trace, threads=1, resident=16384, create_ns=0):
+    params = [f"trace:{trace}"] + [f"{name}:{value}" for name, value in
+                                   (("resident", resident), ("create_ns", create_ns)) if value]
+    return case("replay", backend, "/".join(params), threads)
+
+
+def least_times(one, others):
+    """As fast as the fastest of several."""
+    def figure(store):
+        found = [store.times_as_fast(one, other) for other in others]
+        return min(found) if found and None not in found else None
+    return figure
+
+
+def hits_beyond_lru(trace, limit):
+    """Points of a hundred opens, from an empty table; each stream made has two contexts."""
+    def figure(store):
+        lru = store.lru.get((trace, limit))
+        rate = store.of_runs(f"hits-{trace}-{limit}",
+                             lambda r: 100 * (1 - r["contexts"] / 2 / (r["count"] / 2)))
+        return None if None in (lru, rate) else rate - lru
+    return figure
+
+
+def cached_tail(other):
+    return lambda store: store.of_two_runs("cached-streamctx", "cached-" + other,
+                                           lambda r: r["open_ns"]["p99.99"])
+
+
 # ---------------------------------------------------------------------- rules
 
 ONE, MILLION, TEN = "contexts:1", "streams:1000000", "streams:10000000"
@@ -160,12 +192,61 @@ def hot(backend=SUBJECT, contexts=1, threads=1, flavour=""):
     return case("lookup_hot", backend, f"contexts:{contexts}", threads, flavour)
 
 
+TRACES = ("build", "git", "search")
+THROW_AWAY = ("mutex", "rwlock", "sharded", "urcu")
+
+
+def resident_rules(add):
+    """Streams that outlive their last handle."""
+    under = "replay, 16384 idle streams"
+    for trace in TRACES:
+        add(f"{trace}: time ÷ floor's, 1 thread", time(replay(SUBJECT, trace),
+                                                       replay("floor", trace)), "≤", 1.4,
+            under=under)
+    either = [replay(b, "build", resident=n) for b in ("mutex", "sharded") for n in (0, 16384)]
+    add("build: as fast as mutex and sharded in either form, 1 thread",
+        least_times(replay(SUBJECT, "build"), either), "≥", 1.5, under=under)
+    for trace, bound in zip(TRACES, (2.5, 2, 1.7)):
+        add(f"{trace}: as fast as mutex that throws away, 2 threads",
+            times(replay(SUBJECT, trace, 2), replay("mutex", trace, 2, 0)), "≥", bound,
+            under=under)
+    for trace in TRACES:
+        add(f"{trace}: as fast as the better sharded, 2 threads",
+            least_times(replay(SUBJECT, trace, 2),
+                        [replay("sharded", trace, 2, n) for n in (0, 16384)]), "≥", 1,
+            under=under)
+    under = "the same, contexts take 1 µs to build"
+    for trace in TRACES:
+        for t in (1, 2):
+            mine = replay(SUBJECT, trace, t, create_ns=1000)
+            threads = f"{t} thread" + "s" * (t > 1)
+            add(f"{trace}: as fast as those that throw away, {threads}",
+                least_times(mine, [replay(b, trace, t, 0, 1000) for b in THROW_AWAY]), "≥", 3,
+                under=under)
+            add(f"{trace}: as fast as mutex with LRU, {threads}",
+                times(mine, replay("mutex", trace, t, create_ns=1000)), "≥", 1.5 if t == 1 else 2.5,
+                under=under)
+        add(f"{trace}: as fast as sharded with LRU, 2 threads",
+            times(replay(SUBJECT, trace, 2, create_ns=1000),
+                  replay("sharded", trace, 2, create_ns=1000)), "≥", 1.5, under=under)
+    under = "open_cached, 2 threads"
+    for other, bound in (("mutex", 3), ("sharded", 1.5)):
+        add(f"as fast as {other} with LRU",
+            times(case("open_cached", params="resident:100000", threads=2),
+                  case("open_cached", other, "resident:100000", 2)), "≥", bound, under=under)
+        add(f"99.99 % of opens ÷ {other}'s", cached_tail(other), "≤", 1, under=under)
+    for trace in TRACES:
+        for limit in (256, 1024, 4096):
+            add(f"{trace}, {limit} idle streams: beyond LRU's", hits_beyond_lru(trace, limit),
+                "≥", -1, " %", under="hit rates")
+
+
 def rules():
     table = []
     heading = ""
 
-    def add(what, figure, relation, bound, unit="×"):
-        table.append(Rule(heading, what, figure, relation, bound, unit))
+    def add(what, figure, relation, bound, unit="×", under=None):
+        table.append(Rule(under or heading, what, figure, relation, bound, unit))
 
     heading = "lookup_hot, 1 owner, inlined"
     add("time ÷ floor's, memb", time(hot(), hot("floor")), "≤", 1.5)
@@ -215,10 +296,11 @@ def rules():
                                              case("open_cold", "mutex", threads=2)), "≥", 1.5)
     add("peak resident growth, 2 threads", churn_mib, "≤", 16, " MiB")
     heading = "replay, 2 threads"
-    for trace in ("build", "git", "search"):
+    for trace in TRACES:
         add(f"{trace}: as fast as mutex", times(case("replay", params=f"trace:{trace}", threads=2),
                                                 case("replay", "mutex", f"trace:{trace}", 2)),
             "≥", 3)
+    resident_rules(add)
     heading = "mixed, 16 threads"
     add("as fast as mutex", times(case("mixed", threads=16), case("mixed", "mutex", threads=16)),
         "≥", 10)

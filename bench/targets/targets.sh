@@ -40,7 +40,29 @@ targets_throughput() {
 	together larger '^open_warm/streamctx/' --threads=1 --streams="$big,$large"
 	together openhot '^open_hot/(streamctx|atomic)/'
 	together cold '^open_cold/'
-	together replay '^replay/(streamctx|mutex)/' --threads=2
+	together replay '^replay/(streamctx|mutex)/' --threads=2 --resident=0 --create-ns=0
+}
+
+# Opens that find their stream idle, beside those that throw it away: one group.
+targets_resident() {
+	together resident '^known_cost/|^replay/(streamctx|mutex|sharded|floor)/|^replay/(rwlock|urcu)/.*/create_ns:' \
+		--resident=0,16384
+	together cached '^open_cached/' --threads=2
+	say "targets: latency of an open, and hit rates"
+	for k in 1 2 3; do
+		for backend in streamctx mutex sharded; do
+			once cached-$backend $k open_cached $backend --threads 2 --latency \
+				--seconds "$paced"
+		done
+	done
+	for trace in build git search; do
+		for limit in 256 1024 4096; do
+			once hits-$trace-$limit 1 replay streamctx --trace bench/traces/$trace.trace \
+				--resident $limit --ops 1
+		done
+	done
+	python3 bench/traces/hitrate.py --policies LRU --limits 256,1024,4096 --json "$T/lru.hits" \
+		bench/traces/build.trace bench/traces/git.trace bench/traces/search.trace >/dev/null
 }
 
 # The other flavour is another build of everything.

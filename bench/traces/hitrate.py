@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How many opens of a recorded trace find their stream still there, by eviction policy.
 
-  hitrate.py [--limits N,N...] [--json FILE] [TRACE...]
+  hitrate.py [--limits N,N...] [--policies P,P...] [--json FILE] [TRACE...]
 
 A stream is open while it has handles.  After its last close it is idle, and stays until
 it is evicted; at most N idle streams are kept.  An open hits if its stream is open or
@@ -373,12 +373,12 @@ def simulate(trace, limit, name):
 
 # ------------------------------------------------------------------- printing
 
-def print_table(trace, limits):
+def print_table(trace, limits, policies):
     """The results, printed as they come."""
     print(f"{trace.name}: {trace.opens} opens of {trace.files} files", flush=True)
     print(f"  {'% of opens that hit':20}" + "".join(f"{n:>10}" for n in limits))
     found = []
-    for name in POLICIES:
+    for name in policies:
         row = [simulate(trace, n, name) for n in limits]
         steps = "".join(f"{r.steps / r.evictions:8.1f}, {r.most_steps:<6}"
                         if r.steps and r.evictions else " " * 16 for r in row)
@@ -401,13 +401,14 @@ def default_traces(here):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--limits", type=numbers, default=LIMITS)
+    parser.add_argument("--policies", type=lambda text: text.split(","), default=POLICIES)
     parser.add_argument("--json")
     parser.add_argument("trace", nargs="*")
     args = parser.parse_args()
     here = os.path.dirname(os.path.abspath(__file__))
     found = []
     for paths in args.trace or default_traces(here):
-        found += print_table(Trace(paths.split("+")), args.limits)
+        found += print_table(Trace(paths.split("+")), args.limits, args.policies)
     if args.json:
         with open(args.json, "w") as f:
             json.dump([dict(vars(r), rate=r.rate()) for r in found], f, indent=1)

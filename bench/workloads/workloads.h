@@ -26,6 +26,7 @@
 	X(update_contended, __VA_ARGS__)  \
 	X(unload, __VA_ARGS__)            \
 	X(replay, __VA_ARGS__)            \
+	X(open_cached, __VA_ARGS__)       \
 	X(growth, __VA_ARGS__)            \
 	X(stall, __VA_ARGS__)             \
 	X(known_cost, __VA_ARGS__)        \
@@ -56,6 +57,7 @@ struct backend {
 #include "update.h"
 #include "unload.h"
 #include "replay.h"
+#include "cached.h"
 #include "growth.h"
 #include "stall.h"
 #include "known.h"

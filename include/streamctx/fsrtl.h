@@ -10,9 +10,10 @@
  *
  * Lookups take no reference, as on Windows: what is found stays good as long
  * as the filter's own rules say (its file is open, it does not remove it), or,
- * inside sctx_read_lock(), until sctx_read_unlock().  Teardown is synchronous,
- * but for one from inside a callback or read section, whose callbacks run
- * after it.
+ * inside sctx_read_lock(), until sctx_read_unlock().  Teardown calls back on
+ * the thread that calls it, before it returns, and waits for no other stream's
+ * callbacks.  Inside a callback or read section it cannot wait: then its
+ * callbacks run after it.
  */
 #ifndef STREAMCTX_FSRTL_H
 #define STREAMCTX_FSRTL_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The read side, compiled into its caller: the read section and the lookup.
- * Included by streamctx.h where SCTX_INLINE is defined, and by the library
- * itself through lib/rcu/rcu.h, so that there is one text of it.
+ * streamctx.h includes it if SCTX_INLINE is defined.  The library includes it
+ * through lib/rcu/rcu.h, so both compile the same text.
  *
  * The caller's flavour must be the library's: pkg-config gives the
  * definition (SCTX_RCU_BP, SCTX_RCU_QSBR, SCTX_RCU_C11; none means memb).  A
@@ -34,9 +34,9 @@ extern long syscall(long number, ...); /* liburcu calls it, and strict C hides i
 #endif
 
 /*
- * ThreadSanitizer sees neither into liburcu nor membarrier(2).  It is told that
- * what a section did happens before the end of the grace period that waited
- * for it, and nothing more: a section that acquired would hide races.
+ * ThreadSanitizer sees neither liburcu's code nor membarrier(2).  Annotations
+ * order a section before the end of the grace period that waited for it, and
+ * nothing else: an acquire in the section would hide races.
  */
 #ifdef __has_feature
 #if __has_feature(thread_sanitizer)
@@ -63,23 +63,23 @@ extern long syscall(long number, ...); /* liburcu calls it, and strict C hides i
 extern "C" {
 #endif
 
-/* lib/base/sync.h has its own definition, for the builds that count or explore. */
+/* lib/base/sync.h defines these itself in builds that count or explore. */
 #ifndef sctx__load
 #define sctx__load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #endif
 #ifndef sctx__load_acquire
 #define sctx__load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #endif
-/* Small where it matters; the compiler does not see how often. */
+/* Force inlining of small hot functions. */
 #define SCTX__INLINE      static inline __attribute__((always_inline))
 #define sctx__likely(x)   __builtin_expect(!!(x), 1)
 #define sctx__unlikely(x) __builtin_expect(!!(x), 0)
 
 /*
- * Thread-local state of our own is reached in one instruction, in a library
- * that was loaded later, too.  liburcu's cannot be: its alignment keeps it out
- * of the static TLS that a running process has to spare, and reaching it from
- * a shared object is a function call.  So there its address is kept in ours.
+ * Initial-exec TLS is reached in one instruction, also in a library that was
+ * loaded with dlopen().  liburcu's TLS cannot be: its alignment does not fit
+ * into the static TLS that a running process has left, so a shared object
+ * reaches it by a function call.  There our TLS keeps its address.
  */
 #define SCTX__TLS __thread __attribute__((tls_model("initial-exec")))
 #if defined(__PIC__) && !defined(__PIE__)
@@ -91,14 +91,14 @@ extern "C" {
 /* Exported for this header only. */
 SCTX_API extern const char SCTX__INLINE_ABI;
 SCTX_API void sctx__reader_attach_slow(void);
-/* Where contexts are looked up if there is no stream: it has none. */
+/* The empty stream in which a lookup on NULL finds nothing. */
 SCTX_API extern const struct sctx_stream sctx__no_stream;
 
 /* ------------------------------------------------------- the read section */
 
 /*
- * Each flavour: read_lock, read_unlock, and whether the thread is inside.  A
- * thread that the flavour does not know yet takes the slow path once.
+ * Each flavour defines read_lock, read_unlock and read_ongoing.  A thread that
+ * is not registered yet takes the slow path once.
  */
 #if defined(SCTX_RCU_BP)
 
@@ -122,15 +122,15 @@ SCTX__INLINE bool sctx__rcu_read_ongoing(void)
 #elif defined(SCTX_RCU_QSBR)
 
 /*
- * qsbr knows threads, not sections; this counts them.  The end of the
- * outermost section is a quiescent state, which costs one load and a compare
- * while no grace period is under way.
+ * qsbr knows threads, not sections, so we count the nesting.  The end of the
+ * outermost section is a quiescent state: a load and a compare while no grace
+ * period is under way.
  */
 SCTX_API extern SCTX__TLS unsigned int sctx__qsbr_nesting;
-/* The thread's counter in liburcu; 0 there, or no thread's, is "offline". */
+/* The thread's counter in liburcu.  0, or a counter of no thread, is "offline". */
 SCTX_API extern SCTX__TLS unsigned long *sctx__qsbr_ctr;
 
-/* A section has ended, the outermost perhaps, and a grace period may wait for it. */
+/* A section has ended; if it was the outermost, a grace period may wait for it. */
 SCTX_API void sctx__qsbr_section_ended(void);
 
 SCTX__INLINE const unsigned long *sctx__qsbr_counter(void)
@@ -161,7 +161,7 @@ SCTX__INLINE bool sctx__rcu_read_ongoing(void)
 
 #elif defined(SCTX_RCU_C11)
 
-/* Made for checkers, not for speed: nothing is worth inlining. */
+/* For checkers, not for speed: nothing is inlined. */
 SCTX_API void sctx__rcu_read_lock(void);
 SCTX_API void sctx__rcu_read_unlock(void);
 SCTX_API bool sctx__rcu_read_ongoing(void);
@@ -169,23 +169,23 @@ SCTX_API bool sctx__rcu_read_ongoing(void);
 #else /* memb */
 
 /*
- * liburcu's own section, with the tests that a section repeats made once.  The
- * thread's counter rests at a value that its liburcu takes for "outside" and
- * that says: registered, on a kernel with membarrier(2), not nested.  Whatever
- * else stands there (a new thread, an outer section, the host's own use of
- * liburcu) takes the slow path, which is liburcu's.
+ * liburcu's section, with its tests folded into one.  Between sections the
+ * thread's counter holds READY, which liburcu takes for "outside" and which
+ * means: registered, on a kernel with membarrier(2), not nested.  Any other
+ * value (a new thread, an outer section, the host's own use of liburcu) takes
+ * the slow path, which is liburcu's.
  *
  * Without membarrier(2), or with a liburcu that reads the counter in another way
- * (lib/rcu/assumed.c), the slow path counts twice, so that the end of the section is
- * never taken for the fast one.
+ * (lib/rcu/assumed.c), the slow path nests twice, so that the end of the section
+ * never takes the fast path.
  */
 #define SCTX__MEMB_READY (1UL << 62)
 
 SCTX_API void sctx__memb_read_lock_slow(void);
 SCTX_API void sctx__memb_read_unlock_slow(void);
-/* A grace period sleeps; @section: the counter as it was in the section that has just ended. */
+/* A grace period sleeps.  @section is the counter's value in the section that just ended. */
 SCTX_API void sctx__memb_section_ended(unsigned long section);
-/* The thread's counter in liburcu, once it has taken the slow path. */
+/* The thread's counter in liburcu, set by its first slow path. */
 SCTX_API extern SCTX__TLS unsigned long *sctx__memb_ctr;
 
 SCTX__INLINE unsigned long *sctx__memb_counter(void)
@@ -196,7 +196,7 @@ SCTX__INLINE unsigned long *sctx__memb_counter(void)
 /* From READY, and back. */
 SCTX__INLINE void sctx__memb_enter(unsigned long *ctr)
 {
-	/* The membarrier() of the grace period orders this, as in liburcu. */
+	/* The grace period's membarrier() orders this, as in liburcu. */
 	CMM_STORE_SHARED(*ctr, CMM_LOAD_SHARED(urcu_memb_gp.ctr));
 	cmm_barrier();
 }
@@ -249,30 +249,30 @@ struct sctx__block {
 };
 
 /*
- * The array that takes over from a stream's inline entries, 64-byte aligned.
+ * The array that replaces a stream's inline entries, 64-byte aligned.
  *
  *   +-------+-------+----------+--------------------+--------------------------
  *   | block | count | capacity | tag, a byte each   | entry {owner, ...} ...
  *   +-------+-------+----------+--------------------+--------------------------
  *
- * Tags are read 8 or 16 at a time: an entry that cannot match is not looked at.
+ * Tags are compared 8 or 16 at a time; only entries whose tag matches are read.
  */
 struct sctx__array {
 	struct sctx__block block;
 	uint32_t count;    /* published entries; only grows */
 	uint32_t capacity; /* a multiple of 8 */
-	/* uint64_t tag[capacity / 8], entry n's in bits 8 * (n % 8) and up of word n / 8 */
+	/* uint64_t tag[capacity / 8]; entry n's tag is byte n % 8 of word n / 8 */
 	/* struct sctx_entry entry[capacity] */
 };
 
 /*
- * sctx_stream.list is a count of inline entries, or the address of an array;
- * either with HIDDEN, if the stream is disabled and readers see it empty.
+ * sctx_stream.list is a count of inline entries, or the address of an array.
+ * HIDDEN is set if the stream is disabled: readers see it empty.
  */
 #define SCTX__LIST_HIDDEN ((uintptr_t)1 << 63)
 #define SCTX__LIST_ARRAY  ((uintptr_t)64)
 
-/* One comparison: with HIDDEN it is negative. */
+/* One signed comparison: with HIDDEN the word is negative. */
 SCTX__INLINE bool sctx__list_is_array(uintptr_t list)
 {
 	return (intptr_t)list >= (intptr_t)SCTX__LIST_ARRAY;
@@ -286,9 +286,8 @@ struct sctx__view {
 };
 
 /*
- * The acquire pairs with the release in lib/stream/list.h that publishes an entry of
- * the array (count): who sees the new count sees the entries it covers, and
- * their tags.
+ * The acquire pairs with the release of count in lib/stream/list.h: a reader of
+ * the new count sees the entries that it covers, and their tags.
  */
 SCTX__INLINE struct sctx__view sctx__array_view(uintptr_t list)
 {
@@ -324,17 +323,16 @@ SCTX__INLINE bool sctx__entry_is(const struct sctx_entry *entry, const void *own
 }
 
 /*
- * NULL if the context is gone.  It may be unlinked at any moment; what was
- * seen is what counts.  The acquire pairs with the releases in lib/stream/context.c:
- * that which replaces a context, and that which unlinks one, so that who sees
- * it gone sees what was inserted before.
+ * NULL if the context was unlinked.  The acquire pairs with the releases in
+ * lib/stream/context.c that replace and that unlink a context: a reader that
+ * sees it unlinked sees what was inserted before.
  */
 SCTX__INLINE struct sctx_context *sctx__entry_load(const struct sctx_entry *entry)
 {
 	return sctx__load_acquire(&entry->context);
 }
 
-/* 7 bits of the owner's hash, and a bit that an entry not yet written lacks. */
+/* 7 bits of the owner's hash, and a bit that unwritten entries do not have. */
 SCTX__INLINE uint64_t sctx__tag(const void *owner)
 {
 	return (uint64_t)(uintptr_t)owner * 0x9e3779b97f4a7c15 >> 57 | 0x80;
@@ -344,12 +342,12 @@ SCTX__INLINE uint64_t sctx__tag(const void *owner)
 #define SCTX__TAG_HIGHS 0x8080808080808080
 
 /*
- * Which of the SCTX__TAG_STEP bytes at @tag are that of @tags: the bits from
- * SCTX__TAG_BITS * n up for the nth.  Behind 8 tags that are all there is, those of
- * entries are looked at, to no harm: the bits beyond the count say nothing.
+ * Compare the SCTX__TAG_STEP bytes at @tag with those of @tags.  The result has
+ * SCTX__TAG_BITS bits for each byte.  If an array has only 8 tags, 16 bytes
+ * reach into its entries; the caller ignores bits beyond the count.
  *
- * A vector is loaded at once, though only each of its words need be whole;
- * ThreadSanitizer is shown loads of words instead.
+ * A vector load need not be atomic as a whole, only each word of it.
+ * ThreadSanitizer builds load words instead.
  */
 #if defined(__SSE2__) && !defined(SCTX__TSAN)
 #define SCTX__TAG_STEP 16
@@ -364,8 +362,9 @@ SCTX__INLINE uint64_t sctx__tags_found(const uint64_t *tag, uint64_t tags)
 }
 #else
 /*
- * A byte of @x is 0 where the tag is the owner's, and its high bit is set then; also,
- * rarely, above such a byte where it is 1: entries are compared anyway.
+ * A byte of @x is 0 if the tag matches; its high bit is then set in the result.
+ * Rarely it is also set for the byte above one that matches.  That is harmless,
+ * since the entries are compared.
  */
 #define SCTX__TAG_STEP 8
 #define SCTX__TAG_BITS 8
@@ -378,7 +377,7 @@ SCTX__INLINE uint64_t sctx__tags_found(const uint64_t *tag, uint64_t tags)
 }
 #endif
 
-/* sctx__view_last() of an array, which has entries, by their tags. */
+/* sctx__view_last() by tags, for an array that has entries. */
 SCTX__INLINE const struct sctx_entry *sctx__array_last(struct sctx__view view, const void *owner,
 						       const void *instance)
 {
@@ -402,11 +401,11 @@ SCTX__INLINE const struct sctx_entry *sctx__array_last(struct sctx__view view, c
 	}
 }
 
-/* The newest entry of a real @owner that matches; its context may be gone. */
+/* The newest matching entry of a non-NULL @owner.  Its context may be unlinked. */
 SCTX__INLINE const struct sctx_entry *sctx__view_last(struct sctx__view view, const void *owner,
 						      const void *instance)
 {
-	/* Of four, comparing them all is quicker: no address depends on what was read. */
+	/* Up to four, a plain scan is faster: no address depends on a load. */
 	if (view.tag && view.count > 4)
 		return sctx__array_last(view, owner, instance);
 	while (view.count-- > 0)
@@ -416,8 +415,8 @@ SCTX__INLINE const struct sctx_entry *sctx__view_last(struct sctx__view view, co
 }
 
 /*
- * The newest match of a real @owner, and its context.  *@gone is set if one
- * was passed whose context is gone.
+ * The newest match of a non-NULL @owner that has a context.  *@gone is set if a
+ * match without a context was passed.
  */
 SCTX__INLINE const struct sctx_entry *sctx__view_match(struct sctx__view view, const void *owner,
 						       const void *instance,
@@ -438,8 +437,8 @@ SCTX__INLINE const struct sctx_entry *sctx__view_match(struct sctx__view view, c
 }
 
 /*
- * The newest of all.  What is replaced in its place was its owner's newest, and
- * another owner's may be newer: entries added meanwhile always count here.
+ * The newest context of all.  A replaced entry was the newest of its owner, not
+ * of all, so entries added meanwhile always require another scan.
  */
 SCTX__INLINE const struct sctx_entry *sctx__view_newest(struct sctx__view view,
 							struct sctx_context **ctx, bool *gone)
@@ -453,7 +452,7 @@ SCTX__INLINE const struct sctx_entry *sctx__view_newest(struct sctx__view view,
 	return NULL;
 }
 
-/* The entry that (owner, instance) matches, with its context in *@ctx. */
+/* The entry that matches (owner, instance), with its context in *@ctx. */
 SCTX__INLINE const struct sctx_entry *sctx__view_find(struct sctx__view view, const void *owner,
 						      const void *instance,
 						      struct sctx_context **ctx, bool *gone)
@@ -464,20 +463,20 @@ SCTX__INLINE const struct sctx_entry *sctx__view_find(struct sctx__view view, co
 }
 
 /*
- * A lookup is what it would be at one moment, though a scan takes longer.
+ * A lookup is linearizable, although a scan takes time.
  *
- * If all matches that it passed were live, that is the first it met, and the
- * moment is that of loading the list: this one was the newest then, or, if it
- * was replaced since, when it was replaced (lib/stream/context.c sees to that).  The
- * same if there was none.
+ * If the first match has a context, or there is no match, the lookup takes
+ * effect when the list is loaded.  If that context was stored by a replace
+ * since, it takes effect at the replace (lib/stream/context.c replaces in place
+ * only the newest entry of an owner).
  *
- * If one was gone, what is inserted meanwhile is behind the scan: it could miss
- * the one and not find the other, and there always was a match.  So if entries
- * were added, scan again.  If none was, entries can only have gone, or been
- * replaced in their place: what was found was the newest match when it was
- * loaded.  Whoever sees an entry gone sees those that were added before.  A slot
- * is used once, and the scan stays in its array, so it ends.  An array that
- * another one took over from does not change any more.
+ * If a match was unlinked, a newer context may have been inserted before it was
+ * unlinked, behind the scan: there was a match all along, but the scan finds
+ * none.  So scan again if entries were added.  If none were, entries can only
+ * have been unlinked or replaced in place, and the context found was the newest
+ * match when it was loaded.  A reader that sees an entry unlinked sees entries
+ * that were added before.  Slots are used once and the scan stays in one array,
+ * so it ends.  An array that was replaced does not change any more.
  */
 SCTX__INLINE struct sctx_context *sctx__array_lookup(uintptr_t list, const void *owner,
 						     const void *instance)
@@ -494,7 +493,7 @@ SCTX__INLINE struct sctx_context *sctx__array_lookup(uintptr_t list, const void 
 	}
 }
 
-/* A match that names no owner, and all that is rare. */
+/* A NULL stream or owner, and matches that were unlinked. */
 static __attribute__((noinline, unused)) struct sctx_context *
 sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const void *instance)
 {
@@ -519,7 +518,7 @@ sctx__lookup_slow(const struct sctx_stream *stream, const void *owner, const voi
 	return ctx;
 }
 
-/* Of the newest that matches; if its context is gone, of an older one, or a newer. */
+/* The context of the newest match; if it was unlinked, scan again. */
 SCTX__INLINE struct sctx_context *sctx__entry_context(const struct sctx_entry *entry,
 						      const struct sctx_stream *stream,
 						      const void *owner, const void *instance)
@@ -529,7 +528,7 @@ SCTX__INLINE struct sctx_context *sctx__entry_context(const struct sctx_entry *e
 	return sctx__likely(ctx != NULL) ? ctx : sctx__lookup_slow(stream, owner, instance);
 }
 
-/* As nearly always: the newest entry that matches has its context. */
+/* The common case: the newest match has a context. */
 SCTX__INLINE struct sctx_context *sctx__list_lookup(const struct sctx_stream *stream,
 						    const void *owner, const void *instance)
 {
@@ -546,17 +545,17 @@ SCTX__INLINE struct sctx_context *sctx__list_lookup(const struct sctx_stream *st
 }
 
 /*
- * A stream's only context, or what its list has.
+ * The stream's only context, or a walk of its list.
  *
- * The acquire pairs with the release in list_publish(): who sees @only sees the
- * entry, and the list at that moment had no other.
+ * The acquire pairs with the release in list_publish(): a reader that sees @only
+ * sees its entry, and at that moment the list had no other.
  */
 SCTX__INLINE struct sctx_context *sctx__lookup(const struct sctx_stream *stream, const void *owner,
 					       const void *instance)
 {
 	if (sctx__unlikely(!owner))
 		return sctx__lookup_slow(stream, owner, instance);
-	/* A selection, not a branch, of which a lookup has few: see lib/README.md. */
+	/* A conditional move: branches bound the speed of a lookup. */
 	stream = stream ? stream : &sctx__no_stream;
 	if (sctx__likely(sctx__load_acquire(&stream->only) == owner &&
 			 (!instance || stream->inline_entry[0].instance == instance)))

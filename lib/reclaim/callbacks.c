@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Running callbacks: see callbacks.h.  Both sets belong to the thread that
- * runs the cycle (reclaimer.at_lists says when it is at them).
+ * Running callbacks: see callbacks.h.  The two sets here belong to the thread
+ * that runs the cycle (reclaimer.at_lists says when it is at them).
  */
 #include "reclaim/callbacks.h"
 
@@ -73,16 +73,16 @@ static void context_drop(struct sctx_context *ctx)
 	sctx__probe1(callback_done, ctx);
 }
 
-static bool run_one(enum sctx__kind kind)
+static bool run_one(struct sctx__limbo *set, enum sctx__kind kind)
 {
-	struct sctx__link *link = sctx__list_pop(&ripe.list[kind]);
+	struct sctx__link *link = sctx__list_pop(&set->list[kind]);
 	struct sctx_stream *stream;
 	struct sctx__block *block;
 
 	if (!link)
 		return false;
-	if (ripe.list[kind].head)
-		sctx__prefetch_write(ripe.list[kind].head);
+	if (set->list[kind].head)
+		sctx__prefetch_write(set->list[kind].head);
 	if (kind == SCTX__CONTEXTS) {
 		context_drop(sctx__linked(link, struct sctx_context, next));
 	} else if (kind == SCTX__STREAMS) {
@@ -95,43 +95,53 @@ static bool run_one(enum sctx__kind kind)
 	return true;
 }
 
-static void account(size_t callbacks)
+static void account(struct sctx__limbo *set, size_t callbacks)
 {
-	size_t bytes = callbacks == ripe.callbacks ? ripe.bytes
-						   : ripe.bytes / ripe.callbacks * callbacks;
+	size_t bytes = callbacks == set->callbacks ? set->bytes
+						   : set->bytes / set->callbacks * callbacks;
 
-	ripe.callbacks -= callbacks;
-	if (!ripe.callbacks)
-		sctx__store(&ripe.since, 0);
-	ripe.bytes -= bytes;
+	set->callbacks -= callbacks;
+	if (!set->callbacks)
+		sctx__store(&set->since, 0);
+	set->bytes -= bytes;
 	sctx__add(&callbacks_run, callbacks);
 	sctx__account_freed(callbacks, bytes);
 }
 
 /* Contexts before streams: an owner may have embedded one in the other. */
-size_t sctx__callbacks_run(size_t max)
+static size_t run_set(struct sctx__limbo *set, size_t max)
 {
 	size_t ran = 0, told = 0;
 	int kind = SCTX__CONTEXTS;
 
 	sctx__self.in_callback = true;
 	while (kind < SCTX__NODES && ran < max && sctx__likely(!sctx__load(&sctx__shared.forking))) {
-		if (!run_one((enum sctx__kind)kind)) {
+		if (!run_one(set, (enum sctx__kind)kind)) {
 			kind++;
 		} else if (++ran - told == RUN_BATCH) {
-			account(ran - told);
+			account(set, ran - told);
 			told = ran;
 		}
 	}
 	sctx__self.in_callback = false;
 	if (kind == SCTX__NODES) {
-		if (ripe.list[SCTX__NODES].head)
-			sctx__node_hooks.free(&ripe.list[SCTX__NODES]);
-		account(ripe.callbacks);
+		if (set->list[SCTX__NODES].head)
+			sctx__node_hooks.free(&set->list[SCTX__NODES]);
+		account(set, set->callbacks);
 	} else if (ran > told) {
-		account(ran - told);
+		account(set, ran - told);
 	}
 	return ran;
+}
+
+size_t sctx__callbacks_run(size_t max)
+{
+	return run_set(&ripe, max);
+}
+
+void sctx__callbacks_run_set(struct sctx__limbo *set)
+{
+	run_set(set, SIZE_MAX);
 }
 
 bool sctx__callbacks_are_ripe(void)

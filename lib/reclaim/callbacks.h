@@ -17,6 +17,9 @@ bool sctx__callbacks_turn(void);
 /* Run at most @max callbacks of what is ripe, fewer when a fork is under way.  Returns how many. */
 size_t sctx__callbacks_run(size_t max);
 
+/* The same for the contexts of another set, which is the calling thread's own. */
+void sctx__callbacks_run_set(struct sctx__limbo *set);
+
 bool sctx__callbacks_are_ripe(void);
 /* Collected or ripe. */
 bool sctx__callbacks_are_left(void);

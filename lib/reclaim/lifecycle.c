@@ -6,6 +6,7 @@
 #include "reclaim/reclaimer.h"
 
 #include "reclaim/callbacks.h"
+#include "reclaim/private.h"
 #include "base/sized.h"
 
 #include <errno.h>
@@ -106,6 +107,13 @@ int sctx_reclaim_configure(const struct sctx_reclaim_options *given)
 
 /* --------------------------------------------------- fork, exit, dlclose */
 
+/* With the lock held. */
+static bool others_call_back(void)
+{
+	return (reclaimer.at_lists && !pthread_equal(reclaimer.at_lists_thread, pthread_self())) ||
+	       sctx__private_runs();
+}
+
 /*
  * The child takes the reclaimer's lists over, unless a callback does not return in
  * time: it may be waiting for a lock of the forking thread's.  Callbacks may update
@@ -120,7 +128,7 @@ static void before_fork(void)
 	pthread_mutex_lock(&reclaimer.lock);
 	until = sctx__after(PATIENCE_S, 0); /* from now: other forks may have come first */
 	sctx__add(&sctx__shared.forking, 1);
-	while (reclaimer.at_lists && !pthread_equal(reclaimer.at_lists_thread, pthread_self()))
+	while (others_call_back())
 		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
 			break;
 	sctx__add(&sctx__shared.gate, 1);
@@ -183,6 +191,7 @@ static void after_fork_child(void)
 		sctx__store(&sctx__shared.sleeping, 1);
 		sctx__store(&sctx__shared.paused, 0);
 	}
+	sctx__private_after_fork_child();
 	open_gate(0, 0);
 }
 

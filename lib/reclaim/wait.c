@@ -6,6 +6,7 @@
 #include "reclaim/reclaimer.h"
 
 #include "reclaim/callbacks.h"
+#include "reclaim/private.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -202,6 +203,7 @@ int sctx_barrier(void)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	sctx__rcu_offline();
 	pthread_mutex_lock(&reclaimer.lock);
+	sctx__private_wait();
 	while (!error && !done) {
 		error = sctx__reclaimer_start();
 		if (!error)

@@ -134,7 +134,7 @@ SCTX__INLINE bool close_some(struct sctx_stream *stream, uint32_t *opens, uint32
 	return true;
 }
 
-static void count_last(uint32_t n)
+SCTX__INLINE void count_last(uint32_t n)
 {
 	sctx__count(SCTX__OTHER_CLOSES, n - 1);
 	sctx__count(SCTX__LAST_CLOSES, 1);
@@ -144,7 +144,7 @@ static void count_last(uint32_t n)
  * Leave @stream idle.  Another thread may drop it right away, or change the limit; the
  * update keeps the stream and its registry valid.
  */
-static bool close_into_idle(struct sctx_stream *stream, uint32_t opens, uint32_t n)
+SCTX__INLINE bool close_into_idle(struct sctx_stream *stream, uint32_t opens, uint32_t n)
 {
 	struct sctx_registry *registry = stream->registry;
 	bool last;
@@ -178,7 +178,7 @@ static bool close_and_kill(struct sctx_stream *stream, uint32_t opens, uint32_t 
 }
 
 /* Drop the last @n open references.  False if another thread opens meanwhile. */
-static bool close_last(struct sctx_stream *stream, uint32_t opens, uint32_t n)
+SCTX__INLINE bool close_last(struct sctx_stream *stream, uint32_t opens, uint32_t n)
 {
 	if (!(opens & SCTX__FORGOTTEN) && sctx__load(&stream->registry->keeps))
 		return close_into_idle(stream, opens, n);
@@ -215,6 +215,14 @@ static __attribute__((noinline)) int close_one_slow(struct sctx_stream *stream, 
 	return last < 0 ? last : 0;
 }
 
+/* The only open reference, it seems. */
+static __attribute__((noinline)) int close_only(struct sctx_stream *stream)
+{
+	if (sctx__load(&stream->state) & SCTX__MANAGED && close_last(stream, 1, 1))
+		return 0;
+	return close_one_slow(stream, true);
+}
+
 int sctx_close(struct sctx_stream *stream)
 {
 	uint32_t opens;
@@ -222,10 +230,11 @@ int sctx_close(struct sctx_stream *stream)
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
-	/* An embedded stream's count is 1: close_slow() refuses it. */
+	/* An embedded stream's count is 1. */
 	opens = sctx__load(&stream->opens);
 	if (sctx__unlikely(opens - 2 >= SCTX__OPENS_MAX || !sctx__self.attached))
-		return close_one_slow(stream, false);
+		return opens == 1 && sctx__self.attached ? close_only(stream)
+							 : close_one_slow(stream, false);
 	return sctx__likely(close_some(stream, &opens, 1)) ? 0 : close_one_slow(stream, true);
 }
 

@@ -40,16 +40,6 @@
  */
 static const int8_t credit[SCTX__PERIODS_MAX + 1] = { 0, 0, -1, 0, 8 };
 
-void sctx__idle_note(struct sctx_registry *registry, struct sctx_stream *stream)
-{
-	uint32_t present = sctx__load(&registry->idle_age) & 0xff;
-	uint32_t periods = sctx__load(&stream->age) >> 8;
-
-	if (periods < SCTX__PERIODS_MAX)
-		periods++;
-	sctx__store(&stream->age, (uint16_t)(periods << 8 | present));
-}
-
 /* Streams of higher scores are dropped first. */
 static unsigned int score_of(const struct sctx_registry *registry, const struct sctx_stream *stream)
 {

@@ -64,9 +64,6 @@ uint64_t sctx__idle_bytes(const struct sctx__idle *idle);
  */
 void sctx__idle_make_room_slow(struct sctx_registry *registry);
 
-/* Write the current age into @stream, which the caller is about to leave idle. */
-void sctx__idle_note(struct sctx_registry *registry, struct sctx_stream *stream);
-
 /* Drop all idle streams; no other thread uses the registry.  Returns how many are open. */
 uint64_t sctx__idle_drop_all(struct sctx_registry *registry);
 

@@ -166,7 +166,7 @@ static __attribute__((noinline)) int open_new_slow(struct sctx_registry *registr
 /* --------------------------------------------------------------------- open */
 
 /* Notify owners before the open returns, unless another thread is notifying them. */
-static int open_end(struct sctx_registry *registry, int result, struct sctx_stream **stream)
+SCTX__INLINE int open_end(struct sctx_registry *registry, int result, struct sctx_stream **stream)
 {
 	if (sctx__likely(result == 0))
 		return 0;
@@ -199,7 +199,7 @@ static __attribute__((noinline)) int open_absent(struct sctx_registry *registry,
 }
 
 /* The rest of an open that found @node.  Ends its section. */
-static int open_found(struct sctx_registry *registry, struct sctx__node *node, int result,
+SCTX__INLINE int open_found(struct sctx_registry *registry, struct sctx__node *node, int result,
 		      struct sctx_stream **stream)
 {
 	if (result >= 0)

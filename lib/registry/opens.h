@@ -79,7 +79,9 @@ SCTX__INLINE bool sctx__open_is_plain(uint32_t opens)
 /* The result of sctx__open_add(): taken, revived, or an error (-ESTALE: dead). */
 SCTX__INLINE int sctx__open_judge(struct sctx_stream *stream, uint32_t opens)
 {
-	return sctx__open_is_plain(opens) ? SCTX__TAKEN : sctx__open_taken_slow(stream, opens);
+	if (sctx__open_is_plain(opens))
+		return SCTX__TAKEN;
+	return sctx__likely(opens == 0) ? SCTX__REVIVED : sctx__open_taken_slow(stream, opens);
 }
 
 #endif /* SCTX_OPENS_H */

@@ -133,37 +133,65 @@ enum sctx_stream_state sctx_stream_state(const struct sctx_stream *stream)
 /* -------------------------------------------------------------------- walks */
 
 /*
- * The next bucket, counting with reversed bits: if the table doubles between two
- * steps, the buckets behind the index hold exactly the streams already visited.
- * 0 after the last.
+ * A walk goes over the buckets that the table has when it begins.  If the table grows
+ * meanwhile, the streams of bucket i are in those buckets whose number is i modulo the
+ * first size: so each stream is met once.
  */
-static size_t next_index(size_t index, size_t mask)
-{
-	size_t bit = (mask + 1) >> 1;
+struct walk {
+	struct sctx_registry *registry;
+	size_t buckets; /* at the beginning */
+	size_t index;
+};
 
-	while (bit && index & bit) {
-		index &= ~bit;
-		bit >>= 1;
-	}
-	return index | bit;
+static struct walk walk_begin(struct sctx_registry *registry)
+{
+	return (struct walk){ registry, sctx__table_buckets(registry), 0 };
+}
+
+/* Buckets of one update: their streams are fetched together. */
+#define WALK_GROUP 8
+
+static size_t walk_end_of_group(const struct walk *walk)
+{
+	size_t left = walk->buckets - walk->index;
+
+	return walk->index + (left < WALK_GROUP ? left : WALK_GROUP);
+}
+
+/* Streams first, then what hangs on them: two rounds of misses for the whole group. */
+static void walk_fetch(const struct walk *walk, const struct sctx__table *table)
+{
+	for (size_t i = walk->index; i < walk_end_of_group(walk); i++)
+		sctx__bucket_each_hint(&table->bucket[i], sctx__node_fetch);
+	for (size_t i = walk->index; i < walk_end_of_group(walk); i++)
+		sctx__bucket_each_hint(&table->bucket[i], sctx__node_fetch_context);
+}
+
+static int walk_group(struct walk *walk, sctx__node_fn fn, void *arg)
+{
+	struct sctx__table *table = sctx__load_acquire(&walk->registry->table);
+	size_t end = walk_end_of_group(walk);
+	int result = 0;
+
+	walk_fetch(walk, table);
+	for (; walk->index < end && !result; walk->index++)
+		for (size_t i = walk->index; i <= table->mask && !result; i += walk->buckets)
+			result = sctx__table_visit(table, i, fn, arg);
+	return result;
 }
 
 int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *arg, bool throttle)
 {
-	size_t index = 0;
+	struct walk walk = walk_begin(registry);
 	int result;
 
 	do {
-		struct sctx__table *table;
-
 		if (throttle)
 			sctx__admit(false); /* goes on after an error: releasing must not fail */
 		sctx__update_begin();
-		table = sctx__load_acquire(&registry->table);
-		result = sctx__table_visit(table, index, fn, arg);
-		index = next_index(index, table->mask);
+		result = walk_group(&walk, fn, arg);
 		sctx__update_end();
-	} while (index && !result);
+	} while (walk.index < walk.buckets && !result);
 	return result;
 }
 
@@ -190,16 +218,18 @@ int sctx_registry_for_each(struct sctx_registry *registry,
 /* Like sctx__registry_walk(): each stream once. */
 void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats)
 {
-	size_t index = 0;
+	struct walk walk = walk_begin(registry);
 
-	do {
+	while (walk.index < walk.buckets) {
+		size_t end = walk_end_of_group(&walk);
 		struct sctx__table *table;
 
 		sctx__update_begin();
 		table = sctx__load_acquire(&registry->table);
-		sctx__table_stats(table, index, stats);
+		for (; walk.index < end; walk.index++)
+			for (size_t i = walk.index; i <= table->mask; i += walk.buckets)
+				sctx__table_stats(table, i, stats);
 		stats->buckets = table->mask + 1;
-		index = next_index(index, table->mask);
 		sctx__update_end();
-	} while (index);
+	}
 }

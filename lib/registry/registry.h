@@ -53,6 +53,17 @@ static inline size_t sctx__table_buckets(const struct sctx_registry *registry)
 	return sctx__load_acquire(&registry->table)->mask + 1;
 }
 
+/* Write the current age into @stream, which the caller is about to leave idle. */
+SCTX__INLINE void sctx__idle_note(struct sctx_registry *registry, struct sctx_stream *stream)
+{
+	uint32_t present = sctx__load(&registry->idle_age) & 0xff;
+	uint32_t periods = sctx__load(&stream->age) >> 8;
+
+	if (periods < SCTX__PERIODS_MAX)
+		periods++;
+	sctx__store(&stream->age, (uint16_t)(periods << 8 | present));
+}
+
 static inline struct sctx__node *sctx__node_of(const struct sctx_stream *stream)
 {
 	return (struct sctx__node *)((char *)(uintptr_t)stream -

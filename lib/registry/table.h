@@ -253,6 +253,30 @@ static inline void sctx__bucket_prefetch(const struct sctx__bucket *bucket, uint
 	}
 }
 
+/* Call @fetch for each node of @bucket, without its chain: a hint. */
+SCTX__INLINE void sctx__bucket_each_hint(const struct sctx__bucket *bucket,
+					 void (*fetch)(struct sctx__node *node))
+{
+	for (int i = 0; i < SCTX__SLOTS; i++) {
+		struct sctx__node *node = sctx__slot_node(sctx__slot_load(&bucket->slot[i]));
+
+		if (node)
+			fetch(node);
+	}
+}
+
+SCTX__INLINE void sctx__node_fetch(struct sctx__node *node)
+{
+	sctx__prefetch_write(&node->id);
+	sctx__prefetch_write(&node->stream.opens);
+}
+
+/* The first context, if it is inline. */
+SCTX__INLINE void sctx__node_fetch_context(struct sctx__node *node)
+{
+	sctx__prefetch_write(sctx__load(&node->stream.inline_entry[0].context));
+}
+
 /* The node named @id in the chain of @head, or NULL. */
 static inline struct sctx__node *sctx__chain_find(const struct sctx__bucket *head, uint64_t hash,
 						  const struct sctx_id *id)

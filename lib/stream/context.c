@@ -63,17 +63,21 @@ static bool only_stream_holds(struct sctx_stream *stream, struct sctx_context *c
 	return only;
 }
 
-static int put_last(struct sctx_context *ctx, uint8_t links)
+static int put_last(struct sctx__retiring *r, struct sctx_context *ctx, uint8_t links)
 {
-	struct sctx__retiring r;
+	struct sctx__retiring own;
 
 	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
 		return sctx__misuse_context(-EBADF, "put of a context whose last reference was put",
 					    ctx);
 	sctx__owned_forget(ctx);
-	r = sctx__retire_begin();
-	sctx__put_last(&r, ctx, links);
-	sctx__retire_end(&r);
+	if (r) {
+		sctx__put_last(r, ctx, links);
+		return 0;
+	}
+	own = sctx__retire_begin();
+	sctx__put_last(&own, ctx, links);
+	sctx__retire_end(&own);
 	return 0;
 }
 
@@ -81,7 +85,7 @@ static int put_last(struct sctx_context *ctx, uint8_t links)
  * One who borrowed the context may have taken a reference since the count was read, and
  * have inserted it; so that it hangs somewhere does not make the put a misuse.
  */
-int sctx__put_inside(struct sctx_context *ctx)
+int sctx__put_inside(struct sctx__retiring *r, struct sctx_context *ctx)
 {
 	while (!sctx__put_if_others_hold(ctx)) {
 		/* Pair with the releases in context_claim(). */
@@ -89,7 +93,7 @@ int sctx__put_inside(struct sctx_context *ctx)
 		struct sctx_stream *stream = sctx__load_acquire(&ctx->stream);
 
 		if (!stream)
-			return put_last(ctx, links);
+			return put_last(r, ctx, links);
 		if (only_stream_holds(stream, ctx))
 			return sctx__misuse_context(
 				-EBUSY, "put of a context that only its stream holds", ctx);
@@ -106,7 +110,7 @@ static int put(struct sctx_context *ctx)
 	if (sctx__put_if_others_hold(ctx))
 		return 0;
 	sctx__update_begin();
-	error = sctx__put_inside(ctx);
+	error = sctx__put_inside(NULL, ctx);
 	sctx__update_end();
 	return error;
 }
@@ -573,7 +577,7 @@ int sctx_delete(struct sctx_stream *stream, const void *owner, const void *insta
 	sctx__update_begin();
 	ctx = unlink_match(stream, owner, instance);
 	if (ctx)
-		sctx__put_inside(ctx);
+		sctx__put_inside(NULL, ctx);
 	sctx__update_end();
 	return ctx ? 0 : -ENOENT;
 }
@@ -598,7 +602,7 @@ void sctx__stream_sweep(struct sctx_stream *stream, const struct sctx_owner *own
 	while ((ctx = unlink_owned(stream, owner)) != NULL) {
 		sctx__count(SCTX__REMOVES, 1);
 		sctx__owned_unlinked(ctx, stream);
-		sctx__put_inside(ctx);
+		sctx__put_inside(NULL, ctx);
 	}
 }
 
@@ -641,7 +645,7 @@ int sctx_detach(struct sctx_context *ctx)
 	if (unlinked) {
 		sctx__count(SCTX__REMOVES, 1);
 		sctx__owned_unlinked(ctx, stream);
-		sctx__put_inside(ctx);
+		sctx__put_inside(NULL, ctx);
 	}
 	sctx__update_end();
 	return unlinked ? 0 : -ENOENT;

@@ -18,9 +18,10 @@
 #include <errno.h>
 
 /*
- * sctx_put() inside an update, which keeps the stream valid.  0, -EBADF or -EBUSY.
+ * sctx_put() inside an update, which keeps the stream valid.  0, -EBADF or -EBUSY.  The
+ * last reference goes to @r's limbo, or with NULL to the thread's.
  */
-int sctx__put_inside(struct sctx_context *ctx);
+int sctx__put_inside(struct sctx__retiring *r, struct sctx_context *ctx);
 
 /* The only reference left goes to limbo; @links was loaded before it was seen to hang nowhere. */
 SCTX__INLINE void sctx__put_last(struct sctx__retiring *r, struct sctx_context *ctx, uint8_t links)
@@ -41,7 +42,7 @@ SCTX__INLINE void sctx__put_unlinked(struct sctx__retiring *r, struct sctx_conte
 			 !(sctx__load(&ctx->flags) & SCTX__NOTED)))
 		sctx__put_last(r, ctx, links);
 	else
-		sctx__put_inside(ctx);
+		sctx__put_inside(r, ctx);
 }
 
 #endif /* SCTX_REFS_H */

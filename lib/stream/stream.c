@@ -7,6 +7,7 @@
 #include "stream/context.h"
 #include "stream/list.h"
 #include "base/pool.h"
+#include "reclaim/private.h"
 #include "stream/refs.h"
 #include "memory/tag.h"
 #include "registry/track.h"
@@ -169,8 +170,39 @@ int sctx_teardown_report(struct sctx_stream *stream,
 	return teardown_now(stream, &report);
 }
 
+/* True if @stream had been torn down before. */
+static bool teardown_private(struct sctx_stream *stream, struct sctx__private *own)
+{
+	struct sctx__retiring r = sctx__private_retire_begin(own);
+	uint32_t state;
+
+	sctx__update_begin();
+	state = stream_lock(stream);
+	teardown_locked(&r, stream, state, 0, NULL);
+	sctx__private_retire_end(&r);
+	sctx__update_end();
+	return state & SCTX__TORN;
+}
+
+/*
+ * What an earlier teardown led to is in limbo, or in another thread's private
+ * limbo: the barrier waits for both.
+ */
+static int teardown_and_wait(struct sctx_stream *stream)
+{
+	struct sctx__private own;
+	bool torn, all_run;
+
+	sctx__private_begin(&own);
+	torn = teardown_private(stream, &own);
+	all_run = sctx__private_finish(&own);
+	return torn || !all_run ? sctx_barrier() : 0;
+}
+
 int sctx_teardown_sync(struct sctx_stream *stream)
 {
+	int error, cancel;
+
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
@@ -178,8 +210,10 @@ int sctx_teardown_sync(struct sctx_stream *stream)
 		return -EPERM;
 	if (sctx__must_not_wait())
 		return -EDEADLK;
-	teardown_now(stream, NULL);
-	return sctx_barrier();
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	error = teardown_and_wait(stream);
+	pthread_setcancelstate(cancel, NULL);
+	return error;
 }
 
 /*

@@ -25,6 +25,13 @@ void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
 	from->bytes = 0;
 }
 
+void sctx__limbo_leave(struct sctx__limbo *from)
+{
+	pthread_mutex_lock(&sctx__threads_lock);
+	sctx__limbo_move(&orphans[sctx__shared.phase], from);
+	pthread_mutex_unlock(&sctx__threads_lock);
+}
+
 /* Races with additions, which are complete only after a grace period. */
 static bool limbo_empty(struct sctx__limbo *limbo)
 {

@@ -95,6 +95,8 @@ struct sctx__node_hooks {
 extern struct sctx__node_hooks sctx__node_hooks;
 
 void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from);
+/* To nobody's limbo, where it waits for a grace period that begins from now on. */
+void sctx__limbo_leave(struct sctx__limbo *from);
 
 /* ------------------------------------------------------- for the reclaimer */
 

@@ -41,6 +41,7 @@
 #define OP_LONG     0x40000u /* many steps: with one preemption less than the bound */
 #define OP_OTHER    0x20000u /* on where contexts are moved to: not among the pairs */
 #define OP_DETACHES 0x80000u /* by pointer: from wherever it was moved to */
+#define OP_DELETES  0x100000u /* puts the context that hung, which limbo then has */
 
 struct op {
 	const char *name;

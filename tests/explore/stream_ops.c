@@ -530,7 +530,8 @@ static void op_teardown_sync(void)
 	if (sctx_teardown_sync(stream))
 		explore_fail("teardown_sync fails");
 	set(&w->ended);
-	explore_check(!w->hung || program.flags & (OP_REFERS | OP_HOLDS) ||
+	explore_check(!w->hung ||
+			      program.flags & (OP_REFERS | OP_HOLDS | OP_DELETES | OP_REPLACES) ||
 			      ledger_called_back(w->hung),
 		      "torn down, and its context not called back");
 	memory_free(stream, sizeof(*stream));
@@ -591,10 +592,10 @@ const struct op stream_ops[] = {
 	{ "get_hold", op_get_hold, OP_REFERS },
 	{ "remove", op_remove, OP_UNLINKS | OP_REFERS },
 	{ "remove_free", op_remove_free, OP_UNLINKS | OP_OTHER },
-	{ "delete", op_delete, OP_UNLINKS },
-	{ "delete_barrier", op_delete_barrier, OP_UNLINKS },
+	{ "delete", op_delete, OP_UNLINKS | OP_DELETES },
+	{ "delete_barrier", op_delete_barrier, OP_UNLINKS | OP_DELETES },
 	{ "detach", op_detach, OP_REFERS | OP_UNLINKS | OP_HOLDS | OP_DETACHES },
-	{ "detach_found", op_detach_found, OP_UNLINKS | OP_DETACHES },
+	{ "detach_found", op_detach_found, OP_UNLINKS | OP_DETACHES | OP_DELETES },
 	{ "put", op_put, OP_HOLDS | OP_REFERS },
 	{ "insert_loose", op_insert_loose, OP_LOOSE },
 	{ "insert_loose_other", op_insert_loose_other, OP_LOOSE },

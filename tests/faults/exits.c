@@ -61,7 +61,7 @@ static void exits_inside_a_section(void **state)
 		thread_join(thread);
 		begin = now_ns();
 		assert_rc(sctx_synchronize(), 0);
-		assert_rc(sctx_teardown_sync(&s), 0);
+		stream_end(&s);
 		assert_u64(now_ns() - begin, <, 5000000000ull);
 		/* Its reference is somebody's still. */
 		assert_u64(items_freed(), ==, items_created() - 1);

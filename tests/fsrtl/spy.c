@@ -185,6 +185,49 @@ static void a_handle_that_is_closed_reports_what_was_left(void **state)
 	assert_rc(sctx_barrier(), 0);
 }
 
+static struct gate slow_entered, slow_leave;
+
+static VOID slow_callback(PVOID Buffer)
+{
+	(void)Buffer;
+	gate_open(&slow_entered);
+	gate_wait(&slow_leave);
+}
+
+static void *teardown_main(void *header)
+{
+	FsRtlTeardownPerStreamContexts(header);
+	return NULL;
+}
+
+/* One file's slow callback holds up its own close and no other's. */
+static void a_slow_callback_is_its_own_files_matter(void **state)
+{
+	FSRTL_PER_STREAM_CONTEXT slow;
+	struct file file, other;
+	pthread_t thread;
+
+	(void)state;
+	gate_init(&slow_entered);
+	gate_init(&slow_leave);
+	file_open(&other);
+	FsRtlInitPerStreamContext(&slow, OWNER(1), NULL, slow_callback);
+	assert_int_equal(FsRtlInsertPerStreamContext(&other.header, &slow), STATUS_SUCCESS);
+	thread = thread_start(teardown_main, &other.header);
+	gate_wait(&slow_entered);
+	for (int i = 0; i < 10; i++) {
+		file_open(&file);
+		assert_int_equal(SpyCreate(&file.handle), STATUS_SUCCESS);
+		FsRtlTeardownPerStreamContexts(&file.header);
+		assert_int_equal(SpyOutstanding(), 1); /* the file's; the stream's is gone */
+		FsRtlTeardownPerFileContexts(&file.per_file);
+		assert_int_equal(SpyOutstanding(), 0);
+	}
+	gate_open(&slow_leave);
+	thread_join(thread);
+	file_close(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +237,7 @@ int main(void)
 		cmocka_unit_test(support_is_the_flag),
 		cmocka_unit_test(status_codes),
 		cmocka_unit_test(a_handle_that_is_closed_reports_what_was_left),
+		cmocka_unit_test(a_slow_callback_is_its_own_files_matter),
 	};
 
 	return TEST_RUN(tests);

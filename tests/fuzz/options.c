@@ -24,12 +24,12 @@
 static const struct workload_info workloads[] = {
 	{ .name = "lookup_hot", .param = PARAM_CONTEXTS },
 	{ .name = "open_warm", .param = PARAM_STREAMS, .opens = true },
-	{ .name = "replay", .param = PARAM_TRACE },
+	{ .name = "replay", .param = PARAM_TRACE, .keeps = true },
 	{ .name = "open_cold", .opens = true, .samples = true },
 	{ .name = "unload", .param = PARAM_STREAMS, .unloads = true },
 	{ .name = "idle", .only_paced = true, .no_backend = true },
 };
-/* The second one has no owners. */
+/* The second one has no owners, and keeps no idle streams. */
 static const char *const backends[] = { "streamctx", "mutex" };
 
 const struct workload_info *bench_workload_find(const char *name)
@@ -58,6 +58,11 @@ bool bench_supports(const struct backend *backend, const struct workload_info *w
 	return !workload->unloads || strcmp(bench_backend_name(backend), "streamctx") == 0;
 }
 
+bool bench_keeps_idle(const struct backend *backend)
+{
+	return strcmp(bench_backend_name(backend), "streamctx") == 0;
+}
+
 static void check(const struct options *o)
 {
 	CHECK(o->c.threads >= 1 && o->c.threads <= 1024);
@@ -74,6 +79,9 @@ static void check(const struct options *o)
 	CHECK(!o->latency || o->c.workload->opens);
 	CHECK(!o->frees || o->c.workload->samples);
 	CHECK(bench_supports(o->c.backend, o->c.workload));
+	CHECK(o->c.workload->keeps || (!o->c.resident && !o->c.create_ns));
+	CHECK(!o->c.resident || bench_keeps_idle(o->c.backend));
+	CHECK(o->c.resident <= 1ul << 30 && o->c.create_ns <= 1000000000);
 	CHECK(!o->c.workload->only_paced || o->limit.rate > 0);
 	CHECK(o->limit.rate == 0 || (!o->limit.iterations && !o->c.workload->unloads));
 }

@@ -36,7 +36,7 @@ if command -v man >/dev/null; then
 		LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -l "$page" 2>&1 >"$tmp/text" | tee "$tmp/warnings"
 		[ ! -s "$tmp/warnings" ] && [ "$(wc -l <"$tmp/text")" -gt 20 ]
 	done <"$tmp/pages"
-	MANPAGER=cat man -M "$man" 3 sctx_close | grep -q 'sctx_open, .*sctx_close, '
+	MANPAGER=cat man -M "$man" 3 sctx_close | tr '\n' ' ' | grep -q 'sctx_open, .*sctx_close, '
 else
 	echo "[  SKIPPED ] man: not installed"
 fi
@@ -54,5 +54,5 @@ made_from() { # sed's script
 made_from 's/^SCTX_API int sctx_barrier(void);/&\nSCTX_API int sctx_forgotten(void);/' && exit 1
 made_from 's/^SCTX_API int sctx_barrier(void);//' && exit 1
 made_from 's/^struct sctx_stats {/struct sctx_other {int a;};\n\n&/' && exit 1
-made_from 's/-EMFILE, 2^30/-EMFILE, 2^17/'
+made_from 's/-EOVERFLOW, 2^28/-EOVERFLOW, 2^17/'
 grep -rq '2^17' "$tmp/made/man3/sctx_open.3"

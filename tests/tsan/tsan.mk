@@ -10,7 +10,7 @@
 CHECK_PARTS += tsan
 
 TSAN_FLAVOURS := c11 memb
-TSAN_PROGRAMS := unit/races conformance/races unit/threads unit/inline
+TSAN_PROGRAMS := unit/races conformance/teardown_races conformance/set_races unit/threads unit/inline
 tsan mutants check-rounds: TSAN_PROGRAMS := $(TEST_TSAN)
 
 check-build-tsan:

@@ -287,7 +287,7 @@ static void offline_in_a_section_does_not_end_it(void **state)
 	assert_int_equal(item_called(a), 0);
 	gate_open(&reader.leave);
 	thread_join(reader.thread);
-	assert_rc(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	item_free(a);
 }

@@ -81,7 +81,7 @@ static void the_host_registers_its_threads(void **state)
 	nap_ms(50);
 	assert_int_equal(item_called(a), 0);
 	sctx_read_unlock();
-	assert_rc(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	item_free(a);
 }

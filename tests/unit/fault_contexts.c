@@ -74,7 +74,7 @@ static void insert_without_memory(void *unused)
 			failures += until_it_succeeds(insert_one, hanging_unchanged, &h);
 			h.there[h.n++] = h.item;
 		}
-		CHECK_EQ(sctx_teardown_sync(&h.stream), 0);
+		stream_end(&h.stream);
 		for (unsigned int i = 0; i < 40; i++) {
 			CHECK_EQ(item_called(h.there[i]), 1);
 			item_free(h.there[i]);
@@ -118,7 +118,7 @@ static void replace_without_memory(void *unused)
 		CHECK(out == &old->ctx);
 		CHECK(peek(&s, OWNER(1), NULL) == &new->ctx);
 		CHECK(peek(&s, OWNER(1), INST(1)) == NULL);
-		CHECK_EQ(sctx_teardown_sync(&s), 0);
+		stream_end(&s);
 		CHECK_EQ(item_called(old), 0);
 		CHECK_EQ(item_called(new), 1);
 		item_free(old);
@@ -182,7 +182,7 @@ static void get_or_create_without_memory(void *unused)
 	CHECK_EQ(sctx_barrier(), 0);
 	CHECK(items_created() > 40 && items_created() <= 40 + failures);
 	CHECK_EQ(items_freed(), items_created() - 40);
-	CHECK_EQ(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	CHECK_EQ(items_freed(), items_created());
 }
 IN_CHILD(get_or_create_without_memory)
@@ -233,7 +233,7 @@ static void releasing_without_memory(void *unused)
 	for (unsigned int i = 0; i < 100; i++)
 		CHECK_EQ(sctx_close(open[i]), 0);
 	CHECK_EQ(sctx_registry_destroy(registry), 0);
-	CHECK_EQ(sctx_teardown_sync(&s[2]), 0);
+	stream_end(&s[2]);
 	CHECK_EQ(sctx_barrier(), 0);
 	CHECK_EQ(sctx_synchronize(), 0);
 	disarm();

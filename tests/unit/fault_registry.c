@@ -108,7 +108,7 @@ static void an_array_that_would_say_hidden(void *unused)
 	CHECK_EQ(sctx_insert(&stream, &item[SCTX_INLINE_ENTRIES]->ctx), -ENOMEM);
 	address_bits = 0;
 	CHECK_EQ(sctx_insert(&stream, &item[SCTX_INLINE_ENTRIES]->ctx), 0);
-	CHECK_EQ(sctx_teardown_sync(&stream), 0);
+	stream_end(&stream);
 	for (unsigned int i = 0; i <= SCTX_INLINE_ENTRIES; i++) {
 		CHECK_EQ(item_called(item[i]), 1);
 		item_free(item[i]);

@@ -53,7 +53,7 @@ static void daemon_go_on(struct daemon *d)
 	CHECK_EQ(sctx_synchronize(), 0);
 
 	a = item_insert(&d->own, OWNER(1), NULL);
-	CHECK_EQ(sctx_teardown_sync(&d->own), 0);
+	stream_end(&d->own);
 	CHECK_EQ(item_called(a), 1);
 	item_free(a);
 

@@ -86,7 +86,7 @@ static void child_goes_on(void *arg)
 		CHECK_EQ(sctx_open(load->registry, &id, 0, &s), 0);
 		CHECK_EQ(sctx_close(s), 0);
 	}
-	CHECK_EQ(sctx_teardown_sync(&load->stream), 0);
+	stream_end(&load->stream);
 	CHECK_EQ(sctx_barrier(), 0);
 	CHECK_EQ(stats_now().limbo_callbacks, 0);
 }

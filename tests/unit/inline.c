@@ -126,7 +126,7 @@ static void inlined_readers_against_deletes(void **state)
 	sctx_stream_init(&r.stream);
 	run_threads(3, race_thread, &r);
 	assert_u64(atomic_load(&r.hits), >, 0);
-	assert_rc(sctx_teardown_sync(&r.stream), 0);
+	stream_end(&r.stream);
 	assert_u64(items_freed(), ==, items_created());
 }
 

@@ -206,7 +206,7 @@ static void get_or_create_creates_once(void **state)
 	assert_u64(atomic_load(&calls), ==, 2);
 
 	/* Four references on the first, one on the second, beside the stream's. */
-	assert_rc(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	assert_rc(sctx_put(again), 0);
 	for (unsigned int i = 0; i < 4; i++) {
 		assert_rc(sctx_barrier(), 0);

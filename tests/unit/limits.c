@@ -206,9 +206,9 @@ static void at_the_limit_creators_get_eagain_and_releasers_go_on(void **state)
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(create_until_refused(&s, 10), 10);
 	set_limits(0, 0, 0);
-	assert_rc(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	for (unsigned int i = 0; i < 3; i++)
-		assert_rc(sctx_teardown_sync(&r.stream[i]), 0);
+		stream_end(&r.stream[i]);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(items_freed(), ==, items_created());
 	assert_u64(stats_now().limbo_callbacks, ==, 0);
@@ -236,9 +236,9 @@ static void at_the_limit_in_a_section(void **state)
 	/* Out of it, it waits. */
 	assert_int_equal(create_until_refused(&s, 50000), 50000);
 	set_limits(0, 0, 0);
-	assert_rc(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	for (unsigned int i = 0; i < 3; i++)
-		assert_rc(sctx_teardown_sync(&r.stream[i]), 0);
+		stream_end(&r.stream[i]);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(items_freed(), ==, items_created());
 }
@@ -286,9 +286,9 @@ static void at_the_limit_in_a_callback(void **state)
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 1);
 	set_limits(0, 0, 0);
-	assert_rc(sctx_teardown_sync(&f->stream), 0);
+	stream_end(&f->stream);
 	for (unsigned int i = 0; i < 3; i++)
-		assert_rc(sctx_teardown_sync(&f->releases.stream[i]), 0);
+		stream_end(&f->releases.stream[i]);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(items_freed(), ==, items_created());
 	free(f);
@@ -385,7 +385,7 @@ static void a_refused_configure_changes_nothing(void **state)
 	assert_rc(sctx_reclaim_configure(&bad), -EINVAL);
 	assert_int_equal(create_until_refused(&s, 1), 0);
 	reader_leave(reader);
-	assert_rc(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	set_limits(0, 0, 0);
 	assert_u64(items_freed(), ==, items_created());
 }

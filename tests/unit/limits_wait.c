@@ -80,7 +80,7 @@ static void creators_wait(bool opens, bool raise)
 	assert_int_equal(atomic_load(&c->done), c->turns);
 	assert_rc(sctx_barrier(), 0);
 	set_limits(0, 0, 0);
-	assert_rc(sctx_teardown_sync(&c->stream), 0);
+	stream_end(&c->stream);
 	assert_rc(sctx_registry_destroy(c->registry), 0);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(items_freed(), ==, items_created());
@@ -181,7 +181,7 @@ static void the_smallest_limit(void **state)
 	c.opens = true;
 	creator_main(&c);
 	set_limits(0, 0, 0);
-	assert_rc(sctx_teardown_sync(&c.stream), 0);
+	stream_end(&c.stream);
 	assert_rc(sctx_registry_destroy(c.registry), 0);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(items_freed(), ==, items_created());

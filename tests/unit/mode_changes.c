@@ -285,7 +285,7 @@ static void a_creator_waits_when_poll_begins(void **state)
 	assert_true(rc == -EAGAIN || rc == 0);
 	if (rc)
 		assert_rc(sctx_put(&w.item->ctx), 0);
-	assert_rc(sctx_teardown_sync(&w.stream), 0);
+	stream_end(&w.stream);
 	assert_int_equal(item_called(w.item), 1);
 	item_free(w.item);
 	all_freed();

@@ -79,7 +79,7 @@ static void all_on_the_caller(void *arg)
 	CHECK_EQ(sctx_stream_init(&s), 0);
 	a = item_insert(&s, OWNER(1), NULL);
 	a->hook = on_main;
-	CHECK_EQ(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	CHECK_EQ(item_called(a), 1);
 	item_free(a);
 	CHECK_EQ(atomic_load(&elsewhere), 0);
@@ -288,7 +288,7 @@ static void creators_at_the_limit(void **state)
 
 	assert_rc(sctx_put(&a->ctx), 0);
 	set_limits(0, 0, 0);
-	assert_rc(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	item_free(a);
 	all_freed();

@@ -195,7 +195,7 @@ static void a_module_may_allocate_by_itself(void **state)
 		assert_rc(sctx_insert(&stream, &e->ctx), 0);
 		assert_ptr_equal(peek(&stream, m.owner, INST(i)), &e->ctx);
 	}
-	assert_rc(sctx_teardown_sync(&stream), 0);
+	stream_end(&stream);
 	assert_u64(atomic_load(&m.freed), ==, 3);
 	leave(&m);
 }

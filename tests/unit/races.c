@@ -298,7 +298,7 @@ static void gets_and_puts_against_deletes(void **state)
 	print_message("           %lu gets, %lu detached by readers\n", atomic_load(&o.gets),
 		      atomic_load(&o.raced));
 	assert_u64(atomic_load(&o.gets), >, 0);
-	assert_rc(sctx_teardown_sync(&o.stream), 0);
+	stream_end(&o.stream);
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(items_created(), >, 0);
 	assert_u64(items_freed(), ==, items_created());
@@ -364,7 +364,7 @@ static void references_on_borrowed_contexts_against_the_last_put(void **state)
 	sctx_stream_init(&o.stream);
 	run_threads(4, revive_thread, &o);
 	assert_u64(atomic_load(&o.gets), >, 0);
-	assert_rc(sctx_teardown_sync(&o.stream), 0);
+	stream_end(&o.stream);
 	/* References dropped last came back to limbo on their own. */
 	assert_rc(sctx_barrier(), 0);
 	assert_u64(items_freed(), ==, items_created());
@@ -417,7 +417,7 @@ static void removed_and_freed_at_once(void **state)
 	sctx_stream_init(&o.stream);
 	run_threads(4, at_once_thread, &o);
 	assert_true(atomic_load(&o.refused) > 0 && atomic_load(&o.removed) > 0);
-	assert_rc(sctx_teardown_sync(&o.stream), 0);
+	stream_end(&o.stream);
 	assert_u64(items_freed(), ==, items_created());
 }
 

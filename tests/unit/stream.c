@@ -27,7 +27,7 @@ static void many_are_got_and_put_at_once(void **state)
 	assert_ptr_equal(ctx[4], &a->ctx);
 
 	/* Each is a reference. */
-	assert_rc(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 0);
 	assert_rc(sctx_put_many(5, ctx), 0);
 	assert_rc(sctx_barrier(), 0);

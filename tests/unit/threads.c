@@ -88,7 +88,7 @@ static void a_thread_that_came_back_is_waited_for(void **state)
 	CHECK_EQ(item_called(a), 0);
 	gate_open(&r.leave);
 	thread_join(r.thread);
-	assert_rc(sctx_teardown_sync(&s), 0);
+	stream_end(&s);
 	assert_int_equal(item_called(a), 1);
 	item_free(a);
 }

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Private limbo: contexts that a thread retires, waits for and calls back by
+ * itself, so that no other callback comes first.  Used by stream.c for
+ * sctx_teardown_sync(); barriers and forks know of it.
+ */
+#ifndef SCTX_PRIVATE_H
+#define SCTX_PRIVATE_H
+
+#include "reclaim/reclaim.h"
+
+#include <pthread.h>
+
+/* On its thread's stack.  reclaimer.lock covers all but @limbo. */
+struct sctx__private {
+	struct sctx__limbo limbo; /* its thread's; of contexts alone */
+	uint64_t number;          /* in the order of their beginnings */
+	pthread_t thread;
+	bool running; /* a callback may be */
+	struct sctx__private *next;
+	struct sctx__private **link;
+};
+
+/* Before the update that retires, so that who sees what it unlinked can wait for it. */
+void sctx__private_begin(struct sctx__private *own);
+
+/* Inside the update: from here on sctx__retire_context() adds to @own. */
+static inline struct sctx__retiring sctx__private_retire_begin(struct sctx__private *own)
+{
+	return (struct sctx__retiring){ &own->limbo, 0, 0, 0 };
+}
+
+void sctx__private_retire_end(const struct sctx__retiring *r);
+
+/*
+ * After the update: wait for a grace period, call back, end.  False if some
+ * context went to the threads' limbo instead and has to be waited for there.
+ */
+bool sctx__private_finish(struct sctx__private *own);
+
+/* With reclaimer.lock held. */
+
+/* Wait for those that have begun before the call. */
+void sctx__private_wait(void);
+
+/* Whether another thread's is in a callback. */
+bool sctx__private_runs(void);
+
+/* In a child: what the threads that are gone had is in the threads' limbo. */
+void sctx__private_after_fork_child(void);
+
+#endif /* SCTX_PRIVATE_H */
