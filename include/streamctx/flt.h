@@ -10,11 +10,10 @@
  * Allocate gives one reference; set adds the link's; get adds one; release of
  * the last runs the cleanup callback after a grace period.
  *
- * The host does what the manager does by itself on Windows: DRIVER_OBJECT
- * names the registry; FltCreateVolume(), FltCreateInstance() and
- * FltCreateTransaction() set up objects that the host allocates;
+ * The host has a part of the manager's job: DRIVER_OBJECT names the registry; FltCreateVolume(),
+ * FltCreateInstance() and FltCreateTransaction() set up objects that the host allocates;
  * FltCloseFileObject() is the close of a handle.  The host also calls the
- * callbacks of the registration, which the filter keeps a copy of.
+ * callbacks of the registration; a copy of it is in the filter.
  */
 #ifndef STREAMCTX_FLT_H
 #define STREAMCTX_FLT_H
@@ -107,7 +106,7 @@ static inline int sctx_flt_kind(FLT_CONTEXT_TYPE type)
 	return -1;
 }
 
-/* What does not leave is reported; the filter stays, to be unregistered again. */
+/* Reports contexts that someone holds; the filter stays and can be unregistered again. */
 static inline NTSTATUS FltUnregisterFilter(PFLT_FILTER filter)
 {
 	NTSTATUS status = STATUS_SUCCESS;

@@ -51,9 +51,9 @@ static inline bool sctx_flt_is(PFLT_FILTER filter, enum sctx_flt_kind kind, PFLT
 }
 
 /*
- * @stream: of the object; NULL: it has no contexts of this kind.  What was
- * there comes back in *@old: with KEEP a reference to it, with REPLACE the
- * link's.
+ * @stream is the object's; NULL if it does not support contexts of this kind.
+ * *@old is the context that was there: KEEP takes a reference on it, REPLACE hands
+ * the link's reference over.
  */
 static inline NTSTATUS sctx_flt_set(PFLT_FILTER filter, enum sctx_flt_kind kind,
 				    struct sctx_stream *stream, const void *instance,
@@ -78,7 +78,7 @@ static inline NTSTATUS sctx_flt_set(PFLT_FILTER filter, enum sctx_flt_kind kind,
 	return sctx_nt_status(error);
 }
 
-/* As sctx_flt_set(), where the stream is made when first needed. */
+/* As sctx_flt_set(), on an object whose stream is made when first needed. */
 static inline NTSTATUS sctx_flt_set_lazily(PFLT_INSTANCE instance, enum sctx_flt_kind kind,
 					   struct sctx_stream **slot,
 					   FLT_SET_CONTEXT_OPERATION operation,
@@ -139,8 +139,8 @@ static inline bool sctx_flt_is_leaving(PFLT_INSTANCE instance)
 /* ------------------------------------------------------------- open files */
 
 /*
- * Where the contexts of an open file, and of its handle, hang.  NULL: the file
- * system does not support them.
+ * The streams that the contexts of an open file, and of its handle, hang on.  NULL if
+ * the file system does not support them.
  */
 static inline struct sctx_stream *sctx_flt_stream(PFILE_OBJECT file)
 {
@@ -463,8 +463,8 @@ static inline VOID FltCreateInstance(PFLT_FILTER filter, PFLT_INSTANCE instance)
 
 /*
  * The filter leaves the volume: its instance context goes, and no more can be
- * set for the instance.  What it has set on streams goes with these, or when
- * the filter is unregistered.
+ * set for the instance.  Contexts that it has set on streams go with their streams,
+ * or when the filter is unregistered.
  */
 static inline VOID FltDeleteInstance(PFLT_INSTANCE instance)
 {

@@ -21,8 +21,8 @@ typedef PVOID PFLT_CONTEXT;
 #define NULL_CONTEXT ((PFLT_CONTEXT)NULL)
 
 /*
- * Where the documentation says PFLT_CONTEXT *: the address of a pointer to any
- * structure, without a cast.
+ * The documentation has PFLT_CONTEXT * here.  Filters pass the address of a pointer
+ * to a structure of their own, without a cast.
  */
 typedef PVOID PFLT_CONTEXT_OUT;
 
@@ -77,7 +77,7 @@ typedef struct _FLT_CONTEXT_REGISTRATION {
 
 /* ----------------------------------------------------------------- objects */
 
-/* Which module it is, and the registry of the host's streams. */
+/* The module's name, and the registry of the host's streams. */
 typedef struct _DRIVER_OBJECT {
 	const char *Name;
 	struct sctx_registry *Registry;
@@ -180,7 +180,7 @@ typedef struct _IO_STATUS_BLOCK {
 	ULONG_PTR Information;
 } IO_STATUS_BLOCK, *PIO_STATUS_BLOCK;
 
-/* What context code looks at of an operation; the parameters are the host's matter. */
+/* The members of an operation that context code uses. */
 typedef struct _FLT_IO_PARAMETER_BLOCK {
 	ULONG IrpFlags;
 	UCHAR MajorFunction;
@@ -282,7 +282,7 @@ typedef NTSTATUS (*PFLT_SECTION_CONFLICT_NOTIFICATION_CALLBACK)(PFLT_INSTANCE In
 
 #define FLT_REGISTRATION_VERSION ((USHORT)0x0203)
 
-/* A copy of it is in the filter, where the host finds the callbacks to call. */
+/* The filter has a copy of it, from which the host takes the callbacks. */
 typedef struct _FLT_REGISTRATION {
 	USHORT Size;
 	USHORT Version;

@@ -2,16 +2,16 @@
 /*
  * Per-stream, per-file and per-file-object contexts under their WDK names, and
  * the minifilter manager's (<streamctx/flt.h>): for context code written for
- * Windows.  Header only.  The meanings are Windows's; where its documentation
- * leaves one open, streamctx.h's hold:
+ * Windows.  Header only.  Routines mean what they mean on Windows.  Its documentation
+ * leaves some points open, and there streamctx.h's rules hold:
  *
  *   newest first; (NULL, instance) finds nothing; a torn-down stream refuses
  *   with STATUS_INVALID_DEVICE_REQUEST.
  *
- * Lookups take no reference, as on Windows: what is found stays good as long
- * as the filter's own rules say (its file is open, it does not remove it), or,
- * inside sctx_read_lock(), until sctx_read_unlock().  Teardown calls back on
- * the thread that calls it, before it returns, and waits for no other stream's
+ * Lookups take no reference, as on Windows.  A context that was found stays good as
+ * long as the filter's own rules say: the file is open, and the filter does not
+ * remove the context.  Inside a read section it stays good until sctx_read_unlock().  Teardown
+ * calls back on the thread that calls it, before it returns, and waits for no other stream's
  * callbacks.  Inside a callback or read section it cannot wait: then its
  * callbacks run after it.
  */
@@ -41,7 +41,7 @@ typedef VOID (*PFREE_FUNCTION)(PVOID Buffer);
 #define FSRTL_FLAG_ADVANCED_HEADER           0x40
 #define FSRTL_FLAG2_SUPPORTS_FILTER_CONTEXTS 0x02
 
-/* What a file system puts before its stream's control block. */
+/* The header that a file system puts before its stream's control block. */
 typedef struct _FSRTL_ADVANCED_FCB_HEADER {
 	CSHORT NodeTypeCode;
 	CSHORT NodeByteSize;
@@ -57,7 +57,7 @@ typedef struct _FSRTL_ADVANCED_FCB_HEADER {
 	PVOID *FileContextSupportPointer; /* the file's, or NULL */
 } FSRTL_ADVANCED_FCB_HEADER, *PFSRTL_ADVANCED_FCB_HEADER;
 
-/* What context code looks at of an open file. */
+/* The members of an open file that context code uses. */
 typedef struct _FILE_OBJECT {
 	PVOID FsContext; /* a FSRTL_ADVANCED_FCB_HEADER */
 	PVOID FsContext2;
@@ -83,7 +83,7 @@ static inline VOID FsRtlSetupAdvancedHeader(PFSRTL_ADVANCED_FCB_HEADER header, P
 	FsRtlSetupAdvancedHeaderEx(header, mutex, NULL);
 }
 
-/* The list, or NULL where contexts are not supported: no header, or a paging file's. */
+/* NULL if contexts are not supported: there is no header, or it is a paging file's. */
 static inline struct sctx_stream *sctx_nt_stream(PFSRTL_ADVANCED_FCB_HEADER header)
 {
 	if (!header || !FlagOn(header->Flags, FSRTL_FLAG_ADVANCED_HEADER) ||
@@ -95,7 +95,7 @@ static inline struct sctx_stream *sctx_nt_stream(PFSRTL_ADVANCED_FCB_HEADER head
 #define FsRtlSupportsPerStreamContexts(FileObject) \
 	((BOOLEAN)(sctx_nt_stream(FsRtlGetPerStreamContextPointer(FileObject)) != NULL))
 
-/* A lookup outside of sections, for comparing or under the filter's own rules. */
+/* The filter's own rules keep the context after the section. */
 static inline struct sctx_context *sctx_nt_lookup(const struct sctx_stream *stream,
 						  const void *owner, const void *instance)
 {
@@ -109,13 +109,13 @@ static inline struct sctx_context *sctx_nt_lookup(const struct sctx_stream *stre
 
 static inline NTSTATUS sctx_nt_inserted(int error)
 {
-	/* Disabled and torn down are one on Windows. */
+	/* Windows has one status for both. */
 	if (error == -EOPNOTSUPP || error == -ESHUTDOWN)
 		return STATUS_INVALID_DEVICE_REQUEST;
 	return sctx_nt_status(error);
 }
 
-/* Callbacks have returned when this returns, where waiting is possible. */
+/* Waits for the callbacks, except inside a callback or a read section. */
 static inline VOID sctx_nt_teardown(struct sctx_stream *stream)
 {
 	if (sctx_teardown_sync(stream))
@@ -171,7 +171,7 @@ FsRtlRemovePerStreamContext(PFSRTL_ADVANCED_FCB_HEADER header, const void *owner
 	return (PFSRTL_PER_STREAM_CONTEXT)(void *)sctx_remove(stream, owner, instance);
 }
 
-/* Also where the flag was cleared since: what hangs there must go. */
+/* Contexts go even if the file system has cleared the flag since they were inserted. */
 static inline VOID FsRtlTeardownPerStreamContexts(PFSRTL_ADVANCED_FCB_HEADER header)
 {
 	if (FlagOn(header->Flags, FSRTL_FLAG_ADVANCED_HEADER))
@@ -294,8 +294,8 @@ static inline void sctx_nt_left(struct sctx_context *ctx, void *file)
 }
 
 /*
- * For the file system, at the close of a handle: each context that its owner
- * left there is reported, where Windows would leak it.  Returns how many.
+ * The file system calls this at the close of a handle.  It reports each context
+ * that its owner left there; Windows leaks them.  Returns their number.
  */
 static inline ULONG FsRtlTeardownPerFileObjectContexts(PFILE_OBJECT file)
 {

@@ -4,8 +4,8 @@
  * context code uses, as far as <streamctx/fsrtl.h> needs them.  Names and
  * meanings are the public documentation's.
  *
- * Three warnings about what driver code is allowed to contain stay off in the
- * file that includes this: pool tags of four characters, pragmas for another
+ * Driver code may contain three things that gcc warns about.  The warnings stay off in
+ * the file that includes this: pool tags of four characters, pragmas for another
  * compiler, and initialisers that end early.
  */
 #ifndef STREAMCTX_WDK_H

@@ -36,7 +36,7 @@ typedef int32_t NTSTATUS, *PNTSTATUS;
 #define STATUS_FLT_INVALID_CONTEXT_REGISTRATION ((NTSTATUS)0xC01C0017)
 #define STATUS_FLT_CONTEXT_ALREADY_LINKED       ((NTSTATUS)0xC01C001C)
 
-/* The status that the WDK routine returns where the library has this errno. */
+/* The status that stands for an errno of the library. */
 static inline NTSTATUS sctx_nt_status(int error)
 {
 	switch (error) {

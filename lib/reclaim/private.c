@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Private limbo.  The list has those that have begun and not ended, in that
- * order; reclaimer.lock covers it.
+ * Private limbo.  Each call that has begun and not ended is on the list, in order of
+ * beginning.  reclaimer.lock covers the list.
  */
 #include "reclaim/private.h"
 
@@ -83,7 +83,7 @@ static void thread_died(void *arg)
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
-/* With the lock held, which is let go meanwhile.  A fork interrupts it. */
+/* With the lock held; releases it while callbacks run.  A fork interrupts them. */
 static void run(struct sctx__private *own)
 {
 	while (sctx__load(&sctx__shared.forking))

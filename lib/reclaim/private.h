@@ -21,7 +21,7 @@ struct sctx__private {
 	struct sctx__private **link;
 };
 
-/* Before the update that retires, so that who sees what it unlinked can wait for it. */
+/* Call before the update: a barrier may be called as soon as the contexts are unlinked. */
 void sctx__private_begin(struct sctx__private *own);
 
 /* Inside the update: from here on sctx__retire_context() adds to @own. */
@@ -40,13 +40,13 @@ bool sctx__private_finish(struct sctx__private *own);
 
 /* With reclaimer.lock held. */
 
-/* Wait for those that have begun before the call. */
+/* Wait until all that have begun before the call have ended. */
 void sctx__private_wait(void);
 
 /* Whether another thread's is in a callback. */
 bool sctx__private_runs(void);
 
-/* In a child: what the threads that are gone had is in the threads' limbo. */
+/* In a child: move the contexts of the parent's other threads to the orphans' limbo. */
 void sctx__private_after_fork_child(void);
 
 #endif /* SCTX_PRIVATE_H */

@@ -349,7 +349,7 @@ static void table_duplicates_are_not_checked(void **state)
 	item_free(b);
 }
 
-/* Paging files: what hangs there already is not found, and goes at teardown. */
+/* Contexts of a paging file are not found any more, and go at teardown. */
 static void table_disabled_after_inserting(void **state)
 {
 	struct item *items[5], *late = item_new(OWNER(1), NULL);

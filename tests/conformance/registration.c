@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Registering a minifilter and allocating its contexts: what is refused with
- * which status, and which registered size is taken (include/SEMANTICS.md).
+ * Registering a minifilter and allocating its contexts: the status of each refusal,
+ * and the registered size that serves a request (include/SEMANTICS.md).
  */
 #include "test.h"
 
@@ -168,7 +168,7 @@ static VOID clean_variable(PFLT_CONTEXT context, FLT_CONTEXT_TYPE type)
 	seen[2]++;
 }
 
-/* Which registered size a context of @size bytes comes from; -1: none. */
+/* The registered size that serves a request for @size bytes; -1 for none. */
 static int taken(PFLT_FILTER filter, SIZE_T size)
 {
 	PFLT_CONTEXT context = filter;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The conformance cases of include/SEMANTICS.md about setting, replacing and
- * references that need no race.  Those that race are in set_races.c.
+ * references that need no race.  set_races.c has the races.
  */
 #include "test.h"
 

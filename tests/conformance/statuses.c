@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the minifilter manager's routines return, where their documentation
- * states it (include/SEMANTICS.md, statuses): each routine of each kind of
- * context.
+ * The documented statuses of the minifilter manager's routines
+ * (include/SEMANTICS.md, statuses), for each routine of each kind of context.
  */
 #include "test.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The conformance cases of include/SEMANTICS.md about teardown and callbacks that
- * need no race.  Those that race are in teardown_races.c.
+ * need no race.  teardown_races.c has the races.
  */
 #include "test.h"
 

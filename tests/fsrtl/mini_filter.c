@@ -166,7 +166,7 @@ static NTSTATUS MiniCreateFileContext(PCFLT_RELATED_OBJECTS FltObjects)
 	return status == STATUS_FLT_CONTEXT_ALREADY_DEFINED ? STATUS_SUCCESS : status;
 }
 
-/* A new one for each open, in the place of what was there. */
+/* Each open replaces the handle's context by a new one. */
 static NTSTATUS MiniCreateHandleContext(PCFLT_RELATED_OBJECTS FltObjects)
 {
 	PMINI_HANDLE_CONTEXT context;
@@ -222,7 +222,7 @@ VOID MiniPreWrite(PCFLT_RELATED_OBJECTS FltObjects, ULONG Length)
 	FltReleaseContexts(&contexts);
 }
 
-/* What was written to the stream; the handle's context goes. */
+/* Returns the bytes written to the stream; deletes the handle's context. */
 NTSTATUS MiniPreCleanup(PCFLT_RELATED_OBJECTS FltObjects, ULONGLONG *Bytes)
 {
 	PMINI_STREAM_CONTEXT stream;

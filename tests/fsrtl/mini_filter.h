@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the host calls of the minifilter in mini_filter.c. */
+/* The routines of mini_filter.c that the host calls. */
 #ifndef MINI_FILTER_H
 #define MINI_FILTER_H
 

@@ -90,7 +90,7 @@ static void creates_race(void **state)
 	assert_int_equal(SpyOutstanding(), 0);
 }
 
-/* A known mistake: support told from what set-up did, not from the flag. */
+/* A known mistake: support is derived from set-up and not from the flag. */
 static void support_is_the_flag(void **state)
 {
 	FILE_OBJECT nothing = { 0 };

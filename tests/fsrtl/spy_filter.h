@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the host calls of the legacy filter in spy_filter.c. */
+/* The routines of spy_filter.c that the host calls. */
 #ifndef SPY_FILTER_H
 #define SPY_FILTER_H
 

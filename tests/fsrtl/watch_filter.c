@@ -276,7 +276,7 @@ WatchFindOrCreateStreamContext(
 	return status;
 }
 
-/* Each open has its own, in the place of what an earlier one left there. */
+/* Each open replaces the handle's context by a new one. */
 static
 NTSTATUS
 WatchReplaceStreamHandleContext(

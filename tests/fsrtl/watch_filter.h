@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the parts of the minifilter in watch_filter.c share, and what the host
- * looks at of it.
+ * The declarations of watch_filter.c, which the host includes as well.
  */
 #ifndef WATCH_FILTER_H
 #define WATCH_FILTER_H
@@ -55,7 +54,7 @@ typedef struct _WATCH_STREAM_CONTEXT {
 	ULONG CreateCount;
 	ULONG CleanupCount;
 	ULONG CloseCount;
-	PERESOURCE Resource; /* of what is above */
+	PERESOURCE Resource; /* of the counts */
 } WATCH_STREAM_CONTEXT, *PWATCH_STREAM_CONTEXT;
 
 typedef struct _WATCH_STREAMHANDLE_CONTEXT {

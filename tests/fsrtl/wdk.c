@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What <streamctx/wdk.h> has beside contexts: resources, pools, the formats of
- * DbgPrint().
+ * Resources, pools and the formats of DbgPrint().
  */
 #define DBG 1
 #include "test.h"
@@ -24,7 +23,7 @@ static int end(void **state)
 	return ExDeleteResourceLite(&resource);
 }
 
-/* What another thread gets without waiting. */
+/* Whether another thread gets the resource without waiting. */
 static void *try_exclusive(void *got)
 {
 	*(BOOLEAN *)got = ExAcquireResourceExclusiveLite(&resource, FALSE);

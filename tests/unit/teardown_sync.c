@@ -99,7 +99,7 @@ static void others_callbacks_are_not_waited_for(void **state)
 	item_free(busy);
 }
 
-/* What runs meanwhile on a stream whose callback blocks. */
+/* A teardown whose callback blocks. */
 struct blocked {
 	struct sctx_stream stream;
 	struct item *item;
@@ -150,7 +150,7 @@ static void a_second_one_of_the_stream_waits_for_it(void **state)
 	blocked_end(&b);
 }
 
-/* A teardown that came first is waited for by the one that waits. */
+/* sctx_teardown_sync() waits for the callbacks of an earlier sctx_teardown(). */
 static void callbacks_of_an_earlier_teardown_are_waited_for(void **state)
 {
 	struct sctx_stream s;
@@ -328,7 +328,7 @@ static struct sctx_stream *stream_new(void)
 	return stream;
 }
 
-/* Takes references on what is about to go, and lets go of them: some are the last. */
+/* Take a reference on a context that is about to go, and put it: some puts are the last. */
 static void borrow(struct borrowers *b)
 {
 	struct sctx_context *ctx;
