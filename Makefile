@@ -5,8 +5,8 @@
 # make check      build and run the tests                (tests/tests.mk)
 # make bench      run the benchmarks, print the table    (bench/bench.mk)
 # make spyfs      a filesystem on it               (bench/spyfs/README.md)
-# make install    to PREFIX, below DESTDIR; make uninstall, make deb
-#                 (lib/packaging/packaging.mk)
+# make install    to PREFIX, below DESTDIR     (lib/packaging/packaging.mk)
+# make help       these goals and all others
 # make clean      remove build/
 #
 # RCU=memb|bp|qsbr|c11  liburcu flavour (lib/rcu/rcu.h)     CC=gcc|clang
@@ -152,8 +152,12 @@ include lib/packaging/packaging.mk
 -include tests/tests.mk bench/bench.mk
 -include $(LIB_OBJS:.o=.d)
 
+# The comments that begin the makefiles: each line about a goal, and what continues it.
 help:
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
+	@for file in $(filter %.mk,$(MAKEFILE_LIST)); do \
+		sed -n '/^[^#]/q; /^$$/q; /^# make /,/^#$$/{ /^#$$/d; s/^# //p; }' $$file; \
+	done
 
 .PHONY: all lib deps help clean force
 .DELETE_ON_ERROR:

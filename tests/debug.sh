@@ -301,6 +301,28 @@ seen_by() {
 if command -v valgrind >/dev/null && [ -e /usr/include/valgrind/memcheck.h ]; then
 	$cc -g -Iinclude $b/stale.c -o $b/stale $b/libstreamctx.a -lurcu-memb -pthread
 	seen_by valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 $b/stale
+	# A plugin is closed, and nothing that the library keeps of it is lost.
+	make -s CC="$cc" DEBUG=1 B=$b $b/libstreamctx.so >/dev/null
+	$cc -g -shared -fPIC -Dmain=plugin_main -Iinclude $b/stale.c -o $b/stale.so -L$b -lstreamctx \
+		-Wl,-rpath,"$PWD/$b"
+	cat >$b/closes.c <<'C'
+#include <dlfcn.h>
+
+int main(int argc, char **argv)
+{
+	for (int i = 0; i < 3; i++) {
+		void *plugin = dlopen(argv[argc - 1], RTLD_NOW | RTLD_LOCAL);
+		int (*run)(int, char **) = plugin ? dlsym(plugin, "plugin_main") : 0;
+
+		if (!run || run(1, argv) || dlclose(plugin))
+			return 1;
+	}
+	return 0;
+}
+C
+	$cc -g $b/closes.c -o $b/closes
+	valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=9 \
+		$b/closes "$PWD/$b/stale.so"
 else
 	echo "[  SKIPPED ] valgrind: not installed"
 fi

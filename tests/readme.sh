@@ -29,6 +29,14 @@ LD_LIBRARY_PATH="$stage/here/lib" "$tmp/example"
 # What README and guides quote stands there, what they link is there, and what
 # they say to make can be made.
 make -pRrq : 2>/dev/null | sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' | sort -u >"$tmp/targets"
+# So can what `make help` lists, which is all that people ask for.
+make -s help | sed -n 's/^make \([a-z][a-z0-9-]*\).*/\1/p' | sort -u >"$tmp/help"
+comm -13 "$tmp/targets" "$tmp/help" | tee "$tmp/unknown"
+[ ! -s "$tmp/unknown" ]
+for target in check check-unit check-fast check-long check-deb check-abi check-musl man deb install uninstall \
+	bench bench-targets fuzz tsan mutants coverage spyfs; do
+	grep -qx "$target" "$tmp/help" || { echo "make help does not list $target"; exit 1; }
+done
 python3 - "$tmp/targets" README.md include/GUIDES.md <<'EOF'
 import os, re, sys
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# make packaging      what is installed, as its users find it: uninstall, CMake,
-#                     manual pages, probes, gdb's commands
+# make packaging   what is installed, as its users find it: pkg-config, CMake, Meson,
+#                  manual pages, gdb's commands, flavours side by side, the ABI
+# make check-deb   build the Debian packages, install, use and remove them
 
 CHECK_PARTS += packaging
 DEPS_CHECK  += abigail-tools castxml python3-cffi reuse cmake meson gdb man-db mandoc valgrind $(DEPS_DEB)
