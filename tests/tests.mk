@@ -54,7 +54,7 @@ $(T)/unit/cxx.o: TEST_CXXFLAGS += -Wpedantic
 TEST_LIBRARY := $(if $(SAN),$(B)/libstreamctx.a,$(SO))
 TEST_LIBS := $(if $(SAN),$(B)/libstreamctx.a,-L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)))
 
-# What faults/inject.c stands in for.
+# What stress/faults/inject.c stands in for.
 FAULT_WRAPS := malloc calloc realloc aligned_alloc posix_memalign free mmap munmap mlock \
 	       pthread_create pthread_setspecific pthread_key_create getrandom
 
@@ -90,7 +90,7 @@ $(TEST_EXAMPLES:%=$(T)/%): $(T)/%: $(T)/%.o $(SO)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(B) -lstreamctx -Wl,-rpath,$(abspath $(B)) $(RCU_LIB)
 
-$(TEST_FAULT:%=$(T)/%): $(T)/%: $(T)/%.o $(T)/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
+$(TEST_FAULT:%=$(T)/%): $(T)/%: $(T)/%.o $(T)/stress/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka
 
@@ -128,7 +128,7 @@ TSAN := -O1 -g -fsanitize=thread
 # that it needs are appended to DEPS_CHECK.
 CHECK_PARTS :=
 LONG_PARTS  :=
-include $(wildcard tests/*/*.mk)
+include $(wildcard tests/*/*.mk tests/*/*/*.mk)
 
 # Build in parallel even where make was not asked to.
 sub_make = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))

@@ -19,7 +19,7 @@
 #endif
 
 #if defined(SCTX_EXPLORE)
-#include "explore_probe.h" /* tests/explore */
+#include "explore_probe.h" /* tests/model/explore */
 #elif defined(DTRACE_PROBE)
 #define sctx__probe0(name)          DTRACE_PROBE(streamctx, name)
 #define sctx__probe1(name, a)       DTRACE_PROBE1(streamctx, name, a)

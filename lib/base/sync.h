@@ -10,7 +10,7 @@
 #define SCTX_SYNC_H
 
 #ifdef SCTX_EXPLORE
-#include "explore_sync.h" /* tests/explore */
+#include "explore_sync.h" /* tests/model/explore */
 #else
 
 #include <sched.h>

@@ -3,7 +3,7 @@
  * Faults of contexts: inserting without memory changes nothing, releasing does
  * without.
  */
-#include "faults/inject.h"
+#include "stress/faults/inject.h"
 
 /* ----------------------------------------------------- insert and the others */
 

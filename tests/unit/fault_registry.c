@@ -2,7 +2,7 @@
 /*
  * Faults of the registry: creating it, opening streams, growing the table.
  */
-#include "faults/inject.h"
+#include "stress/faults/inject.h"
 
 /* ------------------------------------------------------------ registry_create */
 

@@ -3,7 +3,7 @@
  * Faults of threads: the reclaimer cannot be started, the exit hook finds no
  * memory.
  */
-#include "faults/inject.h"
+#include "stress/faults/inject.h"
 
 /* ------------------------------------------------------------------ threads */
 

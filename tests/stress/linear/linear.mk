@@ -4,11 +4,11 @@
 # make linear-long MINUTES=n  the same for longer, and on c11; bugs: see make mutants
 #
 # Twice: on the library as it is, and on one that pauses before its atomics
-# (tests/linear/jitter.h), where a short run meets far more overlaps.
+# (tests/stress/linear/jitter.h), where a short run meets far more overlaps.
 
 CHECK_PARTS += linear
 
-LINEAR := $(T)/linear
+LINEAR := $(T)/stress/linear
 LINEAR_JITTER := $(B)/linear-jitter
 LINEAR_CHECKER := history spec check
 LINEAR_SECONDS ?= 4
@@ -22,7 +22,7 @@ $(LINEAR)/linear $(LINEAR)/checker $(LINEAR)/scan:
 
 # $(call linear_jitter,FLAVOUR)
 linear_jitter = $(sub_make) RCU=$(1) B=$(LINEAR_JITTER)/$(1) \
-	CPPFLAGS="-iquote lib -include tests/linear/jitter.h" $(LINEAR_JITTER)/$(1)/standin/libstreamctx.so.$(SOVERSION)
+	CPPFLAGS="-iquote lib -include tests/stress/linear/jitter.h" $(LINEAR_JITTER)/$(1)/standin/libstreamctx.so.$(SOVERSION)
 
 check-build-linear: $(LINEAR)/linear $(LINEAR)/checker $(LINEAR)/scan
 	@+$(call linear_jitter,$(RCU))

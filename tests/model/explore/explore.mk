@@ -6,7 +6,7 @@
 # make explore-planted  the mutants that it must notice (tests/meta/mutants.txt)
 #
 # build/explore/explore runs a program by hand, and replays what failed:
-# tests/explore/main.c.  tests/explore/engine.h says what it is.
+# tests/model/explore/main.c.  tests/model/explore/engine.h says what it is.
 #
 # The library's sources are compiled as they are, with lib/base/sync.h exchanged for
 # explore_sync.h, into a shared object that the explorer saves and restores;
@@ -15,10 +15,10 @@
 CHECK_PARTS += explore
 
 E := $(B)/explore
-EXPLORE_SRCS := $(sort $(wildcard tests/explore/*.c))
+EXPLORE_SRCS := $(sort $(wildcard tests/model/explore/*.c))
 EXPLORE_LIB  := $(filter-out lib/rcu/rcu.c lib/base/pool.c,$(LIB_SRCS))
 EXPLORE_LINEAR := history spec check
-EXPLORE_CPPFLAGS := -Iinclude -Ilib -Itests/explore -D_GNU_SOURCE -DSCTX_RCU_C11
+EXPLORE_CPPFLAGS := -Iinclude -Ilib -Itests/model/explore -D_GNU_SOURCE -DSCTX_RCU_C11
 EXPLORE_CFLAGS := -std=gnu11 $(WARNINGS) -Wstrict-prototypes -pthread $(EXPLORE_CPPFLAGS) -g
 # The calls before plain accesses are wanted, not ThreadSanitizer itself.
 EXPLORE_LIB_CFLAGS := $(EXPLORE_CFLAGS) -DSCTX_EXPLORE -fPIC -O1 -fsanitize=thread
@@ -32,18 +32,18 @@ $(E)/libexplored.so: $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared -Wl,-soname,libexplored.so -Wl,-z,relro,-z,now -o $@ $^
 
-$(E)/%.o: tests/explore/%.c $(B)/flags
+$(E)/%.o: tests/model/explore/%.c $(B)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EXPLORE_CFLAGS) -O2 -U_FORTIFY_SOURCE -MMD -MP -c -o $@ $<
 
-# The checker of histories is tests/linear's.
-$(E)/linear/%.o: tests/linear/%.c $(B)/flags
+# The checker of histories is tests/stress/linear's.
+$(E)/linear/%.o: tests/stress/linear/%.c $(B)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EXPLORE_CFLAGS) -O2 -MMD -MP -c -o $@ $<
 
-$(E)/explore: $(EXPLORE_SRCS:tests/explore/%.c=$(E)/%.o) $(EXPLORE_LINEAR:%=$(E)/linear/%.o) $(E)/libexplored.so
+$(E)/explore: $(EXPLORE_SRCS:tests/model/explore/%.c=$(E)/%.o) $(EXPLORE_LINEAR:%=$(E)/linear/%.o) $(E)/libexplored.so
 	$(call say,LINK,$@)
 	$(Q)$(CC) -rdynamic -o $@ $(filter %.o,$^) -L$(E) -lexplored -Wl,-rpath,'$$ORIGIN' -Wl,-z,now
 
@@ -56,8 +56,8 @@ explore_table = sed -n '/^suite /,/^all /p' $(LOGS)/$(1)/explore/explore.log
 explore_env = EXPLORE_DIR=$(E)
 
 run_explore = $(explore_env) SCTX_TEST_TIMEOUT=$${SCTX_TEST_TIMEOUT:-600} \
-	tests/run.sh run explore $(LOGS) $(E)/explore tests/explore/covered.sh \
-		tests/explore/reductions.sh; \
+	tests/run.sh run explore $(LOGS) $(E)/explore tests/model/explore/covered.sh \
+		tests/model/explore/reductions.sh; \
 	$(call explore_table,explore)
 
 # The same with one preemption more, more at random.  Of the few programs that
@@ -73,5 +73,5 @@ explore-long: check-build-explore-long test-logs
 
 .PHONY: explore-program explore-long check-build-explore-long
 
--include $(EXPLORE_SRCS:tests/explore/%.c=$(E)/%.d) $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.d) \
+-include $(EXPLORE_SRCS:tests/model/explore/%.c=$(E)/%.d) $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.d) \
 	$(EXPLORE_LINEAR:%=$(E)/linear/%.d)

@@ -8,11 +8,11 @@
 
 CHECK_PARTS += faults
 
-FAULTS_INJECTED := faults/every_call faults/mixed faults/refusals
-FAULTS_PLAIN := faults/stuck faults/exits
+FAULTS_INJECTED := stress/faults/every_call stress/faults/mixed stress/faults/refusals
+FAULTS_PLAIN := stress/faults/stuck stress/faults/exits
 FAULTS := $(FAULTS_INJECTED) $(FAULTS_PLAIN)
 
-$(FAULTS_INJECTED:%=$(T)/%): $(T)/%: $(T)/%.o $(T)/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
+$(FAULTS_INJECTED:%=$(T)/%): $(T)/%: $(T)/%.o $(T)/stress/faults/inject.o $(T)/test.o $(B)/libstreamctx.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) $(FAULT_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(RCU_LIB) -lcmocka
 
@@ -27,9 +27,9 @@ check-build-faults: check-build-torture
 	@+$(sub_make) B=$(B)/asan SAN=1 CFLAGS="$(ASAN)" CXXFLAGS="$(ASAN)" fault-programs
 
 run_faults = SCTX_TEST_TORTURE=$(T)/stress/torture \
-	$(call run_default,,$(FAULTS) $(TEST_FAULT) unit/dlopen) tests/faults/signals.sh; \
+	$(call run_default,,$(FAULTS) $(TEST_FAULT) unit/dlopen) tests/stress/faults/signals.sh; \
 	$(call run_asan,,$(FAULTS) $(TEST_FAULT))
 
 .PHONY: fault-programs
 
--include $(FAULTS:%=$(T)/%.d) $(T)/faults/inject.d
+-include $(FAULTS:%=$(T)/%.d) $(T)/stress/faults/inject.d

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Histories: the operations of one execution with what they gave, judged by
- * tests/linear's checker: is there an order of them in which each gives what
+ * tests/stress/linear's checker: is there an order of them in which each gives what
  * its specification gives?  So each schedule is judged, not only those that a
  * run on real processors happens to meet.
  *

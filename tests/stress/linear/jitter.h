@@ -4,7 +4,7 @@
  * processors threads that run flat out seldom meet inside an operation of
  * some 20 ns.  Built in front of the library's own text:
  *
- *   make CPPFLAGS="-iquote lib -include tests/linear/jitter.h" B=build/jitter
+ *   make CPPFLAGS="-iquote lib -include tests/stress/linear/jitter.h" B=build/jitter
  *
  * Only time is added: what goes wrong here can go wrong without.
  */

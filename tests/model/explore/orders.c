@@ -6,7 +6,7 @@
  */
 #include "orders.h"
 
-#include "../linear/check.h"
+#include "../../stress/linear/check.h"
 #include "engine.h"
 
 #include <stdlib.h>
