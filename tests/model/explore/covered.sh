@@ -12,11 +12,14 @@ cat >"$dir/not-explored" <<LIST
 sctx_alloc the library's own memory is: through sctx_context_alloc
 sctx_free the same
 sctx_tag_stats_get sums of counters
-sctx_registry_stats_get sums of counters
 sctx_stats_print prints sums of counters
 sctx_registry_print the same
 sctx_leaks_print prints its argument
 sctx_version constant
+sctx_version_number constant
+sctx_open_arg what sctx_open calls for an absent stream
+sctx_context_stream reads one pointer
+sctx_context_data constant
 sctx_owner_arg constant
 sctx_owner_name constant
 sctx_owner_tag constant

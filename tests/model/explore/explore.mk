@@ -32,18 +32,18 @@ $(E)/libexplored.so: $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared -Wl,-soname,libexplored.so -Wl,-z,relro,-z,now -o $@ $^
 
-$(E)/%.o: tests/model/explore/%.c $(B)/flags
+$(E)/o/%.o: tests/model/explore/%.c $(B)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EXPLORE_CFLAGS) -O2 -U_FORTIFY_SOURCE -MMD -MP -c -o $@ $<
 
 # The checker of histories is tests/stress/linear's.
-$(E)/linear/%.o: tests/stress/linear/%.c $(B)/flags
+$(E)/o/linear/%.o: tests/stress/linear/%.c $(B)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EXPLORE_CFLAGS) -O2 -MMD -MP -c -o $@ $<
 
-$(E)/explore: $(EXPLORE_SRCS:tests/model/explore/%.c=$(E)/%.o) $(EXPLORE_LINEAR:%=$(E)/linear/%.o) $(E)/libexplored.so
+$(E)/explore: $(EXPLORE_SRCS:tests/model/explore/%.c=$(E)/o/%.o) $(EXPLORE_LINEAR:%=$(E)/o/linear/%.o) $(E)/libexplored.so
 	$(call say,LINK,$@)
 	$(Q)$(CC) -rdynamic -o $@ $(filter %.o,$^) -L$(E) -lexplored -Wl,-rpath,'$$ORIGIN' -Wl,-z,now
 
@@ -73,5 +73,5 @@ explore-long: check-build-explore-long test-logs
 
 .PHONY: explore-program explore-long check-build-explore-long
 
--include $(EXPLORE_SRCS:tests/model/explore/%.c=$(E)/%.d) $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.d) \
-	$(EXPLORE_LINEAR:%=$(E)/linear/%.d)
+-include $(EXPLORE_SRCS:tests/model/explore/%.c=$(E)/o/%.d) $(EXPLORE_LIB:lib/%.c=$(E)/lib/%.d) \
+	$(EXPLORE_LINEAR:%=$(E)/o/linear/%.d)
