@@ -22,13 +22,13 @@
 #define DROPS_MAX   32
 
 /* Idle streams to compare for each that is dropped: the quality of the choice. */
-#define LOOKS 8
+#define LOOKS 3
 
 /* Buckets visited together, so that the misses of their streams overlap. */
 #define GROUP 8
 
 #define NODES_MAX      (4 * GROUP * SCTX__SLOTS)
-#define CANDIDATES_MAX (DROPS_MAX * LOOKS)
+#define CANDIDATES_MAX 128
 #define SCORES         64
 
 /* ---------------------------------------------------------------- the age */
@@ -77,9 +77,10 @@ struct pass {
 	unsigned int nodes;   /* of the current group of buckets */
 	unsigned int count;   /* of candidates */
 	unsigned int dropped;
+	uint16_t with_score[SCORES];
+	/* Not cleared at the beginning, from here on. */
 	struct sctx__node *node[NODES_MAX];
 	struct candidate candidate[CANDIDATES_MAX];
-	uint16_t with_score[SCORES];
 };
 
 /* Collect the streams of bucket @index of @table, even if it has moved.  Takes no lock. */
@@ -190,10 +191,32 @@ static bool drop(struct pass *p, struct sctx__node *node)
 	return false;
 }
 
+/* The bucket that is to be locked, and the line with the id and the first context. */
+static void fetch_victim(const struct sctx__table *table, struct sctx__node *node)
+{
+	sctx__prefetch_write(&node->id);
+	sctx__table_fetch(table, node->hash);
+}
+
+/* Three rounds, each of which fetches what the next one reads. */
+static void drop_all(struct pass *p, struct sctx__node *const *victim, unsigned int n)
+{
+	/* Pairs with the release in table.c's finish(). */
+	const struct sctx__table *table = sctx__load_acquire(&p->registry->table);
+
+	for (unsigned int i = 0; i < n; i++)
+		fetch_victim(table, victim[i]);
+	for (unsigned int i = 0; i < n; i++)
+		sctx__node_fetch_context(victim[i]);
+	for (unsigned int i = 0; i < n; i++)
+		p->dropped += drop(p, victim[i]);
+}
+
 /* Drop the @want candidates with the highest scores. */
 static void drop_oldest(struct pass *p, unsigned int want)
 {
-	unsigned int score = SCORES - 1, above = 0;
+	unsigned int score = SCORES - 1, above = 0, n = 0;
+	struct sctx__node **victim = p->node; /* the groups are done with */
 
 	for (; score > 0 && above + p->with_score[score] < want; score--)
 		above += p->with_score[score];
@@ -205,15 +228,17 @@ static void drop_oldest(struct pass *p, unsigned int want)
 		if (c->score < score || (c->score == score && want == 0))
 			continue;
 		want -= c->score == score;
-		p->dropped += drop(p, c->node);
+		victim[n++] = c->node;
 	}
+	drop_all(p, victim, n);
 }
 
 /* Drop about @want idle streams of @registry. */
 static void pass(struct pass *p, struct sctx_registry *registry, unsigned int want,
 		 unsigned int looks)
 {
-	*p = (struct pass){ .registry = registry };
+	memset(p, 0, offsetof(struct pass, node));
+	p->registry = registry;
 	sctx__update_begin();
 	/* Pairs with the release in rules_replace(). */
 	p->rules = sctx__load_acquire(&registry->idle.rules);
@@ -239,13 +264,6 @@ static uint64_t limit_now(const struct sctx_registry *registry, size_t limit_byt
 	return limit;
 }
 
-static size_t limit_bytes(const struct sctx_registry *registry)
-{
-	const struct sctx__idle_rules *rules = sctx__load_acquire(&registry->idle.rules);
-
-	return rules ? rules->options.limit_bytes : 0;
-}
-
 static unsigned int at_most(uint64_t n, unsigned int most)
 {
 	return n < most ? (unsigned int)n : most;
@@ -254,15 +272,11 @@ static unsigned int at_most(uint64_t n, unsigned int most)
 __attribute__((noinline)) void sctx__idle_make_room_slow(struct sctx_registry *registry)
 {
 	struct sctx__idle *idle = &registry->idle;
-	uint64_t there, limit;
-	size_t bytes;
+	size_t bytes = sctx__load(&idle->limit_bytes);
+	uint64_t there = sctx__tally_near(&idle->streams);
+	uint64_t limit = limit_now(registry, bytes);
 	struct pass p;
 
-	sctx__update_begin();
-	bytes = limit_bytes(registry);
-	sctx__update_end();
-	there = sctx__tally_near(&idle->streams);
-	limit = limit_now(registry, bytes);
 	if (there > limit && there - limit >= sctx__load(&idle->batch))
 		pass(&p, registry, at_most(there - limit, DROPS_MAX), LOOKS);
 	else if (bytes && sctx__self.event[SCTX__CREATES] % GROUP == 0)
@@ -342,6 +356,7 @@ static void rules_replace(struct sctx_registry *registry, struct sctx__idle_rule
 	/* Pairs with the acquire in pass(). */
 	sctx__store_release(&idle->rules, rules);
 	sctx__store(&registry->keeps, limit);
+	sctx__store(&idle->limit_bytes, rules->options.limit_bytes);
 	sctx__unlock_u32(&idle->lock, 0);
 	if (old)
 		sctx__retire_block(&old->block, sizeof(*old));

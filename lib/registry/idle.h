@@ -41,6 +41,7 @@ struct sctx__idle {
 	struct sctx__tally streams;     /* the number of idle streams */
 	struct sctx__idle_rules *rules; /* NULL until the first */
 	uint32_t lock;                  /* covers changes of the rules */
+	size_t limit_bytes;
 	uint32_t batch;                 /* the least to drop at a time */
 	/* Written by threads that drop streams. */
 	size_t hand __attribute__((aligned(64))); /* the next bucket, not yet masked */

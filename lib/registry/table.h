@@ -229,7 +229,7 @@ static inline bool sctx__bucket_goes_on(const struct sctx__bucket *head)
 }
 
 /* The bucket of @hash, prefetched for writing. */
-static inline struct sctx__bucket *sctx__table_fetch(struct sctx__table *table, uint64_t hash)
+static inline struct sctx__bucket *sctx__table_fetch(const struct sctx__table *table, uint64_t hash)
 {
 	struct sctx__bucket *bucket = &table->bucket[hash & table->mask];
 
