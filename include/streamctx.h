@@ -140,13 +140,15 @@ struct sctx_context {
 	const void *owner;
 	const void *instance;
 	sctx_free_fn free_callback;
-	struct sctx_stream *stream; /* where it hangs, NULL when nowhere */
+	struct sctx_stream *stream; /* where it is linked, NULL, or SCTX__IN_LIMBO */
 	struct sctx_context *next;  /* in limbo */
 	uint32_t refs;
-	uint8_t in_limbo;
-	uint8_t links; /* how often it was hung up; 0 only before the first time */
 	uint16_t flags;
+	bool linked_once; /* others may know it */
 };
+
+/* In sctx_context.stream: limbo has the last reference, and no stream takes the context. */
+#define SCTX__IN_LIMBO ((struct sctx_stream *)1)
 
 /* ---------------------------------------------------------- read sections */
 
@@ -471,7 +473,7 @@ typedef struct sctx_context *(*sctx_create_fn)(const void *owner, const void *in
  * Errors: as sctx_insert(); -EOVERFLOW, 2^31 references are out on what was
  * found; -ENOMEM if @create returned NULL; -EINVAL for a
  * NULL @owner, or if @create's context has another owner or instance (it is
- * then dropped); -EBUSY if it was linked (it is then left alone).
+ * then dropped); -EBUSY if it is linked: the reference is then the caller's again.
  * Progress: found: lock-free; else as sctx_insert().
  */
 SCTX_API int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void *instance,

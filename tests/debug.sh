@@ -10,6 +10,7 @@ cc=${SCTX_TEST_CC:-cc}
 b=build/debug
 make -s CC="$cc" DEBUG=1 B=$b $b/libstreamctx.a >/dev/null
 cat >$b/misuse.c <<'C'
+#include <errno.h>
 #include <stdlib.h>
 #include <streamctx.h>
 
@@ -146,6 +147,18 @@ int main(int argc, char **argv)
 		put_first(&ctx);
 		insert_again(&s, &ctx);
 		return 0;
+	case 12: /* no misuse: another holder may be first */
+		sctx_ref(&ctx);
+		insert_again(opened, &ctx);
+		return result == -EBUSY && !sctx_put(&ctx) ? 0 : 1;
+	case 13: /* nor this: the last put may come before a borrower's reference */
+		sctx_read_lock();
+		sctx_ref(&ctx);
+		sctx_detach(&ctx);
+		put_first(&ctx);
+		sctx_ref(&ctx);
+		insert_again(&s, &ctx);
+		return result == -EBADF && !sctx_put(&ctx) ? 0 : 1;
 	default:
 		sctx_free(p, tag);
 		return sctx_close(opened) || sctx_teardown_sync(&s) ||
@@ -186,7 +199,9 @@ for pool in "" locked; do
 	expect "6 $pool" "memory written after it was freed" "tag [Buf ]" "freed     $b/misuse(free_first+"
 	$b/misuse 7 $pool
 done
-$b/misuse 0
+for correct in 0 12 13; do
+	$b/misuse $correct || { echo "case $correct: stops, or another result"; exit 1; }
+done
 
 # Leaks are reported with the code that took references.
 cat >$b/leak.c <<'C'

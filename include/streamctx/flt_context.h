@@ -26,9 +26,10 @@ static inline int sctx_flt_link(PFLT_FILTER filter, struct sctx_stream *stream,
 				const void *instance, FLT_SET_CONTEXT_OPERATION operation,
 				struct sctx_context *ctx, struct sctx_context **other)
 {
+	struct sctx_stream *there = *(struct sctx_stream *volatile *)&ctx->stream;
 	int error;
 
-	if (*(struct sctx_stream *volatile *)&ctx->stream)
+	if (there && there != SCTX__IN_LIMBO)
 		return -EBUSY;
 	error = sctx_stream_track(filter->Registry, stream);
 	if (error && error != -EALREADY && error != -EPERM)

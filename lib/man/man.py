@@ -95,7 +95,7 @@ FAMILIES = [
 ]
 
 # Of the header, but for no page: include guards and what only compilers need.
-UNSHOWN = {"SCTX_API", "SCTX__EXTENSION", "SCTX_NO_FREE", "STREAMCTX_H", "struct:sctx_registry"}
+UNSHOWN = {"SCTX_API", "SCTX__IN_LIMBO", "SCTX__EXTENSION", "SCTX_NO_FREE", "STREAMCTX_H", "struct:sctx_registry"}
 
 
 def fail(message):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contexts of registered owners: made, told of, noted, freed.
+ * The contexts of registered owners: made, unlinked, noted, freed.
  */
 #include "owner/owned.h"
 
@@ -12,18 +12,88 @@ static struct sctx_owner *owner_of(const struct sctx_context *ctx)
 	return (struct sctx_owner *)(uintptr_t)ctx->owner;
 }
 
+/* ------------------------------------------------------------ who holds what */
+
+/*
+ * A note is made by a holder of a reference, inside an update.  It is taken away when
+ * the context is linked again, when its last reference goes, or at its callback.
+ */
+
+/* @ctx is held by someone.  With no place left it is only counted. */
+static void note(struct sctx_context *ctx, struct sctx_stream *stream)
+{
+	struct sctx_owner *owner = owner_of(ctx);
+	const struct sctx_id *id = sctx_stream_id(stream);
+
+	if (sctx__load(&owner->held_count) == SCTX_LEAKS_LISTED)
+		return;
+	sctx__lock_u32(&owner->lock);
+	if (owner->held_count < SCTX_LEAKS_LISTED && !(ctx->flags & SCTX__NOTED)) {
+		struct sctx__held *held = &owner->held[owner->held_count];
+
+		held->ctx = ctx;
+		held->has_id = id != NULL;
+		if (id)
+			held->id = *id;
+		sctx__store(&owner->held_count, owner->held_count + 1);
+		sctx__add(&ctx->flags, SCTX__NOTED);
+	}
+	sctx__unlock_u32(&owner->lock, 0);
+}
+
+static void forget(struct sctx_context *ctx)
+{
+	struct sctx_owner *owner = owner_of(ctx);
+
+	sctx__lock_u32(&owner->lock);
+	for (uint32_t i = 0; i < owner->held_count; i++) {
+		if (owner->held[i].ctx != ctx)
+			continue;
+		sctx__store(&owner->held_count, owner->held_count - 1);
+		memmove(&owner->held[i], &owner->held[i + 1],
+			(owner->held_count - i) * sizeof(owner->held[0]));
+		sctx__sub(&ctx->flags, SCTX__NOTED);
+		break;
+	}
+	sctx__unlock_u32(&owner->lock, 0);
+}
+
+/* The caller has the stream's reference; another one is another holder's. */
+static void unlinked(struct sctx_context *ctx, struct sctx_stream *stream)
+{
+	struct sctx_owner *owner = owner_of(ctx);
+
+	if (owner->ops.detached)
+		owner->ops.detached(ctx);
+	if (sctx__load(&ctx->refs) > 1)
+		note(ctx, stream);
+}
+
+void sctx__owned_set_up(struct sctx__owned *owned)
+{
+	*owned = (struct sctx__owned){ .unlinked = unlinked, .handed_out = note, .forget = forget };
+}
+
 /* ---------------------------------------------------------------- made, freed */
 
 /*
- * The FreeCallback of them all.  The release in the counter pairs with the
- * acquire of who sums it up: at 0 the module's code has returned.  The owner
- * itself may be gone right afterwards.
+ * The FreeCallback of them all.  The release in the counter pairs with the acquire of
+ * the thread that sums it up: at 0 the module's code has returned.  The owner itself may
+ * be gone right afterwards.
+ *
+ * Limbo may have had the last reference while another holder linked the context, took it
+ * off and had that noted.
  */
 static void owned_free(struct sctx_context *ctx)
 {
 	struct sctx_owner *owner = owner_of(ctx);
 	bool allocated = ctx->flags & SCTX__ALLOCATED;
 
+	if (sctx__unlikely(ctx->flags & SCTX__NOTED)) {
+		sctx__update_begin();
+		forget(ctx);
+		sctx__update_end();
+	}
 	sctx__debug_forget(ctx);
 	if (owner->ops.free)
 		owner->ops.free(ctx);
@@ -33,7 +103,7 @@ static void owned_free(struct sctx_context *ctx)
 }
 
 /*
- * Count one more.  Who leaves waits, after saying so, for all sections that
+ * Count one more.  An owner that leaves waits, after saying so, for all sections that
  * may not have seen it: from then on the count only falls.
  */
 static int admit_one(struct sctx_owner *owner)
@@ -41,7 +111,7 @@ static int admit_one(struct sctx_owner *owner)
 	int error = 0;
 
 	sctx__update_begin();
-	if (sctx__load(&owner->leaving))
+	if (sctx__load(&owner->owned.leaving))
 		error = -ESHUTDOWN;
 	else
 		sctx__counter_add(owner->live, 1);
@@ -74,7 +144,8 @@ int sctx_context_alloc(struct sctx_owner *owner, const void *instance, size_t ex
 	*out = NULL;
 	if (!owner)
 		return -EINVAL;
-	if (__builtin_add_overflow(sizeof(*ctx) + owner->ops.context_size, extra, &size))
+	if (__builtin_add_overflow(owner->ops.context_size, extra, &size) ||
+	    __builtin_add_overflow(size, sizeof(*ctx), &size))
 		return -ENOMEM;
 	error = admit_one(owner);
 	if (error)
@@ -105,58 +176,6 @@ int sctx_owner_context_init(struct sctx_owner *owner, struct sctx_context *ctx,
 	owned_init(ctx, owner, instance, 0);
 	sctx__debug_took(ctx);
 	return 0;
-}
-
-/* ------------------------------------------------------------ who holds what */
-
-/* @ctx is held by someone.  With no place left it is only counted. */
-void sctx__owned_note_slow(struct sctx_context *ctx, struct sctx_stream *stream)
-{
-	struct sctx_owner *owner = owner_of(ctx);
-	const struct sctx_id *id = sctx_stream_id(stream);
-
-	if (sctx__load(&owner->held_count) == SCTX_LEAKS_LISTED)
-		return;
-	sctx__lock_u32(&owner->lock);
-	if (owner->held_count < SCTX_LEAKS_LISTED && !(ctx->flags & SCTX__NOTED)) {
-		struct sctx__held *held = &owner->held[owner->held_count];
-
-		held->ctx = ctx;
-		held->has_id = id != NULL;
-		if (id)
-			held->id = *id;
-		sctx__store(&owner->held_count, owner->held_count + 1);
-		sctx__add(&ctx->flags, SCTX__NOTED);
-	}
-	sctx__unlock_u32(&owner->lock, 0);
-}
-
-void sctx__owned_forget_slow(struct sctx_context *ctx)
-{
-	struct sctx_owner *owner = owner_of(ctx);
-
-	sctx__lock_u32(&owner->lock);
-	for (uint32_t i = 0; i < owner->held_count; i++) {
-		if (owner->held[i].ctx != ctx)
-			continue;
-		sctx__store(&owner->held_count, owner->held_count - 1);
-		memmove(&owner->held[i], &owner->held[i + 1],
-			(owner->held_count - i) * sizeof(owner->held[0]));
-		sctx__sub(&ctx->flags, SCTX__NOTED);
-		break;
-	}
-	sctx__unlock_u32(&owner->lock, 0);
-}
-
-/* A reference beside the stream's, which the caller has, is another holder's. */
-void sctx__owned_unlinked_slow(struct sctx_context *ctx, struct sctx_stream *stream)
-{
-	struct sctx_owner *owner = owner_of(ctx);
-
-	if (owner->ops.detached)
-		owner->ops.detached(ctx);
-	if (sctx__load(&ctx->refs) > 1)
-		sctx__owned_note_slow(ctx, stream);
 }
 
 void sctx__owned_report(struct sctx_owner *owner, struct sctx_leaks *leaks)

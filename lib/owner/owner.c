@@ -66,6 +66,7 @@ static int owner_alloc(struct sctx_registry *registry, const struct sctx_owner_o
 	if (!owner)
 		return -ENOMEM;
 	memset(owner, 0, sizeof(*owner));
+	sctx__owned_set_up(&owner->owned);
 	owner->ops = *ops;
 	owner->registry = registry;
 	memcpy(owner->name, ops->name, strlen(ops->name));
@@ -187,7 +188,7 @@ int sctx__owner_leave(struct sctx_owner *owner)
 		error = -EALREADY; /* in a fork's child the other thread is not there */
 	} else {
 		owner->unregistering = here;
-		sctx__store(&owner->leaving, 1);
+		sctx__store(&owner->owned.leaving, 1);
 		attacher_remove(owner->registry, owner);
 	}
 	list_unlock();
@@ -270,7 +271,7 @@ static int attach_one(struct sctx_owner *owner, const struct sctx_id *id, void *
 		sctx_put(ctx);
 	else if (ctx)
 		error = link_made(owner, ctx, stream);
-	if (!error || sctx__load(&owner->leaving))
+	if (!error || sctx__load(&owner->owned.leaving))
 		return 0;
 	sctx__counter_add(owner->failures, 1);
 	return owner->ops.flags & SCTX_OWNER_REQUIRED ? error : 0;
@@ -336,7 +337,7 @@ static bool owner_stats(const struct sctx_registry *registry, size_t n,
 	if (owner) {
 		*stats = (struct sctx_owner_stats){ .size = sizeof(*stats),
 						    .tag = owner->ops.tag,
-						    .leaving = owner->leaving };
+						    .leaving = owner->owned.leaving };
 		memcpy(stats->name, owner->name, sizeof(stats->name));
 		live = owner->live;
 		attached = owner->attached;

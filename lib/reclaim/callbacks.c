@@ -18,13 +18,12 @@ static uint64_t callbacks_run;
 static uint64_t dropped_again;
 
 /* Limbo keeps its reference for one more grace period. */
-static void context_drop_again(struct sctx_context *ctx, uint8_t links)
+static void context_retire_again(struct sctx_context *ctx)
 {
 	struct sctx__retiring r;
 
 	sctx__add(&dropped_again, 1);
 	sctx__rcu_read_lock(); /* no update: a fork waits for this thread to park */
-	sctx__store(&ctx->in_limbo, sctx__in_limbo(links));
 	r = sctx__retire_begin();
 	sctx__retire_context(&r, ctx);
 	sctx__retire_end(&r);
@@ -32,42 +31,37 @@ static void context_drop_again(struct sctx_context *ctx, uint8_t links)
 }
 
 /*
- * Others hold the context, and may from now on link it again.  If all of them
- * have put it before our reference is dropped, readers may have found it after
- * our grace period began.  The acquire as in sctx__put_inside(): what was
- * linked before is seen to be unlinked.
+ * Others hold the context.  It may be linked again from the store on, so the store
+ * comes before limbo's reference goes: after that the context may be freed.
+ *
+ * All others may let go before limbo does.  Then readers may have found the context
+ * where it was linked meanwhile, and limbo's grace period did not wait for them.
  */
 static void context_drop_held(struct sctx_context *ctx)
 {
-	uint8_t links = sctx__load_acquire(&ctx->links);
-
-	sctx__store(&ctx->in_limbo, 0);
-	if (!sctx__put_if_others_hold(ctx))
-		context_drop_again(ctx, links);
+	/* Pairs with the acquire in sctx__claim_for_limbo() and in context_claim(). */
+	sctx__store_release(&ctx->stream, NULL);
+	while (!sctx__put_if_others_hold(ctx)) {
+		if (sctx__claim_for_limbo(ctx)) {
+			context_retire_again(ctx);
+			return;
+		}
+	}
 }
 
 /*
- * Drop limbo's reference.  A grace period has passed since the context was
- * unlinked, and nothing is linked while limbo has it, so that only holders
- * can still reach it: one reference is ours alone.  The acquire pairs with the
- * release in other holders' puts, whose use of the context is over.
- *
- * An insert that did not see yet that limbo has the context is over, too, and
- * no other can begin: if there was one, another grace period is needed.
+ * Drop limbo's reference.  A grace period has passed since the context was unlinked,
+ * and limbo's mark kept it from being linked since, so only holders can still reach
+ * it: one reference is limbo's alone.  The acquire pairs with the release in other
+ * holders' puts, whose use of the context is over.
  */
 static void context_drop(struct sctx_context *ctx)
 {
-	uint8_t links = sctx__load(&ctx->links);
-
 	if (sctx__unlikely(sctx__load_acquire(&ctx->refs) != 1)) {
 		context_drop_held(ctx);
 		return;
 	}
-	if (sctx__unlikely(sctx__load(&ctx->in_limbo) != sctx__in_limbo(links))) {
-		context_drop_again(ctx, links);
-		return;
-	}
-	sctx__store(&ctx->in_limbo, 0);
+	sctx__store(&ctx->stream, NULL);
 	sctx__probe2(callback, ctx, ctx->free_callback);
 	ctx->free_callback(ctx);
 	sctx__probe1(callback_done, ctx);

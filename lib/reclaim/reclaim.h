@@ -82,10 +82,18 @@ static inline bool sctx__put_if_others_hold(struct sctx_context *ctx)
 	return false;
 }
 
-/* What limbo has is marked with how often it had been linked when it was put. */
-static inline uint8_t sctx__in_limbo(uint8_t links)
+/*
+ * Give the caller's reference, the only one, to limbo: no stream takes the context any
+ * more.  False if it is linked, or in limbo already.  Linking a context begins with the
+ * same compare-and-swap, from NULL, so the two exclude each other.  The acquire pairs with the
+ * releases that unlink a context: its removal from the list comes first, and so before the grace
+ * period.
+ */
+static inline bool sctx__claim_for_limbo(struct sctx_context *ctx)
 {
-	return (uint8_t)(links + 1);
+	struct sctx_stream *nowhere = NULL;
+
+	return sctx__cas_acq_rel(&ctx->stream, &nowhere, SCTX__IN_LIMBO);
 }
 
 /*

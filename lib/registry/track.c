@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The list of a registry's tracked streams.  Called by stream.c at teardown
- * and by unload.c.
+ * The list of a registry's tracked streams.  Called by users and by unload.c; a
+ * stream's teardown takes the stream off by its tracker.
  */
 #include "registry/track.h"
 
@@ -39,24 +39,27 @@ static void unlink_record(struct sctx__tracked *record)
 
 static void record_free(struct sctx__block *block)
 {
-	sctx__pool_free((char *)block - offsetof(struct sctx__tracked, block),
-			sizeof(struct sctx__tracked));
+	_Static_assert(offsetof(struct sctx__tracked, tracker.block) == 0, "a record is its block");
+	sctx__pool_free(block, sizeof(struct sctx__tracked));
 }
 
-static int state_error(uint32_t state)
+/* At the stream's teardown. */
+static void untrack(struct sctx__tracker *tracker)
 {
-	if (state & SCTX__TRACKED)
-		return -EALREADY;
-	if (state & SCTX__TORN)
-		return -ESHUTDOWN;
-	return state & SCTX__READY ? 0 : -EOPNOTSUPP;
+	struct sctx__tracked *record = (struct sctx__tracked *)tracker;
+	struct sctx_registry *registry = record->registry;
+
+	sctx__lock_u32(&registry->tracked_lock);
+	unlink_record(record);
+	sctx__store(&registry->tracked_count, registry->tracked_count - 1);
+	sctx__unlock_u32(&registry->tracked_lock, 0);
 }
 
 static int track(struct sctx__tracked *record)
 {
 	struct sctx_stream *stream = record->stream;
 	uint32_t state = stream_lock(stream);
-	int error = state_error(state);
+	int error = state & SCTX__TRACKED ? -EALREADY : sctx__stream_refuses(state);
 
 	if (!error) {
 		sctx__lock_u32(&record->registry->tracked_lock);
@@ -82,27 +85,17 @@ int sctx_stream_track(struct sctx_registry *registry, struct sctx_stream *stream
 	record = sctx__pool_alloc(sizeof(*record));
 	if (!record)
 		return -ENOMEM;
-	*record = (struct sctx__tracked){ .stream = stream,
-					  .registry = registry,
-					  .block.free_fn = record_free };
+	*record = (struct sctx__tracked){ .tracker = { .block.free_fn = record_free,
+						       .bytes = sizeof(*record),
+						       .untrack = untrack },
+					  .stream = stream,
+					  .registry = registry };
 	sctx__update_begin();
 	error = track(record);
 	sctx__update_end();
 	if (error)
 		sctx__pool_free(record, sizeof(*record));
 	return error;
-}
-
-void sctx__untrack(struct sctx_stream *stream)
-{
-	struct sctx__tracked *record = (struct sctx__tracked *)stream->next;
-	struct sctx_registry *registry = record->registry;
-
-	sctx__lock_u32(&registry->tracked_lock);
-	unlink_record(record);
-	sctx__store(&registry->tracked_count, registry->tracked_count - 1);
-	sctx__unlock_u32(&registry->tracked_lock, 0);
-	sctx__retire_block(&record->block, sizeof(*record));
 }
 
 /* ------------------------------------------------------------------- sweep */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Embedded streams that a registry was told of: a doubly linked list under a
+ * Embedded streams that a registry knows of: a doubly linked list under a
  * spinlock of the registry's (taken inside a stream's).  A stream's record is
  * in its @next, which has no other use before it is retired.
  */
@@ -8,16 +8,14 @@
 #define SCTX_TRACK_H
 
 #include "registry/registry.h"
+#include "stream/hooks.h"
 
 struct sctx__tracked {
+	struct sctx__tracker tracker;
 	struct sctx__tracked *next, *prev;
 	struct sctx_stream *stream; /* NULL: a cursor */
 	struct sctx_registry *registry;
-	struct sctx__block block;
 };
-
-/* Inside an update, after SCTX__TRACKED was taken off @stream. */
-void sctx__untrack(struct sctx_stream *stream);
 
 /*
  * Call @fn for each tracked stream of @registry, inside an update (a new one

@@ -10,6 +10,7 @@
 #include "stream/context.h"
 #include "stream/list.h"
 #include "stream/refs.h"
+#include "thread/counter.h"
 
 #include <limits.h>
 
@@ -63,38 +64,44 @@ static bool only_stream_holds(struct sctx_stream *stream, struct sctx_context *c
 	return only;
 }
 
-static int put_last(struct sctx__retiring *r, struct sctx_context *ctx, uint8_t links)
+/* The reference is limbo's from now on. */
+static void put_last(struct sctx__retiring *r, struct sctx_context *ctx)
 {
 	struct sctx__retiring own;
 
-	if (sctx__load(&ctx->refs) == 0 || sctx__load(&ctx->in_limbo))
-		return sctx__misuse_context(-EBADF, "put of a context whose last reference was put",
-					    ctx);
 	sctx__owned_forget(ctx);
+	sctx__debug_did(ctx, "put");
 	if (r) {
-		sctx__put_last(r, ctx, links);
-		return 0;
+		sctx__retire_context(r, ctx);
+		return;
 	}
 	own = sctx__retire_begin();
-	sctx__put_last(&own, ctx, links);
+	sctx__retire_context(&own, ctx);
 	sctx__retire_end(&own);
-	return 0;
 }
 
 /*
- * One who borrowed the context may have taken a reference since the count was read, and
- * have inserted it; so that it hangs somewhere does not make the put a misuse.
+ * A borrower may have taken a reference since the count was read, and have inserted the
+ * context.  So the put is no misuse because the context is linked, but only if its
+ * stream has the one reference.
  */
 int sctx__put_inside(struct sctx__retiring *r, struct sctx_context *ctx)
 {
 	while (!sctx__put_if_others_hold(ctx)) {
-		/* Pair with the releases in context_claim(). */
-		uint8_t links = sctx__load_acquire(&ctx->links);
-		struct sctx_stream *stream = sctx__load_acquire(&ctx->stream);
+		struct sctx_stream *stream;
 
-		if (!stream)
-			return put_last(r, ctx, links);
-		if (only_stream_holds(stream, ctx))
+		if (sctx__load(&ctx->refs) == 0)
+			return sctx__misuse_context(-EBADF, "put of a context that was freed", ctx);
+		if (sctx__claim_for_limbo(ctx)) {
+			put_last(r, ctx);
+			return 0;
+		}
+		/* Pairs with the releases in context_claim(). */
+		stream = sctx__load_acquire(&ctx->stream);
+		if (stream == SCTX__IN_LIMBO)
+			return sctx__misuse_context(
+				-EBADF, "put of a context whose last reference was put", ctx);
+		if (stream && only_stream_holds(stream, ctx))
 			return sctx__misuse_context(
 				-EBUSY, "put of a context that only its stream holds", ctx);
 	}
@@ -122,34 +129,54 @@ int sctx_put(struct sctx_context *ctx)
 }
 
 /*
- * Say that @ctx hangs on @stream.  Others may want it elsewhere: those who hold
- * it, and those who borrowed it when it was linked before, and take a reference
- * now.  Until that first time, who is alone needs no atomic operation, nor does
- * one who has just taken a second reference for himself (@ours of them).
+ * Whether the caller has all references on @ctx, @ours of them, and nobody can have
+ * borrowed it.  A context that was linked once may have a borrower, who can take a
+ * reference at any time.  The acquire pairs with the releases of other holders' puts.
+ */
+static bool nobody_else_knows(struct sctx_context *ctx, uint32_t ours)
+{
+	return sctx__load_acquire(&ctx->refs) == ours && !sctx__load(&ctx->linked_once);
+}
+
+/*
+ * Say that @ctx is linked on @stream.  Other holders and borrowers may link it
+ * elsewhere, or give it to limbo; the first one gets it.
  *
- * What limbo still holds is refused, though a borrower has taken a reference:
- * limbo's ends with a grace period that has begun, and so must not be the last
- * one of what later readers find.  Who puts it just now may be missed, but not
- * by limbo, which sees that it was linked since (context_drop()).
+ * What limbo holds is refused, even if a borrower has taken a reference since: limbo's
+ * grace period has begun, and does not cover readers who would find the context now.
  */
 SCTX__INLINE int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
-	bool alone = sctx__load_acquire(&ctx->refs) == ours;
 	struct sctx_stream *nowhere = NULL;
-	uint8_t links;
 
-	if (sctx__load(&ctx->in_limbo))
-		return sctx__misuse_context(-EBADF, "insert of a context that was put", ctx);
-	/* Pairs with the acquire in sctx_detach(), as the compare-and-swap does. */
-	if (alone && !sctx__load(&ctx->links))
+	/* Both pair with the acquires in sctx_detach() and sctx__put_inside(). */
+	if (nobody_else_knows(ctx, ours)) {
+		if (sctx__unlikely(sctx__load(&ctx->stream) != NULL))
+			return -EBADF; /* put, and never linked */
 		sctx__store_release(&ctx->stream, stream);
-	else if (!sctx__cas_acq_rel(&ctx->stream, &nowhere, stream))
-		return sctx__misuse_context(-EBUSY, "insert of a context that hangs on a stream",
-					    ctx);
-	/* Pairs with the acquires of who hands the last reference to limbo. */
-	links = sctx__load(&ctx->links);
-	sctx__store_release(&ctx->links, links == UINT8_MAX - 1 ? 1 : links + 1);
+	} else if (!sctx__cas_acq_rel(&ctx->stream, &nowhere, stream)) {
+		return nowhere == SCTX__IN_LIMBO ? -EBADF : -EBUSY;
+	}
+	sctx__store(&ctx->linked_once, true);
+	sctx__owned_forget(ctx);
 	return 0;
+}
+
+/*
+ * In a correct program an insert may lose to another holder's, or to a last put before
+ * the caller's reference was taken.  It has a reference of its own then.
+ */
+static int claim_error(struct sctx_context *ctx, int error)
+{
+	bool only = sctx__load_acquire(&ctx->refs) == 1;
+	struct sctx_stream *stream = sctx__load_acquire(&ctx->stream);
+
+	if (error == -EBADF && only && stream == SCTX__IN_LIMBO)
+		return sctx__misuse_context(error, "insert of a context that was put", ctx);
+	if (error == -EBUSY && stream && stream != SCTX__IN_LIMBO && only_stream_holds(stream, ctx))
+		return sctx__misuse_context(error, "insert of a context that hangs on a stream",
+					    ctx);
+	return error;
 }
 
 /* --------------------------------------------------------- lookup and get */
@@ -224,14 +251,6 @@ struct insertion {
 	int error;
 };
 
-/* No misuse: a teardown may just have come first. */
-static int state_error(uint32_t state)
-{
-	if (state & SCTX__READY)
-		return 0;
-	return state & SCTX__TORN ? -ESHUTDOWN : -EOPNOTSUPP;
-}
-
 /* Whether there is a spare that holds the live entries and one more. */
 SCTX__INLINE bool spare_fits(struct insertion *ins)
 {
@@ -302,7 +321,7 @@ SCTX__INLINE enum step insert_locked(struct insertion *ins, uint32_t state,
 	struct sctx_context *ctx = ins->ctx, *match;
 	const struct sctx_entry *entry = NULL;
 
-	ins->error = sctx__owned_refused(ctx) ? -ESHUTDOWN : state_error(state);
+	ins->error = sctx__owned_refused(ctx) ? -ESHUTDOWN : sctx__stream_refuses(state);
 	if (ins->error)
 		return DONE;
 	if (ins->mode != INSERT && list_may_have(ins->stream, ctx->owner))
@@ -351,8 +370,10 @@ SCTX__INLINE enum step insert_attempt(struct insertion *ins)
 		ins->found = ins->blind ? NULL : ref(ins->found);
 	stream_unlock(ins->stream, state);
 	array_retire(old);
-	if (step == DONE && !ins->error)
+	if (sctx__likely(step == DONE && !ins->error))
 		insert_done(ins);
+	else if (sctx__unlikely(ins->error == -EBUSY || ins->error == -EBADF))
+		ins->error = claim_error(ins->ctx, ins->error);
 	sctx__update_end();
 	return step;
 }
@@ -391,7 +412,6 @@ SCTX__INLINE int insert(struct insertion *ins)
 	ins->error = sctx__admit(false);
 	if (ins->error)
 		return ins->error;
-	sctx__owned_forget(ins->ctx);
 	insert_admitted(ins);
 	return ins->error;
 }
@@ -447,9 +467,9 @@ int sctx_replace(struct sctx_stream *stream, struct sctx_context *ctx, struct sc
 }
 
 /*
- * Insert what create() made, which the caller gets a second reference on, or
- * get what another caller was faster to insert.  Who holds the only reference
- * takes the second with a store.
+ * Insert what create() made, with a second reference for the caller; or get what
+ * another caller was faster to insert.  A store takes the second reference only where
+ * no borrower can take one at the same time.
  */
 static int insert_created(struct sctx_stream *stream, struct sctx_context *created,
 			  struct sctx_context **ctx)
@@ -458,17 +478,20 @@ static int insert_created(struct sctx_stream *stream, struct sctx_context *creat
 		.stream = stream, .ctx = created, .mode = INSERT_UNIQUE, .ours = 2
 	};
 
-	if (sctx__load_acquire(&created->refs) == 1)
+	if (nobody_else_knows(created, 1)) {
 		sctx__store(&created->refs, 2);
-	else
-		ref(created);
+	} else if (!ref(created)) {
+		put(created);
+		return -EMFILE;
+	}
 	insert_admitted(&ins);
 	if (!ins.error) {
 		*ctx = created;
 		return 0;
 	}
 	put(created);
-	put(created);
+	if (ins.error != -EBUSY)
+		put(created);
 	*ctx = ins.found;
 	if (ins.error == -EEXIST)
 		return ins.found ? 0 : -EOVERFLOW;
@@ -478,8 +501,9 @@ static int insert_created(struct sctx_stream *stream, struct sctx_context *creat
 static int get_or_create_slow(struct sctx_stream *stream, const void *owner, const void *instance,
 			      sctx_create_fn create, void *arg, struct sctx_context **ctx)
 {
+	struct sctx_stream *linked_on;
 	struct sctx_context *created;
-	int error = state_error(sctx__load(&stream->state));
+	int error = sctx__stream_refuses(sctx__load(&stream->state));
 
 	if (!error)
 		error = sctx__admit(false);
@@ -488,7 +512,8 @@ static int get_or_create_slow(struct sctx_stream *stream, const void *owner, con
 	created = create(owner, instance, arg);
 	if (!created)
 		return -ENOMEM;
-	if (sctx__load(&created->stream))
+	linked_on = sctx__load(&created->stream);
+	if (linked_on && linked_on != SCTX__IN_LIMBO)
 		return -EBUSY;
 	if (created->owner != owner || created->instance != instance) {
 		put(created);
@@ -517,107 +542,139 @@ int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void
 
 /* ------------------------------------------------------------------ remove */
 
+/* What was taken off a list: with the stream's reference, or in limbo already. */
+struct unlinked {
+	struct sctx_context *ctx;
+	bool last; /* in limbo, to be retired */
+};
+
 /*
- * Stream locked.  Readers that have the context already keep it.  Pairs with
- * the acquire in sctx__entry_load(): who sees it gone sees what was inserted
- * before.
+ * Stream locked.  Readers that have the context already keep it.  The release pairs
+ * with the acquire in sctx__entry_load(): a reader that sees it gone sees what was
+ * inserted before.
  */
-static void entry_unlink(const struct sctx_entry *entry, struct sctx_context *ctx)
+static struct unlinked entry_unlink(const struct sctx_entry *entry, struct sctx_context *ctx)
 {
-	sctx__store_release(entry_context(entry), NULL);
-	sctx__store_release(&ctx->stream, NULL); /* pairs with context_claim() */
+	struct unlinked u = { ctx, false };
+
+	if (entry) {
+		sctx__store_release(entry_context(entry), NULL);
+		u.last = sctx__unlinked_for_limbo(ctx);
+	}
+	return u;
 }
 
-/*
- * Inside an update.  The stream's reference is the caller's; the owner has
- * been told.
- */
-static struct sctx_context *unlink_match(struct sctx_stream *stream, const void *owner,
-					 const void *instance)
+/* Inside an update, the stream unlocked: its reference is dropped. */
+static void drop_unlinked(struct sctx_stream *stream, struct unlinked u)
 {
-	uint32_t state = stream_lock(stream);
-	struct sctx_context *ctx = NULL;
-	bool gone;
-	const struct sctx_entry *entry =
-		sctx__view_find(sctx__list_view(stream), owner, instance, &ctx, &gone);
+	struct sctx__retiring r = sctx__retire_begin();
 
-	if (entry)
-		entry_unlink(entry, ctx);
-	stream_unlock(stream, state);
-	if (!entry)
-		return NULL;
 	sctx__count(SCTX__REMOVES, 1);
-	sctx__owned_unlinked(ctx, stream);
-	return ctx;
+	sctx__owned_unlinked(u.ctx, stream);
+	sctx__put_unlinked(&r, u.ctx, u.last);
+	sctx__retire_end(&r);
 }
 
+/* The context that a lookup finds, if readers are to find any.  Stream locked. */
+static const struct sctx_entry *entry_found(struct sctx_stream *stream, const void *owner,
+					    const void *instance, struct sctx_context **ctx)
+{
+	bool gone;
+
+	return sctx__view_find(sctx__list_view(stream), owner, instance, ctx, &gone);
+}
+
+/* The stream's reference is the caller's. */
 struct sctx_context *sctx_remove(struct sctx_stream *stream, const void *owner,
 				 const void *instance)
 {
-	struct sctx_context *ctx;
+	const struct sctx_entry *entry;
+	struct sctx_context *ctx = NULL;
+	uint32_t state;
 
 	if (!stream)
 		return NULL;
 	sctx__update_begin();
-	ctx = unlink_match(stream, owner, instance);
-	if (ctx)
+	state = stream_lock(stream);
+	entry = entry_found(stream, owner, instance, &ctx);
+	if (entry) {
+		sctx__store_release(entry_context(entry), NULL); /* as in entry_unlink() */
+		sctx__store_release(&ctx->stream, NULL);         /* pairs with context_claim() */
+	}
+	stream_unlock(stream, state);
+	if (entry) {
+		sctx__count(SCTX__REMOVES, 1);
+		sctx__owned_unlinked(ctx, stream);
 		sctx__owned_handed_out(ctx, stream);
+	}
 	sctx__update_end();
+	ctx = entry ? ctx : NULL;
 	sctx__debug_took(ctx);
 	return ctx;
 }
 
 int sctx_delete(struct sctx_stream *stream, const void *owner, const void *instance)
 {
-	struct sctx_context *ctx;
+	const struct sctx_entry *entry;
+	struct sctx_context *ctx = NULL;
+	struct unlinked u;
+	uint32_t state;
 
 	sctx__debug_enter();
 	if (!stream)
 		return -EINVAL;
 	sctx__update_begin();
-	ctx = unlink_match(stream, owner, instance);
-	if (ctx)
-		sctx__put_inside(NULL, ctx);
+	state = stream_lock(stream);
+	entry = entry_found(stream, owner, instance, &ctx);
+	u = entry_unlink(entry, ctx);
+	stream_unlock(stream, state);
+	if (entry)
+		drop_unlinked(stream, u);
 	sctx__update_end();
-	return ctx ? 0 : -ENOENT;
+	return entry ? 0 : -ENOENT;
 }
 
 /* The newest of @owner's on @stream, a disabled one too. */
-static struct sctx_context *unlink_owned(struct sctx_stream *stream, const struct sctx_owner *owner)
+static bool sweep_one(struct sctx_stream *stream, const struct sctx_owner *owner)
 {
 	uint32_t state = stream_lock(stream);
 	struct sctx_context *ctx = NULL;
 	const struct sctx_entry *entry = list_match(stream, owner, NULL, &ctx);
+	struct unlinked u = entry_unlink(entry, ctx);
 
-	if (entry)
-		entry_unlink(entry, ctx);
 	stream_unlock(stream, state);
-	return entry ? ctx : NULL;
+	if (entry)
+		drop_unlinked(stream, u);
+	return entry;
 }
 
 void sctx__stream_sweep(struct sctx_stream *stream, const struct sctx_owner *owner)
 {
-	struct sctx_context *ctx;
-
-	while ((ctx = unlink_owned(stream, owner)) != NULL) {
-		sctx__count(SCTX__REMOVES, 1);
-		sctx__owned_unlinked(ctx, stream);
-		sctx__put_inside(NULL, ctx);
-	}
+	while (sweep_one(stream, owner))
+		;
 }
 
-/* Unlink @ctx if it hangs on @stream still.  Stream locked. */
-static bool unlink_if_here(struct sctx_stream *stream, struct sctx_context *ctx)
+/* Where @ctx is linked on @stream, if it still is.  Stream locked. */
+static const struct sctx_entry *entry_of(struct sctx_stream *stream, const struct sctx_context *ctx)
 {
 	struct sctx__view view = list_all(stream);
 
-	while (view.count-- > 0) {
-		if (view.entry[view.count].context != ctx)
-			continue;
-		entry_unlink(&view.entry[view.count], ctx);
-		return true;
-	}
-	return false;
+	while (view.count-- > 0)
+		if (view.entry[view.count].context == ctx)
+			return &view.entry[view.count];
+	return NULL;
+}
+
+static bool detach_from(struct sctx_stream *stream, struct sctx_context *ctx)
+{
+	uint32_t state = stream_lock(stream);
+	const struct sctx_entry *entry = entry_of(stream, ctx);
+	struct unlinked u = entry_unlink(entry, ctx);
+
+	stream_unlock(stream, state);
+	if (entry)
+		drop_unlinked(stream, u);
+	return entry;
 }
 
 /*
@@ -636,17 +693,8 @@ int sctx_detach(struct sctx_context *ctx)
 	sctx__update_begin();
 	/* Pairs with the releases in context_claim(). */
 	stream = sctx__load_acquire(&ctx->stream);
-	if (stream) {
-		uint32_t state = stream_lock(stream);
-
-		unlinked = unlink_if_here(stream, ctx);
-		stream_unlock(stream, state);
-	}
-	if (unlinked) {
-		sctx__count(SCTX__REMOVES, 1);
-		sctx__owned_unlinked(ctx, stream);
-		sctx__put_inside(NULL, ctx);
-	}
+	if (stream && stream != SCTX__IN_LIMBO)
+		unlinked = detach_from(stream, ctx);
 	sctx__update_end();
 	return unlinked ? 0 : -ENOENT;
 }

@@ -5,19 +5,21 @@
 
 #include "rcu/rcu.h"
 
+#include <errno.h>
+
 /* In sctx_stream.state, changed under the stream's lock (SCTX__LOCKED, bit 0). */
 #define SCTX__READY   2u  /* takes contexts */
 #define SCTX__TORN    4u  /* torn down */
 #define SCTX__RETIRED 8u  /* its memory was handed to limbo */
 #define SCTX__MANAGED 16u /* a registry's */
-#define SCTX__TRACKED 32u /* a registry knows it; @next is its record (track.h) */
+#define SCTX__TRACKED 32u /* @next is its struct sctx__tracker (hooks.h) */
 #define SCTX__TELLING 64u /* a thread tells owners that it is idle, or open again */
 #define SCTX__RETELL  128u /* that thread is to look again when it is done */
 
 /* In sctx_context.flags. */
-#define SCTX__OWNED     1u /* by a registered owner */
+#define SCTX__OWNED     1u /* @owner points to a struct sctx__owned (hooks.h) */
 #define SCTX__ALLOCATED 2u /* by sctx_context_alloc() */
-#define SCTX__NOTED     4u /* in its owner's held[]; changed under the owner's lock */
+#define SCTX__NOTED     4u /* in its owner's notes of who holds what; changed under the owner's lock */
 #define SCTX__TOLD      8u /* its owner knows that the stream is idle */
 
 /* Before publication: an empty list with these flags and one open reference. */
@@ -28,6 +30,17 @@ static inline void sctx__stream_setup(struct sctx_stream *stream, uint32_t flags
 	stream->state = (uint16_t)(SCTX__READY | flags);
 	stream->age = 0;
 	stream->opens = 1;
+}
+
+/*
+ * What an insert into a stream in @state comes to.  No misuse: a teardown may just have
+ * come first.
+ */
+static inline int sctx__stream_refuses(uint32_t state)
+{
+	if (state & SCTX__READY)
+		return 0;
+	return state & SCTX__TORN ? -ESHUTDOWN : -EOPNOTSUPP;
 }
 
 /* Inside an update: tear @stream down, and retire the node around it, of @bytes. */

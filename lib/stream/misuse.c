@@ -153,7 +153,7 @@ int sctx__misuse_context(int error, const char *what, const struct sctx_context 
 	if (ctx->instance)
 		fprintf(stderr, " instance %p", ctx->instance);
 	fprintf(stderr, " references %u\n", ctx->refs);
-	if (ctx->stream)
+	if (ctx->stream && ctx->stream != SCTX__IN_LIMBO)
 		say_stream(ctx->stream);
 	sctx__debug_stop(ctx);
 }

@@ -5,15 +5,15 @@
  * A context's count is at least one until its callback runs: the last holder
  * does not drop its reference but hands it to limbo, which drops it after a
  * grace period.  So taking a reference on a borrowed context is one addition
- * that cannot fail, and the usual last put is a load.
+ * that cannot fail, and no put writes a count of zero.
  */
 #ifndef SCTX_REFS_H
 #define SCTX_REFS_H
 
 #include "base/debug.h"
-#include "stream/list.h"
-#include "owner/owned.h"
 #include "reclaim/reclaim.h"
+#include "stream/hooks.h"
+#include "stream/list.h"
 
 #include <errno.h>
 
@@ -23,26 +23,32 @@
  */
 int sctx__put_inside(struct sctx__retiring *r, struct sctx_context *ctx);
 
-/* The only reference left goes to limbo; @links was loaded before it was seen to hang nowhere. */
-SCTX__INLINE void sctx__put_last(struct sctx__retiring *r, struct sctx_context *ctx, uint8_t links)
+/*
+ * @ctx has just been taken off its stream's list: say that it is linked nowhere, or,
+ * if the stream's reference is the only one, that it is in limbo.  True for limbo: the
+ * caller retires it.  Until the store nobody else links it, because it says that it is
+ * linked.  An owner may still refer to it in its detached().
+ *
+ * The releases pair with the acquires in context_claim() and sctx__claim_for_limbo().
+ */
+SCTX__INLINE bool sctx__unlinked_for_limbo(struct sctx_context *ctx)
 {
-	sctx__debug_did(ctx, "put");
-	sctx__store(&ctx->in_limbo, sctx__in_limbo(links));
-	sctx__retire_context(r, ctx);
+	/* The acquire pairs with the releases of the puts before. */
+	bool last = sctx__load_acquire(&ctx->refs) == 1 && !sctx__is_owned(ctx);
+
+	sctx__store_release(&ctx->stream, last ? SCTX__IN_LIMBO : NULL);
+	return last;
 }
 
-/* The same for what has just been unlinked, which nobody else holds, most likely. */
-SCTX__INLINE void sctx__put_unlinked(struct sctx__retiring *r, struct sctx_context *ctx)
+/* The put of what sctx__unlinked_for_limbo() has returned @last for. */
+SCTX__INLINE void sctx__put_unlinked(struct sctx__retiring *r, struct sctx_context *ctx, bool last)
 {
-	/* As in sctx__put_inside(). */
-	bool last = sctx__load_acquire(&ctx->refs) == 1;
-	uint8_t links = sctx__load_acquire(&ctx->links);
-
-	if (sctx__likely(last && !sctx__load_acquire(&ctx->stream) && !sctx__load(&ctx->in_limbo) &&
-			 !(sctx__load(&ctx->flags) & SCTX__NOTED)))
-		sctx__put_last(r, ctx, links);
-	else
+	if (sctx__likely(last)) {
+		sctx__debug_did(ctx, "put");
+		sctx__retire_context(r, ctx);
+	} else {
 		sctx__put_inside(r, ctx);
+	}
 }
 
 #endif /* SCTX_REFS_H */

@@ -10,7 +10,7 @@
 #include "reclaim/private.h"
 #include "stream/refs.h"
 #include "memory/tag.h"
-#include "registry/track.h"
+#include "thread/counter.h"
 
 const struct sctx_stream sctx__no_stream;
 
@@ -69,24 +69,36 @@ SCTX__INLINE void drop_all(struct sctx__retiring *r, struct sctx_stream *stream,
 
 	for (const struct sctx_entry *e = all.entry; e < all.entry + all.count; e++) {
 		struct sctx_context *ctx = e->context;
+		bool last;
 
 		if (!ctx)
 			continue;
-		/* Pairs with context_claim(): it may hang elsewhere from now on. */
-		sctx__store_release(&ctx->stream, NULL);
+		last = sctx__unlinked_for_limbo(ctx);
 		sctx__owned_unlinked(ctx, stream);
-		sctx__put_unlinked(r, ctx);
+		sctx__put_unlinked(r, ctx, last);
 		removes++;
 	}
 	sctx__count(SCTX__REMOVES, removes);
 }
 
-static __attribute__((noinline)) void teardown_rest(struct sctx_stream *stream,
-						    struct sctx__array *array, uint32_t state)
+/*
+ * Stream locked.  A tracker's walk may meet the stream until it is off the list, so that
+ * comes before anyone else can retire the stream.
+ */
+static __attribute__((noinline)) struct sctx__tracker *untrack(struct sctx_stream *stream)
+{
+	struct sctx__tracker *tracker = (struct sctx__tracker *)stream->next;
+
+	tracker->untrack(tracker);
+	return tracker;
+}
+
+static __attribute__((noinline)) void teardown_rest(struct sctx__array *array,
+						    struct sctx__tracker *tracker)
 {
 	array_retire(array);
-	if (state & SCTX__TRACKED)
-		sctx__untrack(stream);
+	if (tracker)
+		sctx__retire_block(&tracker->block, tracker->bytes);
 }
 
 /*
@@ -98,16 +110,19 @@ SCTX__INLINE int teardown_locked(struct sctx__retiring *r, struct sctx_stream *s
 {
 	struct sctx__view all = list_all(stream);
 	struct sctx__array *array = list_array(stream->list);
+	struct sctx__tracker *tracker = NULL;
 
 	list_publish(stream, 0, NULL);
+	if (sctx__unlikely(state & SCTX__TRACKED))
+		tracker = untrack(stream);
 	stream_unlock(stream, (state & ~(SCTX__READY | SCTX__TRACKED)) | SCTX__TORN | also);
 	sctx__probe2(teardown, stream, all.count);
 
 	if (report)
 		report_all(report, all);
 	drop_all(r, stream, all);
-	if (sctx__unlikely(array || state & SCTX__TRACKED))
-		teardown_rest(stream, array, state);
+	if (sctx__unlikely(array || tracker))
+		teardown_rest(array, tracker);
 	if (state & also)
 		return sctx__misuse_stream(-EALREADY, "stream retired twice", stream);
 	if (also)

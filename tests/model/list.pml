@@ -5,7 +5,7 @@
  * in include/streamctx/inline.h.
  *
  * Modelled: one stream, its lock, its inline array and the heap arrays that
- * take over; contexts with @stream, @refs, @links and @in_limbo.  A reader
+ * take over; contexts with @stream, @refs and @linked_once.  A reader
  * looks up and may take a reference; an inserter appends, appends if unique,
  * replaces in place or replaces by a new array; a remover deletes, or removes
  * and inserts again, or tears down.  Who is left with a reference puts it,
@@ -62,15 +62,14 @@
 #define DROP_BLINDLY 8 /* scene 1: context_drop_held(): called back, though others held it */
 #define CLAIM_ALONE 9 /* scene 1: context_claim(): who is alone never needs a compare-and-swap */
 #define MISUSE_EASILY 10 /* scene 0: put_inside(): that it hangs somewhere is misuse at once */
-#define DROP_BACKWARDS 12 /* scene 0: context_drop_held(): the count first, in_limbo second */
+#define DROP_BACKWARDS 12 /* scene 0: context_drop_held(): the count first, the mark second */
 #define TORN_UNLOCKED 13 /* scene 0 reversed: insert looks at TORN before it has the lock */
 #define APPEND_TO_OLD 15 /* scene 0: append: the array is read before the lock */
 #define CLAIM_FROM_LIMBO 11 /* scene 1: context_claim(): takes what limbo holds */
 #define LOOK_ONCE 14 /* scene 4: a lookup that passed what was gone does not look again */
 #define IN_PLACE_ANYWAY 16 /* scene 4: replaced in place, though not its owner's newest */
-#define RELINKED_UNSEEN 17 /* scene 1: context_drop() does not look whether it was claimed */
-#define LINKS_LATE 18 /* scene 1: put_inside(): the links are read after the stream */
-#define HANGING_UNSEEN 19 /* scene 1: put_inside(), put_unlinked(): the stream is not looked at */
+#define LIMBO_STORED 17 /* scene 1: put_inside(): looks at the stream, and stores the mark */
+#define HANGING_UNSEEN 18 /* scene 1: put_inside(): the mark is stored whatever is there */
 
 /* Processes, as bits of @inside. */
 #define MAIN	 0
@@ -98,11 +97,12 @@ byte arrays; /* allocated so far, in the heap */
 
 /* Contexts. */
 byte refs[C];
-byte links[C], in_limbo[C];
+bool linked_once[C];
 byte hangs[C]; /* ctx->stream */
 #define NOWHERE	  0
 #define HERE	  1
 #define ELSEWHERE 2
+#define LIMBO	  3
 
 /* What is true, rather than what is stored. */
 byte holders[C];   /* processes with a reference */
@@ -184,7 +184,7 @@ inline list_all()
 inline free_context(c)
 {
 	d_step {
-		assert(!freed[c] && !hangs[c] && !HAS(live, c));
+		assert(!freed[c] && hangs[c] == NOWHERE && !HAS(live, c));
 		assert(holders[c] == 0 && borrowers[c] == 0);
 		freed[c] = true
 	}
@@ -200,19 +200,14 @@ inline ref(p, c)
 	}
 }
 
-/* What limbo has, as of so many links. */
-#define IN_LIMBO(linked) ((linked) + 1)
-
-/* sctx__put_last(). */
+/* put_last(): the mark is set. */
 inline put_last(p, c)
 {
 	d_step {
-		assert(!in_limbo[c]);
-		in_limbo[c] = IN_LIMBO(linked);
-		linked = 0;
 		where = NOWHERE;
 		let_go(p, c);
 #if BROKEN == NO_GRACE
+		hangs[c] = NOWHERE;
 		free_context(c)
 #else
 		retire(c)
@@ -230,27 +225,30 @@ inline not_only_stream(c)
 	}
 }
 
-/* sctx__put_inside(), for @p inside an update; sctx__put_unlinked() is its first round. */
+/*
+ * sctx__put_inside(), for @p inside an update.  The mark comes by a compare-and-swap,
+ * which says where the context is linked if it is.
+ */
 inline put_inside(p, c)
 {
 	do
 	:: atomic { refs[c] > 1 -> assert(!freed[c]); refs[c]--; let_go(p, c) }; break
 	:: atomic { refs[c] <= 1 -> assert(!freed[c] && refs[c] == 1) };
-#if BROKEN == LINKS_LATE
+#if BROKEN == LIMBO_STORED
 		where = hangs[c];
-		linked = links[c];
+		hangs[c] = (where == NOWHERE -> LIMBO : hangs[c]);
+#elif BROKEN == HANGING_UNSEEN
+		hangs[c] = LIMBO;
 #else
-		linked = links[c];
-#if BROKEN != HANGING_UNSEEN
-		where = hangs[c];
+		atomic { where = hangs[c]; hangs[c] = (where == NOWHERE -> LIMBO : where) };
 #endif
-#endif
+		assert(where != LIMBO);
 		if
 		:: where == NOWHERE -> put_last(p, c); break
 #if BROKEN == MISUSE_EASILY
 		:: where != NOWHERE -> assert(false)
 #else
-		:: where != NOWHERE -> not_only_stream(c); d_step { where = NOWHERE; linked = 0 }
+		:: where != NOWHERE -> not_only_stream(c); where = NOWHERE
 #endif
 		fi
 	od
@@ -282,23 +280,21 @@ inline claim(c, place)
 {
 	alone = (refs[c] == 1);
 	if
-#if BROKEN != CLAIM_FROM_LIMBO
-	:: in_limbo[c] != 0 -> error = REFUSED
-#endif
-	:: else ->
-		if
 #if BROKEN == CLAIM_ALONE
-		:: alone && !hangs[c] -> hangs[c] = place
+	:: alone && !hangs[c] -> hangs[c] = place
 #else
-		:: alone && links[c] == 0 -> hangs[c] = place
+	:: alone && !linked_once[c] -> hangs[c] = place
 #endif
-		:: else -> atomic {
-			error = (hangs[c] -> BUSY : OK);
-			hangs[c] = (error == OK -> place : hangs[c])
-		}
-		fi;
-		links[c] = (error == OK -> links[c] + 1 : links[c])
+	:: else -> atomic {
+#if BROKEN == CLAIM_FROM_LIMBO
+		error = (hangs[c] == HERE || hangs[c] == ELSEWHERE -> BUSY : OK);
+#else
+		error = (hangs[c] == NOWHERE -> OK : (hangs[c] == LIMBO -> REFUSED : BUSY));
+#endif
+		hangs[c] = (error == OK -> place : hangs[c])
+	}
 	fi;
+	linked_once[c] = linked_once[c] || error == OK;
 	alone = false
 }
 
@@ -500,8 +496,8 @@ inline insert(p, c, mode)
 
 /* ------------------------------------------------------------------ remove */
 
-/* entry_unlink(), and unlock. */
-inline entry_unlink(p)
+/* For remove: the reference is the caller's.  Unlock follows. */
+inline entry_take(p)
 {
 	d_step {
 		found = ctx[match];
@@ -512,12 +508,40 @@ inline entry_unlink(p)
 	hangs[found] = NOWHERE
 }
 
+/* sctx__unlinked_for_limbo(): @last if the mark is set, and the context is to be retired. */
+inline unlinked_for_limbo(c)
+{
+	last = (refs[c] == 1);
+	hangs[c] = (last -> LIMBO : NOWHERE)
+}
+
+/* sctx__put_unlinked(). */
+inline put_unlinked(p, c)
+{
+	if
+	:: last -> put_last(p, c); last = false
+	:: else -> put_inside(p, c)
+	fi
+}
+
+/* entry_unlink(), for what drops the stream's reference. */
+inline entry_unlink(p)
+{
+	d_step {
+		found = ctx[match];
+		ctx[match] = 0;
+		hold(p, found);
+		set_live(live & ~BIT(found))
+	};
+	unlinked_for_limbo(found)
+}
+
 /* sctx_remove() of the newest of key 1. */
 inline remove(p)
 {
 	atomic { stream_lock(); section_begin(p); list_all(); FIND_LOCKED(key[SLOT(a, i)] == 1) };
 	if
-	:: match != NONE -> entry_unlink(p)
+	:: match != NONE -> entry_take(p)
 	:: else
 	fi;
 	atomic { locked = false; section_end(p); d_step { match = 0; a = 0; n = 0 } }
@@ -532,7 +556,7 @@ inline detach_from_stream(p, c)
 		held = HAS(holders[c], p);
 		entry_unlink(p);
 		locked = false;
-		put_inside(p, c);
+		put_unlinked(p, c);
 		if
 		:: held -> hold(p, c)
 		:: else
@@ -570,10 +594,12 @@ inline teardown(p)
 		if
 		:: found != 0 ->
 			hold(p, found);
-#if BROKEN != STREAM_LEFT
-			hangs[found] = NOWHERE;
-#endif
+#if BROKEN == STREAM_LEFT
 			put_inside(p, found)
+#else
+			unlinked_for_limbo(found);
+			put_unlinked(p, found)
+#endif
 		:: else
 		fi;
 		i++
@@ -678,8 +704,8 @@ inline be_rid(p, c)
 }
 
 #define LOCALS \
-	byte i_, u, i, a, n, match, old, spare, c, found, error, where, seen, linked; \
-	bool held, was_torn, alone, gone, in_place
+	byte i_, u, i, a, n, match, old, spare, c, found, error, where, seen; \
+	bool held, was_torn, alone, gone, in_place, last
 
 #define REMOVES(p) (p == READER && SCENE == 1)
 
@@ -771,57 +797,50 @@ proctype Remover(byte p)
 	d_step { c = 0; error = 0; users--; working-- }
 }
 
-/* context_drop_again(). */
-inline context_drop_again()
-{
-	d_step { in_limbo[c] = IN_LIMBO(linked); retire(c) }
-}
-
 /* context_drop_held(). */
 inline context_drop_held()
 {
 #if BROKEN != DROP_BACKWARDS
-	in_limbo[c] = 0;
+	hangs[c] = NOWHERE;
 #endif
-	if
-	:: atomic { refs[c] > 1 -> refs[c]-- }
-	:: atomic { refs[c] <= 1 -> assert(refs[c] == 1) };
+	do
+	:: atomic { refs[c] > 1 -> refs[c]--; break }
+	:: atomic { refs[c] <= 1 -> assert(!freed[c] && refs[c] == 1) };
 #if BROKEN == DROP_BLINDLY
-		free_context(c)
+		free_context(c);
+		break
 #else
-		context_drop_again()
-#endif
-	fi;
+		if
 #if BROKEN == DROP_BACKWARDS
-	in_limbo[c] = 0
-#else
-	skip
+		:: atomic { hangs[c] == LIMBO -> retire(c) }; goto retired
 #endif
+		:: atomic { hangs[c] == NOWHERE -> hangs[c] = LIMBO; retire(c) }; goto retired
+		:: atomic { hangs[c] == HERE || hangs[c] == ELSEWHERE }
+		fi
+#endif
+	od;
+#if BROKEN == DROP_BACKWARDS
+	assert(!freed[c]);
+	hangs[c] = NOWHERE;
+#endif
+retired:
+	skip
 }
 
 /* context_drop(). */
 inline context_drop()
 {
-	linked = links[c];
 	if
 	:: refs[c] != 1 -> context_drop_held()
-#if BROKEN == RELINKED_UNSEEN
-	:: else -> free_context(c)
-#else
-	:: else ->
-		if
-		:: in_limbo[c] != IN_LIMBO(linked) -> context_drop_again()
-		:: else -> free_context(c)
-		fi
-#endif
+	:: else -> d_step { assert(hangs[c] == LIMBO); hangs[c] = NOWHERE; free_context(c) }
 	fi;
-	d_step { c = 0; linked = 0 }
+	c = 0
 }
 
 /* Calls back what is ripe, in any order. */
 proctype Reclaimer()
 {
-	byte c, linked;
+	byte c;
 
 	do
 	:: atomic { RIPE(1) -> limbo[1] = false; c = 1 }; context_drop()
@@ -836,7 +855,7 @@ proctype Reclaimer()
 inline begin_on(c, at)
 {
 	refs[c] = 1;
-	links[c] = 1;
+	linked_once[c] = true;
 	hangs[c] = HERE;
 	key[at] = KEY(c);
 	ctx[at] = c;
@@ -853,7 +872,8 @@ inline begin_held(p, c)
 
 init
 {
-	byte i_, u, i, a, n, found, where, linked;
+	byte i_, u, i, a, n, found, where;
+	bool last;
 
 	atomic {
 		d_step {

@@ -97,6 +97,35 @@ static void only_so_many_attach(void **state)
 
 /* ---------------------------------------------------------------- contexts */
 
+/* No sum of a context's parts wraps around, whatever each of them is. */
+static void sizes_that_no_memory_has(void **state)
+{
+	static const size_t context_size[] = { SIZE_MAX,      SIZE_MAX - 15,  SIZE_MAX - 47,
+					       SIZE_MAX - 48, SIZE_MAX - 300, SIZE_MAX / 2 + 1 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(context_size) / sizeof(context_size[0]); i++) {
+		struct module m;
+
+		module_init(&m);
+		m.ops.detached = NULL;
+		m.ops.context_size = context_size[i];
+		module_enter(&m, registry);
+		for (size_t n = 0; n < 300; n++) {
+			const size_t extra[] = { n, SIZE_MAX / 2 - n, SIZE_MAX - n };
+
+			for (int k = 0; k < 3; k++) {
+				struct sctx_context *ctx = (void *)1;
+
+				assert_rc(sctx_context_alloc(m.owner, NULL, extra[k], &ctx),
+					  -ENOMEM);
+				assert_null(ctx);
+			}
+		}
+		assert_rc(module_leave(&m, NULL), 0);
+	}
+}
+
 static void alloc_gives_zeroed_bytes_of_the_module(void **state)
 {
 	struct module m;
@@ -432,6 +461,45 @@ static void on_detached(struct module *m, struct sctx_context *ctx)
 	pthread_mutex_unlock(&module_lock);
 }
 
+static struct sctx_stream *elsewhere;
+
+static void link_elsewhere(struct module *m, struct sctx_context *ctx)
+{
+	m->hook = NULL;
+	CHECK(sctx_ref(ctx) == ctx);
+	CHECK_EQ(sctx_insert(elsewhere, ctx), 0);
+}
+
+/* Whatever unlinks it: it is the stream's reference that goes then. */
+static void detached_may_link_it_elsewhere(void **state)
+{
+	struct sctx_stream stream, other;
+	struct module m;
+
+	(void)state;
+	module_init(&m);
+	module_enter(&m, registry);
+	elsewhere = &other;
+	sctx_stream_init(&other);
+	for (int way = 0; way < 3; way++) {
+		struct sctx_context *ctx;
+
+		sctx_stream_init(&stream);
+		ctx = module_insert(&m, &stream);
+		m.hook = link_elsewhere;
+		if (way == 0)
+			assert_rc(sctx_delete(&stream, m.owner, NULL), 0);
+		else if (way == 1)
+			assert_rc(sctx_detach(ctx), 0);
+		assert_rc(sctx_teardown_sync(&stream), 0);
+		assert_ptr_equal(peek(&other, m.owner, NULL), ctx);
+		assert_rc(sctx_delete(&other, m.owner, NULL), 0);
+	}
+	assert_rc(sctx_teardown_sync(&other), 0);
+	assert_u64(atomic_load(&m.freed), ==, 3);
+	leave(&m);
+}
+
 static void detached_comes_once_whatever_unlinks(void **state)
 {
 	struct module m;
@@ -488,6 +556,7 @@ int main(void)
 		T(register_refuses_what_is_malformed),
 		T(an_owner_knows_what_it_was_registered_with),
 		T(only_so_many_attach),
+		T(sizes_that_no_memory_has),
 		T(alloc_gives_zeroed_bytes_of_the_module),
 		T(contexts_without_callbacks_are_freed),
 		T(a_module_may_allocate_by_itself),
@@ -498,6 +567,7 @@ int main(void)
 		T(openers_race_to_attach),
 		T(attach_may_call_and_wait),
 		T(detached_comes_once_whatever_unlinks),
+		T(detached_may_link_it_elsewhere),
 	};
 
 	return TEST_RUN(tests);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A context that is hung up again in the moment in which its last reference is
- * put: tests/model/list.pml found it (RELINKED_UNSEEN).  Two threads are stopped
- * between two steps of the library's by the page that they are about to write
- * to: the context lies across a border of pages.
+ * A context that is linked again in the moment in which its last reference is put.
+ * Two threads are stopped between two steps of the library's by the pages that they
+ * are about to write to: the context lies across a border of pages.
  */
 #include "test.h"
 
@@ -12,60 +11,60 @@
 
 #define PAGE ((size_t)4096)
 
-enum half { FIRST, SECOND }; /* of the context: up to @stream, and from @next on */
+/* A thread that stops at its first write to the context, until it may go on. */
+struct stopper {
+	atomic_bool stopped, go;
+};
+
+static __thread struct stopper *self;
 
 static struct {
 	char *pages;
-	struct sctx_stream stream;
+	struct sctx_stream stream, other;
 	struct sctx_context *ctx;
 	struct item *blocker, *first;
 	struct gate entered, leave; /* the blocker's callback */
-	atomic_bool stopped[2], go[2];
+	struct stopper putter, inserter;
 	atomic_uint called;
 	int inserted;
 } s;
 
 static void stop(int signal_number, siginfo_t *info, void *context)
 {
-	size_t half = (size_t)((char *)info->si_addr - s.pages) / PAGE;
-
 	(void)context;
-	if (half > SECOND) {
+	if (!self || (size_t)((char *)info->si_addr - s.pages) >= 2 * PAGE) {
 		signal(signal_number, SIG_DFL);
 		return;
 	}
-	atomic_store(&s.stopped[half], true);
-	while (!atomic_load(&s.go[half]))
+	atomic_store(&self->stopped, true);
+	while (!atomic_load(&self->go))
 		usleep(1000);
 }
 
 /* By each thread: thread_start() undoes what there was. */
-static void catch_stops(void)
+static void stop_at_a_write(struct stopper *stopper)
 {
 	struct sigaction action = { .sa_sigaction = stop, .sa_flags = SA_SIGINFO };
 
+	self = stopper;
 	CHECK_EQ(sigaction(SIGSEGV, &action, NULL), 0);
 }
 
-static void protect(enum half half, int protection)
+static void protect(int protection)
 {
-	CHECK_EQ(mprotect(s.pages + half * PAGE, PAGE, protection), 0);
+	CHECK_EQ(mprotect(s.pages, 2 * PAGE, protection), 0);
 }
 
-static void stop_writers(enum half half)
+/* Starts a thread, and waits until it is about to write to the context. */
+static pthread_t start_and_stop(void *(*fn)(void *), struct stopper *stopper)
 {
-	protect(half, PROT_READ);
-}
+	pthread_t thread;
 
-static void let_us_write(enum half half)
-{
-	protect(half, PROT_READ | PROT_WRITE);
-}
-
-static void let_go(enum half half)
-{
-	let_us_write(half);
-	atomic_store(&s.go[half], true);
+	protect(PROT_READ);
+	thread = thread_start(fn, NULL);
+	WAIT_FOR(atomic_load(&stopper->stopped));
+	protect(PROT_READ | PROT_WRITE);
+	return thread;
 }
 
 static void count_call(struct sctx_context *ctx)
@@ -90,6 +89,7 @@ static void set_up(void)
 	gate_init(&s.entered);
 	gate_init(&s.leave);
 	assert_rc(sctx_stream_init(&s.stream), 0);
+	assert_rc(sctx_stream_init(&s.other), 0);
 	assert_rc(sctx_context_init(s.ctx, OWNER(1), NULL, count_call), 0);
 	assert_rc(sctx_insert(&s.stream, s.ctx), 0);
 	s.blocker = item_insert(&s.stream, OWNER(2), NULL);
@@ -100,6 +100,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	assert_rc(sctx_teardown_sync(&s.stream), 0);
+	assert_rc(sctx_teardown_sync(&s.other), 0);
 	item_free(s.blocker);
 	item_free(s.first);
 	munmap(s.pages, 2 * PAGE);
@@ -107,7 +108,7 @@ static void tear_down(void)
 
 static void *put_the_last(void *unused)
 {
-	catch_stops();
+	stop_at_a_write(&s.putter);
 	CHECK_EQ(sctx_put(s.ctx), 0);
 	return unused;
 }
@@ -118,7 +119,7 @@ static void *put_the_last(void *unused)
  */
 static void *put_behind_the_blocker(void *unused)
 {
-	catch_stops();
+	stop_at_a_write(&s.putter);
 	sctx_read_lock();
 	CHECK_EQ(sctx_delete(&s.stream, OWNER(3), NULL), 0);
 	nap_ms(20);
@@ -130,43 +131,42 @@ static void *put_behind_the_blocker(void *unused)
 
 static void *insert_again(void *unused)
 {
-	catch_stops();
+	stop_at_a_write(&s.inserter);
 	s.inserted = sctx_insert(&s.stream, s.ctx);
 	return unused;
 }
 
-/* One puts what he takes for the last reference; another borrowed it, and inserts it. */
-static void put_and_insert(void *(*putter)(void *))
+/*
+ * One thread puts what it takes for the last reference.  Another one borrowed the context
+ * before, links it @times and takes it back, and inserts it once more.
+ */
+static void put_and_insert(void *(*putter)(void *), int times)
 {
 	pthread_t put, insert;
 
 	sctx_read_lock();
 	assert_ptr_equal(sctx_lookup(&s.stream, OWNER(1), NULL), s.ctx);
 	assert_ptr_equal(sctx_remove(&s.stream, OWNER(1), NULL), s.ctx);
-	stop_writers(SECOND);
-	put = thread_start(putter, NULL);
-	WAIT_FOR(atomic_load(&s.stopped[SECOND])); /* about to set in_limbo */
-	let_us_write(SECOND);
+	put = start_and_stop(putter, &s.putter);
 	assert_ptr_equal(sctx_ref(s.ctx), s.ctx);
 	sctx_read_unlock();
+	for (int i = 0; i < times; i++) {
+		assert_rc(sctx_insert(&s.other, s.ctx), 0);
+		assert_ptr_equal(sctx_remove(&s.other, OWNER(1), NULL), s.ctx);
+	}
 
-	stop_writers(FIRST);
-	insert = thread_start(insert_again, NULL);
-	WAIT_FOR(atomic_load(&s.stopped[FIRST])); /* has seen in_limbo clear */
-	let_go(SECOND);
+	insert = start_and_stop(insert_again, &s.inserter);
+	atomic_store(&s.putter.go, true);
 	thread_join(put);
-	let_go(FIRST);
+	atomic_store(&s.inserter.go, true);
 	thread_join(insert);
 }
 
-/* Limbo has the one reference, and waits for no reader who finds it now. */
-static void not_called_back_under_a_later_reader(void **state)
+/* Limbo may have a reference, and waits for no reader who finds the context now. */
+static void called_back_under_a_later_reader(int times)
 {
-	(void)state;
-	if (TEST_ASAN || TEST_TSAN)
-		skip(); /* which have SIGSEGV to themselves */
 	set_up();
-	put_and_insert(put_behind_the_blocker);
+	put_and_insert(put_behind_the_blocker, times);
 	gate_wait(&s.entered); /* the grace period is over */
 	if (s.inserted == 0) {
 		sctx_read_lock();
@@ -185,6 +185,25 @@ static void not_called_back_under_a_later_reader(void **state)
 	tear_down();
 }
 
+static void not_called_back_under_a_later_reader(void **state)
+{
+	(void)state;
+	if (TEST_ASAN || TEST_TSAN)
+		skip(); /* which have SIGSEGV to themselves */
+	called_back_under_a_later_reader(0);
+}
+
+/* No count of how often it was linked may come round to what it was. */
+static void however_often_it_was_linked(void **state)
+{
+	(void)state;
+	if (TEST_ASAN || TEST_TSAN)
+		skip();
+	for (int times = 250; times < 260; times++)
+		called_back_under_a_later_reader(times);
+	called_back_under_a_later_reader((1 << 16) - 1);
+}
+
 /* Though it goes through limbo twice: the reclaimer is held until all is ready. */
 static void a_barrier_waits_for_it(void **state)
 {
@@ -194,7 +213,7 @@ static void a_barrier_waits_for_it(void **state)
 	set_up();
 	assert_rc(sctx_delete(&s.stream, OWNER(2), NULL), 0);
 	gate_wait(&s.entered);
-	put_and_insert(put_the_last);
+	put_and_insert(put_the_last, 0);
 	assert_rc(sctx_delete(&s.stream, OWNER(3), NULL), 0);
 	if (s.inserted == 0)
 		assert_rc(sctx_delete(&s.stream, OWNER(1), NULL), 0);
@@ -210,6 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(not_called_back_under_a_later_reader),
+		cmocka_unit_test(however_often_it_was_linked),
 		cmocka_unit_test(a_barrier_waits_for_it),
 	};
 

@@ -5,6 +5,8 @@
  */
 #include "test.h"
 
+#include <limits.h>
+
 /* -------------------------------------------------------------- get_many */
 
 static void many_are_got_and_put_at_once(void **state)
@@ -53,8 +55,11 @@ static void many_refuses(void **state)
 	sctx_stream_init(&s);
 	assert_rc(sctx_get_many(&s, 1, NULL, ctx), -EINVAL);
 	assert_rc(sctx_get_many(&s, 1, owner, NULL), -EINVAL);
+	assert_rc(sctx_get_many(&s, (size_t)INT_MAX + 1, owner, ctx), -EINVAL);
+	assert_rc(sctx_get_many(&s, SIZE_MAX, owner, ctx), -EINVAL);
 	assert_rc(sctx_get_many(&s, 0, NULL, NULL), 0);
 	assert_rc(sctx_put_many(1, NULL), -EINVAL);
+	assert_rc(sctx_put_many(SIZE_MAX, NULL), -EINVAL);
 	assert_rc(sctx_put_many(0, NULL), 0);
 }
 

@@ -241,6 +241,10 @@ static void holders_are_reported_and_keep_what_they_hold(void **state)
 	assert_rc(sctx_insert(s[0], held[0]), -ESHUTDOWN);
 	assert_rc(sctx_insert_unique(s[0], held[0], NULL), -ESHUTDOWN);
 	assert_rc(sctx_replace(s[0], held[0], NULL), -ESHUTDOWN);
+	assert_rc(leave(&m), -EBUSY);
+	assert_u64(leaks.held, ==, 3);
+	assert_int_equal(leaks.listed, 3);
+	assert_ptr_equal(leak_of(held[0])->ctx, held[0]);
 	assert_rc(sctx_close(stream_open(home, 200)), 0);
 	assert_u64(atomic_load(&m.made), ==, 3);
 

@@ -113,6 +113,7 @@ bool explore_cas(volatile void *p, size_t size, uintptr_t *old, uintptr_t v,
 	seen = get(p, size);
 	if (seen == fit(*old, size)) {
 		put(p, size, v);
+		ledger_stored(p, v);
 		return true;
 	}
 	*old = seen;

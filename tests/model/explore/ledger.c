@@ -209,12 +209,12 @@ bool ledger_called_back(const struct sctx_context *ctx)
 	return record_of(ctx)->called_back;
 }
 
-/* @in_limbo is set while the reference that goes to limbo is the only one. */
+/* The mark is set while the reference that goes to limbo is the only one. */
 void ledger_stored(const volatile void *p, uintptr_t value)
 {
-	if (!value)
+	if (value != (uintptr_t)SCTX__IN_LIMBO)
 		return;
 	for (struct record *r = records; r < records + count; r++)
-		if (!r->called_back && p == &r->item->ctx.in_limbo)
+		if (!r->called_back && p == &r->item->ctx.stream)
 			sections_now(&r->put_in);
 }

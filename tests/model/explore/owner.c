@@ -2,7 +2,8 @@
 /*
  * Operations of a module that registers an owner, and leaves.  Its streams: A,
  * which the registry opens and the owner attaches to, and in the start
- * "tracked" an embedded one that the registry was told of.  See ops.h.
+ * "tracked" an embedded one that the registry knows of; and another one where
+ * contexts are moved to.  See ops.h.
  */
 #include "ops.h"
 
@@ -25,6 +26,7 @@ static struct {
 	int others;
 	struct sctx_stream *stream;   /* where contexts are hung up, open throughout */
 	struct sctx_stream *embedded; /* it, if it is not the registry's */
+	struct sctx_stream *elsewhere; /* where contexts are moved to, if any are */
 	struct sctx_stream *kept[KEPT_MAX];
 	int kept_count;
 	struct sctx_stream *opened[KEPT_MAX]; /* for the program to close */
@@ -36,6 +38,7 @@ static struct {
 	bool gone;    /* with 0: the module's code is unmapped */
 	int inside;   /* of the module's functions: threads */
 	bool torn;    /* teardown was called */
+	bool retired; /* the embedded stream was: found no more */
 } w;
 
 static const struct sctx_id name_a = { .volume = 1 };
@@ -393,6 +396,60 @@ static void op_teardown(void)
 		explore_fail("teardown fails");
 }
 
+static void stream_free(struct sctx_stream *stream)
+{
+	memory_free(stream, sizeof(*stream));
+}
+
+/* Others find the stream inside their section, or not at all. */
+static void op_retire(void)
+{
+	engine_judge(&w.retired, true);
+	w.retired = true;
+	set(&w.torn);
+	if (sctx_stream_retire(w.embedded, stream_free))
+		explore_fail("retire fails");
+}
+
+static void op_teardown_found(void)
+{
+	sctx_read_lock();
+	engine_judge(&w.retired, false);
+	if (!w.retired && sctx_teardown(w.embedded))
+		explore_fail("teardown fails");
+	sctx_read_unlock();
+}
+
+/* Borrowed, held, linked elsewhere and taken back. */
+static void op_move(void)
+{
+	struct sctx_context *ctx, *back;
+	int error;
+
+	sctx_read_lock();
+	ctx = sctx_ref(sctx_lookup(w.stream, w.owner, NULL));
+	sctx_read_unlock();
+	if (!ctx)
+		return;
+	engine_pause();
+	error = sctx_insert(w.elsewhere, ctx);
+	explore_check(!error || error == -EBUSY || error == -EBADF ||
+			      (error == -ESHUTDOWN && w.leaving),
+		      "insert: %d", error);
+	if (error) {
+		ledger_gets(ctx);
+		ledger_put(ctx);
+		return;
+	}
+	ledger_linked(ctx);
+	back = sctx_remove(w.elsewhere, w.owner, NULL);
+	explore_check(back || w.leaving, "moved, and not found");
+	if (back) {
+		ledger_unlinked(back);
+		use_and_put(back);
+	}
+}
+
 /* Another embedded stream comes and goes. */
 static void op_track(void)
 {
@@ -422,7 +479,9 @@ static void op_unregister(void)
 	explore_check(!error || program.flags & OP_KEEPS,
 		      "unregister finds %d contexts held, and nobody holds one", (int)leaks.held);
 	sctx_read_lock();
-	explore_check(!sctx_lookup(w.stream, w.owner, NULL), "unregister leaves a context linked");
+	engine_judge(&w.retired, false);
+	explore_check(w.retired || !sctx_lookup(w.stream, w.owner, NULL),
+		      "unregister leaves a context linked");
 	sctx_read_unlock();
 	set(&w.left);
 	if (error)
@@ -506,10 +565,23 @@ static const struct op ops[] = {
 	{ "teardown", op_teardown, OP_STREAM | OP_UNLINKS | OP_ENDS },
 	{ "alloc", op_alloc, OP_KEEPS | OP_GUARD },
 	{ "track", op_track, 0 },
+	{ "retire", op_retire, OP_STREAM | OP_UNLINKS | OP_ENDS | OP_FREES | OP_ONCE | OP_OTHER },
+	{ "teardown_found", op_teardown_found, OP_STREAM | OP_UNLINKS | OP_OTHER },
+	{ "move", op_move, OP_STREAM | OP_KEEPS | OP_MOVES | OP_OTHER },
 	{ NULL, NULL, 0 },
 };
 
 /* ------------------------------------------------------------ start and end */
+
+static struct sctx_stream *tracked_new(void)
+{
+	struct sctx_stream *stream = memory_alloc(sizeof(*stream), "stream");
+
+	sctx_stream_init(stream);
+	if (sctx_stream_track(w.registry, stream))
+		explore_fail("a stream cannot be tracked");
+	return stream;
+}
 
 static void set_up(int start)
 {
@@ -523,12 +595,11 @@ static void set_up(int start)
 		w.opened[w.opened_count++] = open_a();
 	while (w.guards < program_count(OP_GUARD))
 		w.guard[w.guards++] = context_new();
+	if (program.flags & OP_MOVES)
+		w.elsewhere = tracked_new();
 	if (start != TRACKED)
 		return;
-	w.stream = w.embedded = memory_alloc(sizeof(*w.embedded), "stream");
-	sctx_stream_init(w.stream);
-	if (sctx_stream_track(w.registry, w.stream))
-		explore_fail("a stream cannot be tracked");
+	w.stream = w.embedded = tracked_new();
 	insert_new();
 }
 
@@ -540,6 +611,32 @@ static void leave(struct sctx_owner *owner)
 	explore_check(!error, "unregister, at the end: %d, %d held", error, (int)leaks.held);
 }
 
+/* Nobody holds what the program used: a report names none of it. */
+static void check_notes(void)
+{
+	struct sctx_leaks leaks = { .size = sizeof(leaks) };
+	struct sctx_context *held = w.leaving ? NULL : context_new();
+	int error;
+
+	if (!held)
+		return;
+	w.leaving = true;
+	error = sctx_owner_unregister(w.owner, &leaks);
+	explore_check(error == -EBUSY && leaks.held == 1, "unregister: %d, %d held", error,
+		      (int)leaks.held);
+	explore_check(!leaks.listed, "%d contexts are listed as held, and one is",
+		      (int)leaks.listed);
+	ledger_put(held);
+}
+
+static void torn_and_freed(struct sctx_stream *stream)
+{
+	int error = sctx_teardown_sync(stream);
+
+	explore_check(!error, "teardown_sync: %d", error);
+	memory_free(stream, sizeof(*stream));
+}
+
 static void finish(void)
 {
 	int error;
@@ -548,13 +645,13 @@ static void finish(void)
 		leave(w.other[i]);
 	while (w.kept_count)
 		close_stream(w.kept[--w.kept_count]);
-	if (w.embedded) {
-		error = sctx_teardown_sync(w.embedded);
-		explore_check(!error, "teardown_sync: %d", error);
-		memory_free(w.embedded, sizeof(*w.embedded));
-	} else if (w.stream) {
+	if (w.embedded && !w.retired)
+		torn_and_freed(w.embedded);
+	else if (w.stream && !w.embedded)
 		close_stream(w.stream);
-	}
+	if (w.elsewhere)
+		torn_and_freed(w.elsewhere);
+	check_notes();
 	if (!w.gone)
 		leave(w.owner);
 	explore_check(!ledger_live(w.owner), "a module has left, and a context of it is not freed");

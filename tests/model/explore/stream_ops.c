@@ -378,7 +378,8 @@ static void op_detach(void)
 	explore_check(!error || (error == -ENOENT &&
 				 (program_count(OP_UNLINKS) > 1 || program.flags & OP_REPLACES)),
 		      "detach: %d", error);
-	explore_check(error || !w->hung->stream || program.flags & OP_MOVES,
+	explore_check(error || !w->hung->stream || w->hung->stream == SCTX__IN_LIMBO ||
+			      program.flags & OP_MOVES,
 		      "detached, and says where it hangs");
 	ledger_use(w->hung);
 	ledger_put(w->hung);
@@ -563,6 +564,49 @@ static void op_synchronize(void)
 		explore_fail("synchronize fails");
 }
 
+/* What was removed, as create() may return it: a borrower may take a reference meanwhile. */
+struct recreation {
+	struct sctx_context *removed;
+	bool given;
+};
+
+static struct sctx_context *recreate(const void *owner, const void *instance, void *arg)
+{
+	struct recreation *r = arg;
+
+	(void)owner;
+	(void)instance;
+	ledger_gives(r->removed); /* to the library */
+	r->given = true;
+	return r->removed;
+}
+
+static void op_recreate(void)
+{
+	struct sctx_stream *stream = enter();
+	bool was_closed = closed();
+	struct recreation r = { .removed = sctx_remove(stream, &owner_a, NULL) };
+	struct sctx_context *ctx;
+	int error;
+
+	if (r.removed) {
+		ledger_gets(r.removed);
+		error = sctx_get_or_create(stream, &owner_a, NULL, recreate, &r, &ctx);
+		explore_check(!error == !!ctx, "error %d, and context %p", error, (void *)ctx);
+		if (error == -EBUSY)
+			explore_check(program.flags & OP_MOVES, "get_or_create: %d", error);
+		else
+			check_insert_error(error, was_closed);
+		if (ctx)
+			use_and_put(ctx);
+		if (error == -EBUSY)
+			ledger_gets(r.removed); /* it is left alone */
+		if (error == -EBUSY || !r.given)
+			ledger_put(r.removed);
+	}
+	leave();
+}
+
 /* At any moment, and no thread's record may go away meanwhile. */
 static void op_stats(void)
 {
@@ -585,6 +629,7 @@ const struct op stream_ops[] = {
 	{ "unique_blind", op_unique_blind, 0 },
 	{ "replace", op_replace, OP_REPLACES | OP_REFERS },
 	{ "get_or_create", op_get_or_create, OP_REFERS },
+	{ "recreate", op_recreate, OP_UNLINKS | OP_REFERS | OP_ADDS },
 	{ "lookup", op_lookup, 0 },
 	{ "get", op_get, OP_REFERS },
 	{ "get_many", op_get_many, OP_REFERS },

@@ -42,7 +42,10 @@ static const char *const reclaim_programs[] = {
 	/* What limbo holds is hung up nowhere. */
 	"-stream/one: move | delete | reclaimer",
 	"-stream/one: move | remove | sleeper",
+	"-stream/one: move | recreate | reclaimer",
+	"-stream/one: get_hold | recreate | reclaimer",
 	"--stream/one: get_hold | move | delete | reclaimer",
+	"--stream/one: move, delete_other | delete | reclaimer",
 	"-stream/one: stay_other | delete_move, delete_other | reclaimer",
 	/* Work that must not be forgotten. */
 	"stream/one: delete | sleeper",
@@ -119,6 +122,10 @@ static const char *const owner_programs[] = {
 	"-owner/open: insert | unregister | sleeper",
 	"--owner/closed: open_only | unregister | reclaimer",
 	"-owner/tracked: teardown | unregister | reclaimer",
+	"-owner/tracked: teardown_found | retire | reclaimer",
+	"--owner/tracked: teardown_found | retire | unregister",
+	"-owner/open: move | delete | reclaimer",
+	"--owner/tracked: move | delete | unregister",
 	"-owner/open: unregister | hold | delete",
 	"-owner/closed: unregister | open_close | open_close",
 	"-owner/closed: unregister | close | keep",
