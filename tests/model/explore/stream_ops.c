@@ -594,7 +594,8 @@ static void op_recreate(void)
 		error = sctx_get_or_create(stream, &owner_a, NULL, recreate, &r, &ctx);
 		explore_check(!error == !!ctx, "error %d, and context %p", error, (void *)ctx);
 		if (error == -EBUSY)
-			explore_check(program.flags & OP_MOVES, "get_or_create: %d", error);
+			explore_check(program.flags & (OP_MOVES | OP_LOOSE), "get_or_create: %d",
+				      error);
 		else
 			check_insert_error(error, was_closed);
 		if (ctx)
