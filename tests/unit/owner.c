@@ -110,7 +110,7 @@ static void sizes_that_no_memory_has(void **state)
 		module_init(&m);
 		m.ops.detached = NULL;
 		m.ops.context_size = context_size[i];
-		module_enter(&m, registry);
+		module_enter(&m, home);
 		for (size_t n = 0; n < 300; n++) {
 			const size_t extra[] = { n, SIZE_MAX / 2 - n, SIZE_MAX - n };
 
@@ -478,7 +478,7 @@ static void detached_may_link_it_elsewhere(void **state)
 
 	(void)state;
 	module_init(&m);
-	module_enter(&m, registry);
+	module_enter(&m, home);
 	elsewhere = &other;
 	sctx_stream_init(&other);
 	for (int way = 0; way < 3; way++) {

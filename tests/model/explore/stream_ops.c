@@ -333,14 +333,16 @@ static void op_remove(void)
 		use_and_put(ctx);
 }
 
-/* Where nobody else has it: freed at once. */
+/* Where nobody else has it: freed at once.  One just inserted is its inserter's as well. */
 static void op_remove_free(void)
 {
 	struct sctx_context *ctx = sctx_remove(enter(), &owner_a, NULL);
 
 	leave();
-	if (ctx)
+	if (ctx && ctx == w->hung)
 		ledger_free_handed(ctx);
+	else if (ctx)
+		use_and_put(ctx);
 }
 
 static void op_delete(void)
