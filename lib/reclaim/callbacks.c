@@ -165,7 +165,8 @@ bool sctx__callbacks_turn(void)
 
 void sctx__callbacks_abandon(void)
 {
-	sctx__account_freed(ripe.callbacks + closed.callbacks, ripe.bytes + closed.bytes);
+	sctx__sub(&sctx__account.callbacks, (int64_t)(ripe.callbacks + closed.callbacks));
+	sctx__sub(&sctx__account.bytes, (int64_t)(ripe.bytes + closed.bytes));
 	memset(&ripe, 0, sizeof(ripe));
 	memset(&closed, 0, sizeof(closed));
 }

@@ -192,6 +192,7 @@ static void after_fork_child(void)
 		sctx__store(&sctx__shared.paused, 0);
 	}
 	sctx__private_after_fork_child();
+	sctx__limits_update_full();
 	open_gate(0, 0);
 }
 
