@@ -440,7 +440,7 @@ static const struct call {
 };
 
 /* What was made is gone again, the churn items' quarantine too. */
-static void stream_end(void)
+static void churn_ends(void)
 {
 	CHECK_EQ(sctx_barrier(), 0);
 	CHECK_EQ(items_freed(), items_created());
@@ -459,7 +459,7 @@ static unsigned int fail_each(const struct call *call, bool all)
 		arm(n, all);
 		rc = call->fn();
 		hit = disarm();
-		stream_end();
+		churn_ends();
 		if (rc) {
 			if (rc != -ENOMEM || !hit || call->free)
 				test_die(__FILE__, __LINE__, "%s: %d with %u failures", call->name,
@@ -490,7 +490,7 @@ static void every_call(void **state)
 	}
 	assert_true(failed >= 10);
 	world_end();
-	stream_end();
+	churn_ends();
 }
 
 int main(void)
