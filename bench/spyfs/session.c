@@ -3,6 +3,7 @@
  * The FUSE session.  All workers start at the beginning: libfuse's own loop
  * starts them on demand, and ends the session when it has no memory for one.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,7 +19,7 @@
 #define WORKERS 10
 
 static pthread_t workers[WORKERS];
-static atomic_bool incapable; /* the kernel lacks what keeps users apart */
+static atomic_int failure; /* an errno that ends the session */
 
 static void fs_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -30,7 +31,7 @@ static void fs_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want |= needed & conn->capable;
 	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	if ((conn->capable & needed) != needed)
-		incapable = true;
+		failure = EPROTONOSUPPORT;
 }
 
 static const struct fuse_lowlevel_ops ops = {
@@ -77,7 +78,7 @@ static void free_buffer(void *buffer)
 
 static void serve_requests(struct fuse_session *session, struct fuse_buf *buffer)
 {
-	while (!fuse_session_exited(session) && !incapable) {
+	while (!fuse_session_exited(session) && !failure) {
 		int n;
 
 		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
@@ -95,11 +96,15 @@ static void serve_requests(struct fuse_session *session, struct fuse_buf *buffer
 static void *worker_main(void *session)
 {
 	struct fuse_buf buffer = { .mem = NULL };
+	int error;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_cleanup_push(free_buffer, &buffer);
-	if (caller_thread_start() || store->thread_start())
-		incapable = true;
+	error = caller_thread_start();
+	if (!error)
+		error = store->thread_start();
+	if (error)
+		failure = -error;
 	serve_requests(session, &buffer);
 	pthread_cleanup_pop(1);
 	kill(getpid(), SIGTERM);
@@ -123,7 +128,7 @@ void session_block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 }
 
-static int workers_run(struct fuse_session *session)
+static void workers_run(struct fuse_session *session)
 {
 	sigset_t ends;
 	int error = 0, n = 0, sig;
@@ -135,12 +140,13 @@ static int workers_run(struct fuse_session *session)
 	}
 	if (!error)
 		sigwait(&ends, &sig);
+	else
+		failure = error;
 	fuse_session_exit(session);
 	for (int i = 0; i < n; i++)
 		pthread_cancel(workers[i]);
 	for (int i = 0; i < n; i++)
 		pthread_join(workers[i], NULL);
-	return -error;
 }
 
 /* ----------------------------------------------------------------- session */
@@ -154,14 +160,14 @@ static int serve(struct fuse_session *session, const char *socket)
 		return EX_UNAVAILABLE;
 	}
 	fprintf(stderr, "spyfs: serving\n");
-	error = workers_run(session);
+	workers_run(session);
 	ctl_stop();
-	if (incapable)
-		fprintf(stderr,
-			"spyfs: this kernel cannot keep users apart: no ACLs or CLONE_FS\n");
-	if (error)
-		fprintf(stderr, "spyfs: %s\n", strerror(-error));
-	return error ? EX_OSERR : incapable ? EX_UNAVAILABLE : EX_OK;
+	if (failure ==
+	    EPROTONOSUPPORT) /* without the caller's umask and ACLs users are not apart */
+		fprintf(stderr, "spyfs: FUSE in this kernel has no ACLs or no umask\n");
+	else if (failure)
+		fprintf(stderr, "spyfs: cannot serve: %s\n", strerror(failure));
+	return failure ? EX_UNAVAILABLE : EX_OK;
 }
 
 static struct fuse_session *session_new(const char *source)

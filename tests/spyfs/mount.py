@@ -105,6 +105,10 @@ def run_steps(steps, modules, **more):
     for step in steps:
         begin = time.monotonic()
         with Mount(built(), os.environ["SPYFS_REGISTRY"], modules, **more) as m:
+            if "root alone is served" in m.said:
+                print(f"skip: there are no file handles on {m.scratch}")
+                m.stop()
+                sys.exit(77)
             step(m)
             if m.process.poll() is None:
                 status, said = m.stop()

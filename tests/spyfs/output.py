@@ -4,14 +4,14 @@
 What spyfs prints, logs and counts: no name that a user chose acts on a
 terminal, the audit log is its owner's alone, and quota's sums are right.
 """
+import contextlib
 import errno
 import os
 import subprocess
-import threading
 import time
 
 from mount import run_steps
-from second import ALICE, BOB, as_user, outcome
+from second import ALICE, BOB, as_user, background, outcome
 
 ESCAPES = (b"c1\xc2\x9b31mRED", b"osc\xc2\x9d0;title\xc2\x9c", b"raw\x9b31m", b"raw\x9d0;x\x9c", b"esc\x1b[31m",
            b"bell\x07", b"del\x7f", b"line\nfeed", b"return\rx", b"nel\xc2\x85", b"\xe2\x80\xaebidi",
@@ -164,42 +164,68 @@ def allocations_count(m):
     assert used(m, ALICE) == 1 << 20 and used(m, BOB) == 0
 
 
+def write_too_far(fd):
+    """A write that fails below, but not on tmpfs: there only allocations do."""
+    os.pwrite(fd, b"x" * 65536, 1 << 61)
+
+
+def allocate_too_much(fd):
+    os.posix_fallocate(fd, 0, 1 << 62)
+
+
+def failing(m):
+    """The calls that fail on the filesystem below."""
+    calls = []
+    with open(os.path.join(m.source, "try"), "wb") as f:
+        for call in (write_too_far, allocate_too_much):
+            try:
+                call(f.fileno())
+            except OSError as error:
+                assert error.errno in (errno.EFBIG, errno.ENOSPC), error
+                calls.append(call)
+    return calls
+
+
 def failures_are_given_back(m):
     fd = os.open(os.path.join(m.path, "file"), os.O_CREAT | os.O_RDWR, 0o666)
-    for _ in range(3):
-        assert outcome(ALICE, os.posix_fallocate, fd, 0, 1 << 62) in ("EFBIG", "ENOSPC")
-        assert outcome(ALICE, os.pwrite, fd, b"x" * 65536, 1 << 61) == "EFBIG"
+    for call in failing(m) * 3:
+        assert outcome(ALICE, call, fd) in ("EFBIG", "ENOSPC")
     os.close(fd)
     assert used(m, ALICE) == 0
 
 
+def hold(path):
+    """One long write, during which the file's other changes wait."""
+    fd = os.open(path, os.O_WRONLY)
+    os.pwrite(fd, bytes(512 << 20), 0)
+
+
+def refuse(call, path):
+    fd = os.open(path, os.O_WRONLY)
+    with contextlib.suppress(OSError):
+        call(fd)
+
+
 def no_underflow_across_loads(m):
-    """Writes that fail, each after its charge, while quota is unloaded and loaded."""
-    end = threading.Event()
-
-    def fail(number):
-        fd = os.open(os.path.join(m.path, f"file-{number}"), os.O_CREAT | os.O_RDWR)
-        while not end.is_set():
-            try:
-                os.pwrite(fd, b"x" * 65536, 1 << 61)
-            except OSError as error:
-                assert error.errno == errno.EFBIG, error
-        os.close(fd)
-
-    threads = [threading.Thread(target=fail, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(50):
-            m.ask("unload", "quota")
-            m.ask("load", "quota")
-            value = used(m, 0)
-            assert value <= 4 * 65536, f"{value} bytes"
-    finally:
-        end.set()
-        for thread in threads:
-            thread.join()
-    assert used(m, 0) == 0
+    """A change is charged, quota is unloaded and loaded, and the change fails."""
+    name, below, call = os.path.join(m.path, "file"), os.path.join(m.source, "file"), failing(m)[0]
+    os.close(os.open(below, os.O_CREAT))
+    overlapped = False
+    for _ in range(20):
+        pids = [background(0, hold, below)]
+        time.sleep(0.1)
+        pids.append(background(0, refuse, call, name))
+        time.sleep(0.05)
+        m.ask("unload", "quota")
+        m.ask("load", "quota")
+        overlapped = os.waitpid(pids[1], os.WNOHANG) == (0, 0)
+        for pid in pids[:1 + overlapped]:
+            os.waitpid(pid, 0)
+        m.wait_closed()
+        assert used(m, 0) == 0, used(m, 0)
+        if overlapped:
+            return
+    raise AssertionError("the change never overlapped the load")
 
 
 def wrong_sizes_are_refused(m):
