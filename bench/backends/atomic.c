@@ -9,7 +9,7 @@ OPS_DECLARE;
 
 struct bench_stream {
 	uint64_t opens;
-	uint64_t *context; /* the one word */
+	uint64_t *context; /* a single word */
 } __attribute__((aligned(64)));
 
 /* Number 0, and whatever else the harness opens to warm up. */

@@ -246,7 +246,7 @@ void thread_exit()
 	__atomic_store_n(&self->used, false, __ATOMIC_RELEASE);
 }
 
-// 0 when all that was retired is freed, whoever did it.
+// 0 when everything retired is freed, by any thread.
 int64_t pending()
 {
 	int64_t sum = 0;
@@ -548,7 +548,7 @@ inline void context_del(bench_stream *s, const void *owner, const void *instance
 	GC::retire<FreeContext>(ctx);
 }
 
-// The caller holds the stream open and nobody removes, so the context stays.
+// The caller holds the stream open and no thread removes, so the context stays.
 void bump_slow(Stream *stream, const void *owner)
 {
 	stream->lock.lock();

@@ -84,7 +84,7 @@ static void thread_enter(void)
 	ck_epoch_register(&epoch, self, NULL);
 }
 
-/* No section is open in this thread; those of others are short. */
+/* No section is open in this thread; other threads' sections are short. */
 static void free_all_retired(void)
 {
 	if (self->n_pending)
@@ -207,7 +207,7 @@ static inline void context_del(struct bench_stream *stream, const void *owner, c
 		retire(&ctx->epoch, context_free_later);
 }
 
-/* The caller holds the stream open and nobody removes, so @ctx stays. */
+/* The caller holds the stream open and no thread removes, so @ctx stays. */
 static void bump_slow(struct bench_stream *stream, const void *owner)
 {
 	struct bench_context *ctx;
@@ -316,7 +316,7 @@ static struct bench_stream *open_slow(struct shard *shard, unsigned long hash,
 	ck_spinlock_lock(&shard->lock);
 	stream = ck_hs_get(&shard->streams, hash, id);
 	if (stream) {
-		/* Whoever takes the last reference away holds the lock and removes it. */
+		/* The thread that drops the last reference holds the lock and removes it. */
 		ck_pr_inc_uint(&stream->opens);
 	} else {
 		stream = bench_alloc(sizeof(*stream));

@@ -277,7 +277,7 @@ static inline void stream_free(struct bench_stream *stream)
 	free(stream);
 }
 
-/* Count one more for @owner, whose context is made if there is none. */
+/* Add one to @owner's count; create its context if there is none. */
 static inline void stream_bump(struct bench_stream *stream, const void *owner)
 {
 	uint64_t *word = entries_lookup(stream, owner, NULL);

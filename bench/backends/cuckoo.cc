@@ -86,7 +86,7 @@ void close_slow(Map *map, bench_stream *stream)
 	});
 	if (!last)
 		return;
-	// Whoever has found it before is still inside: wait for him.
+	// A thread that found it before may still be inside: wait.
 	stream_enter(stream);
 	stream_free(stream);
 }

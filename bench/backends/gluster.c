@@ -30,7 +30,7 @@ OPS_DECLARE;
 #define OWNERS_FEW    8
 #define INSTANCES_FEW 4
 #define INSTANCES_ALL 8
-#define INODE_HASH    65536 /* all that the library's hash of a gfid tells apart */
+#define INODE_HASH    65536 /* the range of the library's hash of a gfid */
 
 struct bench_context {
 	void (*free_callback)(struct bench_context *ctx);

@@ -73,7 +73,7 @@ static void close_slow(struct bench_table *table, struct bench_stream *stream)
 	pthread_rwlock_unlock(&table->lock);
 	if (!last)
 		return;
-	/* Whoever has found it before is still inside: wait for him. */
+	/* A thread that found it before may still be inside: wait. */
 	pthread_rwlock_wrlock(&stream->lock);
 	list_free(stream);
 	pthread_rwlock_unlock(&stream->lock);

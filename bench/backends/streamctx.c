@@ -81,7 +81,7 @@ static uint64_t limbo_bytes(void)
 	return stats.limbo_bytes;
 }
 
-/* The mode is the process's: whoever measures next sets his own. */
+/* The mode is the process's: each backend sets its own before it measures. */
 static struct bench_table *table_create(uint64_t streams)
 {
 	const struct sctx_reclaim_options options = {

@@ -85,7 +85,7 @@ void close_slow(Map *map, bench_stream *stream)
 		bench_die("an open stream is not in the map");
 	if (__atomic_sub_fetch(&stream->opens, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
-	// Whoever has found it before is still inside: wait for him.
+	// A thread that found it before may still be inside: wait.
 	stream_enter(stream);
 	stream_clear(stream);
 	map->erase(at);

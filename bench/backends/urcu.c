@@ -277,7 +277,7 @@ static inline void context_del(struct bench_stream *stream, const void *owner,
 		call_rcu(&ctx->rcu, context_free_rcu);
 }
 
-/* The caller holds the stream open and nobody removes, so @ctx stays. */
+/* The caller holds the stream open and no thread removes, so @ctx stays. */
 static void bump_slow(struct bench_stream *stream, const void *owner)
 {
 	struct bench_context *ctx;

@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What an operation of streamctx costs, in things that can be counted.
 
-Atomic read-modify-writes, full fences and shared stores are counted by the
-counted build of the library (lib/base/sync.h), in the thread that works; what the
-reclaimer's threads add is printed beside it.  liburcu's own are not among
-them: its grace periods, and the plain store at each end of a read section.
-Instructions are those of the working thread in the released build, by
-callgrind: with the workload's loop, malloc() and liburcu.
+The counted build of the library (lib/base/sync.h) counts atomic read-modify-writes, full
+fences and shared stores of the working thread; the reclaimer's are printed beside them.
+liburcu's are not counted: its grace periods, and the store at each end of a section.
+Instructions are the working thread's in the released build, by callgrind, with the
+workload's loop, malloc() and liburcu.
 
   cost.py cost           print the table
   cost.py cost-check     fail if a count is above bench/cost/cost.baseline

@@ -4,8 +4,8 @@
  * counted where it is used, by thread.  Included by sync.h alone, in that
  * build alone.  liburcu's and the allocator's own operations do not pass here.
  *
- * Shared stores are those that go through sync.h: to memory that other
- * threads read, though it may be the thread's own to write.
+ * Shared stores are the stores through sync.h: to memory that other threads read,
+ * even if only this thread writes it.
  */
 #ifndef BENCH_COUNT_SYNC_H
 #define BENCH_COUNT_SYNC_H

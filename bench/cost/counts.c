@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Of the counted build alone: the library's counters, for the harness. */
+/* The library's counters, for the harness.  In the counted build alone. */
 #include "../harness/counts.h"
 
 #include "../../lib/base/sync.h"

@@ -34,7 +34,7 @@ struct backend_ops {
 	const char *name;
 	const char *lacks;	/* what its semantics leave out: printed in the report */
 	bool private_tables;	/* unsynchronised: each thread gets a table to itself */
-	bool sized;		/* a table is as large as table_create() was told, for good */
+	bool sized;		/* table_create() fixes the table's size */
 	uint32_t only;		/* a bit, 1 << WORKLOAD_..., for each it can do; 0: all */
 
 	/* Each may be NULL. */
@@ -67,7 +67,7 @@ struct backend_ops {
 
 	/* The rest outside of sections, on a stream that the caller holds open. */
 
-	/* Allocate a context holding @word, whose freeing is counted; hang it on. */
+	/* Allocate a context that holds @word and whose free is counted; link it. */
 	void (*insert)(struct bench_stream *stream, const void *owner, const void *instance,
 		       uint64_t word);
 	/* Unlink the match and drop it; it is freed when that is safe. */

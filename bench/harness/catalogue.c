@@ -175,7 +175,7 @@ bool bench_supports(const struct backend *backend, const struct workload_info *w
 		return bench_keeps_idle(backend);
 	if (workload->grows && ops->sized)
 		return false;
-	/* Where nothing is shared, a reader stalls nobody. */
+	/* A reader stalls no other thread where nothing is shared. */
 	if (workload->stalls && ops->private_tables)
 		return false;
 	return true;

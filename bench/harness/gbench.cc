@@ -5,10 +5,9 @@
 // time are the harness's own: libbenchmark 1.7 divides the wall time of its
 // threads by their number.
 //
-// The benchmarks that are to be compared, one workload with one set of
-// parameters on every backend, form a group.  A group is run as a whole, its
-// repetitions interleaved, before the next: what drifts on the machine over
-// minutes then falls on all of a group alike.
+// The benchmarks to compare form a group: one workload with one set of
+// parameters on every backend.  A group's repetitions are interleaved, and it is
+// finished before the next: drift over minutes affects all of a group alike.
 //
 // Options beside Google Benchmark's own:
 //   --traces=DIR     recorded traces, DIR/*.trace  (bench/traces)
@@ -51,8 +50,8 @@ constexpr int kUnloads = 3;
 
 constexpr std::size_t kMoment = 10;
 
-// Google Benchmark begins with one iteration; one that is held up for as long
-// as a whole run should take would be all that it does.
+// Google Benchmark begins with one iteration.  If that is held up for as long as
+// a whole run should take, it is the only one.
 constexpr uint64_t kLeastIterations = 2000;
 
 struct Options {
@@ -221,8 +220,8 @@ std::vector<T> parse_list(const std::string &arg, const std::string &value, unsi
 	return numbers;
 }
 
-// Takes our own options, and those of Google Benchmark's that concern files
-// and lists, out of argv; it would open the file anew for every group.
+// Removes our own options from argv, and Google Benchmark's options on files and
+// lists: it would open the file anew for every group.
 Options parse_options(int *argc, char **argv)
 {
 	Options o;
@@ -325,7 +324,7 @@ std::vector<bench_case> parameters(const workload_info &w, const Options &o,
 	return cases;
 }
 
-// One case on the backends that it is of use on and that @filter lets through.
+// One case, on the backends that support it and match @filter.
 Group make_group(bench_case c, const std::regex &filter)
 {
 	Group group;
@@ -344,7 +343,7 @@ Group make_group(bench_case c, const std::regex &filter)
 	return group;
 }
 
-// That of the same trace, with other numbers of idle streams: they are compared, too.
+// The group of the same trace with another number of idle streams: they are compared.
 Group *same_but_resident(std::vector<Group> &groups, const bench_case &c)
 {
 	for (Group &group : groups) {
@@ -374,7 +373,7 @@ std::vector<Group> make_groups(const Options &o, const std::vector<Trace> &trace
 		for (bench_case c : parameters(w, o, traces)) {
 			for (unsigned int threads : o.threads) {
 				c.threads = threads;
-				// An owner leaves among as many as there are, or not at all.
+				// An owner leaves under the most threads only.
 				if (w.unloads && threads != o.threads.back())
 					continue;
 				Group group = make_group(c, filter);
@@ -414,7 +413,7 @@ void run_group(const Group &group, const Options &o, Reporter *reporter)
 	benchmark::RunSpecifiedBenchmarks(reporter, "all");
 }
 
-// How busy the machine is changes over minutes: what tells so is measured anew
+// How busy the machine is changes over minutes: the known cost is measured again
 // before each kMoment groups.
 bool tells_busy(const Group &group)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Growth: a table of the run's own, which begins empty, is filled by the
- * workload and emptied here.
+ * Growth: the workload fills a table that begins empty; it is emptied here.
  */
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How long a cache line takes from one CPU to another, to read contended figures by.
+ * How long a cache line takes from one CPU to another: contended figures depend on it.
  */
 #include "internal.h"
 
@@ -56,7 +56,7 @@ static void *both_players(void *result)
 	struct ball ball = { .turn = 0 };
 	pthread_t second;
 
-	/* First: it would inherit our one CPU. */
+	/* Before the binding, which it would inherit. */
 	if (pthread_create(&second, NULL, second_player, &ball))
 		bench_die("cannot create a thread");
 	bench_bind_to_cpu(0);
@@ -72,7 +72,7 @@ double bench_handover_ns(void)
 
 	if (bench_cpus() < 2)
 		return 0;
-	/* On a thread of its own, whose CPU is nobody else's afterwards. */
+	/* On a thread of its own, so that no other thread inherits the binding. */
 	if (pthread_create(&first, NULL, both_players, &ns))
 		bench_die("cannot create a thread");
 	pthread_join(first, NULL);

@@ -118,7 +118,7 @@ static void collect(struct run *run, const struct bench_probe *probe, struct ben
 		result->seconds = (double)(end - begin) / 1e9;
 }
 
-/* Nobody else is running: the shared table holds its residents and no more. */
+/* At rest, the shared table holds its residents and no more. */
 static void *check_table_main(void *arg)
 {
 	struct run *run = arg;
@@ -130,7 +130,7 @@ static void *check_table_main(void *arg)
 	return NULL;
 }
 
-/* What the workload must have made of contexts, and counted in them. */
+/* The workload made the contexts that it should have, and counted in them. */
 static void check_work(struct run *run, const struct tally *before, struct bench_result *result)
 {
 	const struct tally now = bench_tally_sum(run->ops);
@@ -180,7 +180,7 @@ static void set_run_now(struct run *run)
 	pthread_mutex_unlock(&run_lock);
 }
 
-/* Threads of their own: the backend may want to know them. */
+/* In threads of their own, which the backend can register. */
 static void *begin_idle_main(void *arg)
 {
 	struct run *run = arg;
@@ -207,7 +207,7 @@ static void *end_idle_main(void *arg)
 	return NULL;
 }
 
-/* So many opens that as many streams as may stay idle are. */
+/* Enough opens to fill the idle streams. */
 static uint64_t warm_iterations(const struct bench_case *c, const struct bench_limit *limit)
 {
 	if (!c->resident || limit->cold)

@@ -2,8 +2,8 @@
 /*
  * The harness: runs a case (a workload on a backend with its parameters) in
  * threads of its own, measures the span from the first thread's start to the
- * last one's end, and holds the work done against what it should have been.
- * Whatever does not add up ends the process with a message and status 1.
+ * last one's end, and compares the work done with what it should have been.
+ * A mismatch ends the process with a message and status 1.
  *
  * Every thread that calls into a backend is started for it and ends with it,
  * so registering it with an RCU flavour can never happen twice.
@@ -25,7 +25,7 @@ struct backend;
 struct histogram;
 struct trace;
 
-/* What parameter a workload takes, apart from the number of threads. */
+/* The parameter of a workload, beside the number of threads. */
 enum bench_param { PARAM_NONE, PARAM_CONTEXTS, PARAM_STREAMS, PARAM_TRACE, PARAM_NS };
 
 struct workload_info {
@@ -65,18 +65,18 @@ struct bench_case {
 };
 
 /*
- * Give one of the first two.  An iteration is an operation, or a pass through
- * a trace.  With a rate, it is the time that is given.
+ * Give iterations or seconds; with a rate, seconds.  An iteration is an operation,
+ * or a pass through a trace.
  */
 struct bench_limit {
 	uint64_t iterations;	/* of each thread, on average */
-	bool onward;		/* a trace: who has passed through goes on until all have */
+	bool onward;		/* a trace: threads go on until all have passed through */
 	double seconds;
 	double rate;		/* operations a second, of all threads: see bench_probe */
 	bool cold;		/* begin without idle streams; else a pass or so comes before */
 };
 
-/* stall: the time of each close, and what was retired and not yet freed at most. */
+/* stall: the time of each close, and the most that was in limbo. */
 enum bench_phase { PHASE_BEFORE, PHASE_STALLED, PHASE_AFTER, PHASES };
 
 struct bench_stall {
@@ -85,7 +85,7 @@ struct bench_stall {
 	uint64_t limbo_bytes; /* 0 where the backend cannot tell */
 };
 
-/* What to measure beside the throughput: histograms to add to, or NULL; in ticks. */
+/* Measured beside the throughput: histograms to add to, in ticks, or NULL. */
 struct bench_probe {
 	struct histogram *opens;	/* each open, by itself, back to back */
 	struct histogram *paced;	/* at bench_limit.rate: each operation, from when due */
@@ -97,7 +97,7 @@ struct bench_probe {
 struct bench_result {
 	uint64_t ops;		/* of all threads */
 	double seconds;
-	uint64_t created;	/* contexts; as many were freed, residents apart */
+	uint64_t created;	/* contexts; all but the residents' were freed */
 	uint64_t due;		/* at a rate: operations that should have been done */
 	uint64_t meanwhile;	/* unload: opens while the owner left */
 	uint64_t longest_ns;	/* and the longest that one took */
@@ -107,7 +107,7 @@ struct bench_result {
 	struct bench_counts counts_all;	/* the same with the reclaimer's, and its drain's */
 };
 
-/* What a watcher sees while bench_run() is under way in another thread. */
+/* Seen while bench_run() is under way in another thread. */
 struct bench_progress {
 	uint64_t ops;
 	uint64_t unfreed;	/* contexts made and not yet freed */

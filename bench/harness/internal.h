@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of the harness share, and nobody else sees. */
+/* Shared by the files of the harness alone. */
 #ifndef BENCH_INTERNAL_H
 #define BENCH_INTERNAL_H
 
@@ -72,7 +72,7 @@ struct site *bench_site(const struct backend_ops *ops, uint64_t streams, unsigne
 
 void bench_sites_close(void);
 
-/* At rest, the contexts not yet freed are those that the sites hold. */
+/* At rest, the contexts not yet freed are in the sites. */
 void bench_check_contexts(const struct backend_ops *ops);
 
 #endif /* BENCH_INTERNAL_H */

@@ -62,7 +62,7 @@ const char *bench_tick_name(void)
 #endif
 }
 
-/* malloc() must be jemalloc's, for all backends alike. */
+/* malloc() must be jemalloc's, for all backends. */
 void bench_check_allocator(void)
 {
 	uint64_t before = 0;

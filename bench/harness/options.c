@@ -66,7 +66,7 @@ bool option_positive(const char *text, double max, double *out)
 	return true;
 }
 
-/* argp_error() returns where it is told not to exit. */
+/* argp_error() returns if ARGP_SILENT is set. */
 static error_t number(const char *arg, uint64_t max, struct argp_state *state, uint64_t *out)
 {
 	if (option_number(arg, max, out))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The options of sctx-bench, and the numbers in those of sctx-gbench.  Apart
- * from the programs, so that the parser can be fuzzed.
+ * The options of sctx-bench, and the numbers in the options of sctx-gbench.  In a file
+ * of their own, so that the parser can be fuzzed.
  */
 #ifndef BENCH_OPTIONS_H
 #define BENCH_OPTIONS_H

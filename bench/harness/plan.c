@@ -15,7 +15,7 @@ struct plan {
 
 static struct plan *plans;
 
-/* What a process has to do, who carries it, and where its handles begin. */
+/* A process's events, its thread, and where its handles begin. */
 struct process {
 	uint32_t number;
 	size_t events;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who replays what: the processes of a trace dealt out to threads. */
+/* The processes of a trace, dealt out to threads. */
 #ifndef BENCH_PLAN_H
 #define BENCH_PLAN_H
 

@@ -21,7 +21,7 @@ struct run {
 	unsigned int threads;
 	unsigned int arrived; /* at the start */
 	unsigned int running;
-	unsigned int behind; /* have not passed through their traces as often as asked for */
+	unsigned int behind; /* threads with passes left through their trace */
 	bool onward;
 	bool stop;
 	bool crowded; /* more threads than CPUs */

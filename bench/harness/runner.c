@@ -2,9 +2,9 @@
 /*
  * The threads of a run.
  *
- * They take their operations from a common pool, a chunk at a time: with a
- * fixed share each, one that a lock is unfair to would do most of its own
- * after the others have gone, uncontended.
+ * They take operations from a common pool in chunks.  With a fixed share each, a
+ * thread that a lock is unfair to would do most of its own uncontended, after the
+ * others have finished.
  */
 #include <sched.h>
 #include <time.h>
@@ -22,9 +22,9 @@ static void wait_for_all(struct run *run)
 }
 
 /*
- * A trace's shares differ: each thread passes through its own as often.  One
- * that is done first leaves the others the machine and the table to themselves,
- * the faster the more unequal they were; to measure a rate, it goes on.
+ * Each thread passes through its share of a trace equally often.  Shares differ.  A
+ * thread that stopped first would leave the others the machine to themselves, so to
+ * measure a rate it goes on.
  */
 static bool take_pass(struct run *run, const struct run_thread *t)
 {
@@ -65,10 +65,9 @@ static void work(struct run *run, struct run_thread *t)
 }
 
 /*
- * An operation a period, each timed from when it was due to its end: one that
- * comes late because those before it took long has waited all that time, as a
- * client's request would have.  Those still due at the end are left undone.
- * Where there are more threads than CPUs, who waits lets others run.
+ * An operation each period, timed from when it was due to its end.  An operation that
+ * starts late behind slow ones has waited, as a client's request would have.  What is
+ * still due at the end is left undone.  With more threads than CPUs, waiting yields.
  */
 static void work_paced(struct run *run, struct run_thread *t)
 {

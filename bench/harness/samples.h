@@ -17,7 +17,7 @@ extern "C" {
 #define SAMPLE_EVERY 64
 #define SAMPLE_TAG   0xa5ul
 #define SAMPLE_SHIFT 56
-#define SAMPLES      16384 /* of each thread, on their way at a time */
+#define SAMPLES      16384 /* in flight, of each thread */
 
 struct histogram;
 

@@ -26,8 +26,8 @@ static void site_fill(struct site *site, unsigned int t)
 }
 
 /*
- * One stream through its whole life.  A reclaimer that a backend starts at
- * its first use is so started here, by a thread that is bound to no CPU.
+ * One stream through its whole life.  A backend that starts its reclaimer at first
+ * use does so here, in a thread that is bound to no CPU.
  */
 static void warm_up(const struct backend_ops *ops, struct bench_table *table)
 {

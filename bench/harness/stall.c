@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A reader stalls: while the threads of the run open new streams and close
- * them, one more stays in its section for as long as they had before, and
- * they have as long again after.  The closes of each phase are timed apart.
+ * A reader stalls.  The threads of the run open and close new streams for three
+ * phases of equal length; in the second, one more thread stays in a read section.
+ * Closes are timed by phase.
  */
 #include <time.h>
 
@@ -42,7 +42,7 @@ static void phase(struct stall *s, enum bench_phase which, double seconds)
 	}
 }
 
-/* Asleep in its section, as a thread that was preempted, or waits for a disk. */
+/* Asleep in its section, like a thread that was preempted or waits for a disk. */
 static void *reader_main(void *arg)
 {
 	struct stall *s = arg;

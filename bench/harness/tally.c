@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Counts of contexts made and freed, by backend.  A worker's tally is folded
- * into the totals of its backend when it has ended; a callback thread's stays.
+ * Counts of contexts made and freed, by backend.  A worker's tally is added to the
+ * totals of its backend when the worker ends; a callback thread's stays.
  */
 #include <pthread.h>
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An owner leaves: a context of its own hangs on every resident stream; while
- * the threads of the run open, look up and close, one more takes it away.
- * What is measured is how long that takes.
+ * An owner that has a context on every resident stream leaves, while the threads of
+ * the run open, look up and close.  Measured is how long that takes.
  */
 #include "run.h"
 
@@ -61,7 +60,7 @@ static void *leave_main(void *arg)
 	return NULL;
 }
 
-/* The others, so that all that was made must be freed by now. */
+/* The others leave too: all contexts must be freed now. */
 static void *end_main(void *arg)
 {
 	struct leaving *l = arg;

@@ -37,7 +37,7 @@ struct tally {
 	struct tally *next;
 } __attribute__((aligned(64)));
 
-/* A thread works for one backend at a time; the one that it worked for last. */
+/* The calling thread's, for the backend that it worked for last. */
 extern __thread struct tally *bench_tally_self;
 void bench_tally_attach(const struct backend_ops *ops);
 
@@ -117,7 +117,7 @@ static inline uint64_t bench_word(uint64_t n, unsigned int owner)
 	return n + owner + 1;
 }
 
-/* An id that no one has used before. */
+/* An id not used before. */
 static inline struct sctx_id bench_fresh_id(struct worker *w)
 {
 	struct sctx_id id = { 2, { w->serial++, w->index }, 0 };

@@ -61,7 +61,7 @@ static uint64_t gcd(uint64_t a, uint64_t b)
 	return b ? gcd(b, a % b) : a;
 }
 
-/* One that leads from neighbours far apart, and meets all: prime to @streams. */
+/* A step prime to @streams: it visits all, and takes neighbours far apart. */
 static uint64_t stride(uint64_t streams)
 {
 	uint64_t step = (uint64_t)((double)streams * 0.6180339887) | 1;

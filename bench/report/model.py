@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Beyond the cores at hand, on paper.
 
-An operation takes what one thread was measured to take, and more for each
-atomic read-modify-write (RMW) on a line that others write at the time.  What
-that costs is published: a contended increment on n CPUs of one Milan machine
-(perfbook, CodeSamples/count).  Of streamctx the RMW are counted (cost.py), of
-the peers they were read off their code.
+An operation takes one thread's measured time, and more for each atomic read-modify-write
+(RMW) on a line that other threads write then.  The price is published: a contended
+increment on n CPUs of one Milan machine (perfbook, CodeSamples/count).  streamctx's RMW
+are counted (cost.py); the peers' were read off their code.
 """
 import math
 

@@ -17,7 +17,7 @@ import statistics
 SUBJECT, BASELINE, FLOOR, CLOCK = "streamctx", "mutex", "floor", "clock"
 ASIDE = ("streamctx_so", "atomic")  # measures, not ways to do the same
 NEAR = "*"
-NEAR_NOTE = "the processors were as near as those of one core, where contention costs less"
+NEAR_NOTE = "the two processors shared a core then, which makes contention cheap"
 MEANWHILE = "unload: opens"  # a row of its own
 AWAY = " away"  # a backend that keeps no idle streams, beside those that do
 BUSY = 3  # percent by which a known cost may be missed
@@ -92,8 +92,7 @@ def handovers(runs):
 
 
 def is_near(run, usual):
-    """A host that runs two virtual processors on one core for a while makes locks cheap:
-    22 ns here instead of some 80, and mutex's replay twice as fast."""
+    """A host may run two virtual processors on one core for a while; locks are cheap then."""
     return 0 < run.get("handover_ns", 0) < usual / 2
 
 

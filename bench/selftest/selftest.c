@@ -104,7 +104,7 @@ static void trace_of_unequals(struct trace *trace, size_t often)
 		};
 }
 
-/* A rate is measured with all threads at work, whoever has done his share first. */
+/* A rate is measured with all threads at work: threads that are done go on. */
 static void test_onward(void)
 {
 	struct bench_case c = { .threads = 2, .trace_name = "unequal" };

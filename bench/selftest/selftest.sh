@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# `make bench-selftest`, as a part of bench/run: what the drivers report is what
-# it should be where that is known, every workload runs and passes its own
-# checks on every backend, and the checks find bugs that were planted.
-# `make bench-check` leaves out what needs a quiet machine, the first of these.
+# `make bench-selftest`, as a part of bench/run: the drivers report known costs, every
+# workload runs and passes its own checks on every backend, and the checks find planted
+# bugs.  `make bench-check` leaves out the first, which needs a quiet machine.
 
 failed=0
 log=$B/selftest.log

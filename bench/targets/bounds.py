@@ -1,25 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What lies between us and two targets: measured with code that is not for use.
+"""What bounds two targets: measured with changed copies of the tree, not for use.
 
-In copies of the tree,
+  - The library frees contexts and streams where they are retired: a grace period that
+    costs nothing and protects no reader.  No reclamation can do better.
+  - floor, which synchronises nothing, gets the two atomic operations of an open count;
+    then our two, of which the close must not drop the last reference; then our two
+    sections as well.
+  - streamctx counts opens without atomic operations (right on one thread only), or does
+    not read what a lookup found, or both.
 
-  - the library gives a stream's memory back, and calls contexts back, where they
-    are retired: a grace period that costs nothing, and protects nobody.  More
-    than this no reclamation can give;
-  - floor, which synchronises nothing, gets the two atomic operations of an open
-    count; then those that ours has, of which the close's must not take the last
-    one off; then ours' two sections as well;
-  - ours counts opens without atomic operations (right on one thread alone), or what
-    a lookup found is not read, which spares its line, or both.
-
-Each line: medians of interleaved runs, million operations a second.  open_warm is told
-apart by how far ahead the processor looked (window.c) before and after the run: with its
-whole window, or with the half that a busy neighbour on the core's other hardware thread
-leaves it.
+Each line has medians of interleaved runs, in million operations a second.  open_warm
+has two columns: how far ahead the processor looked (window.c) before and after the run,
+its whole window or the half that a busy neighbour on the core's other hardware thread
+leaves.
 
   bounds.py         as `make bench-bounds` runs it, with B the build directory
-  bounds.py check   only that the copies can be changed so
+  bounds.py check   only whether the copies can be changed
 """
 import json
 import os

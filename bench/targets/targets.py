@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The targets that streamctx is held to, as a table of rules over results.
 
-Each rule has the heading that it belongs to, what it compares, a function
-that takes the figure out of a Store, whether it must be at least or at most
-so much, and that.  A ratio is the median of the ratios of the repetitions of
-one run, in which both sides were interleaved.  What was not measured says so.
+A rule has a heading, what it compares, a function that takes the figure from a Store,
+a relation and a bound.  A ratio is the median of the repetitions' ratios in one run
+that interleaved both sides.  Verdicts on times are withheld if the machine was busy.
 """
 import collections
 import glob

@@ -29,7 +29,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* A circle of all lines, in an order that nobody can foretell (Sattolo's). */
+/* A circle of all lines in a random order (Sattolo's algorithm). */
 static struct line *circle(uint64_t random)
 {
 	struct line *line = aligned_alloc(64, LINES * sizeof(*line));

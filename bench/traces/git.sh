@@ -10,7 +10,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
-# Whoever records has settings of his own; none of them is to have a say.
+# The user's own git settings must not matter.
 GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@localhost
 GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@localhost

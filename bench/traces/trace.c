@@ -35,7 +35,7 @@ struct reader {
 	const char *end; /* its newline */
 	size_t line;
 	struct trace *trace;
-	size_t files_room; /* as many as there are lines of each kind */
+	size_t files_room; /* the lines of each kind */
 	size_t events_room;
 	struct process *process;
 	size_t opens;
@@ -316,7 +316,7 @@ void trace_free(struct trace *trace)
 
 /* ------------------------------------------------------------------ files */
 
-/* What is in @fd now, up to @length bytes; whoever shortens it is found out later. */
+/* Up to @length bytes of @fd.  If the file got shorter meanwhile, parsing fails. */
 static int read_all(int fd, char *text, size_t *length)
 {
 	size_t done = 0;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Open new streams and leave them open.  After @n of them, as many turns of
- * the same clock around nothing but waiting, each for as long as an open took
- * on average: by what these come out longer, the machine held them up, and
- * would have held up as many opens.
+ * Open new streams and leave them open.  Then wait @n times by the same clock, each
+ * time as long as an open took on average.  The machine delayed these waits by their
+ * excess, and will have delayed as many opens.
  */
 WORKLOAD growth(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A thousand nanoseconds by the clock: what the drivers report can be checked. */
+/* Exactly 1000 ns by the clock: checks what the drivers report. */
 WORKLOAD known_cost(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {
 	const uint64_t begin = bench_now_ns();
@@ -13,7 +13,7 @@ WORKLOAD known_cost(const struct backend_ops *b, struct worker *w, uint64_t n, b
 			continue;
 }
 
-/* Nothing: what a paced run of it is late by is the machine's doing. */
+/* Nothing: a paced run of it is late by the machine's jitter. */
 WORKLOAD bare_clock(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {
 	(void)b;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Lookups: what a module does on every read and write of a file. */
+/* Lookups, as a module does on every read and write of a file. */
 
 /*
  * The loop of lookup_hot.  Whether the processor predicts the end of a scan
- * of 16 or 33 entries depends on the addresses of the branches, and doubles
- * the time or not.  So there are copies, told apart by @copy, that take turns:
- * every backend gets a fair draw of addresses.
+ * of 16 or 33 entries depends on the addresses of the branches, and can double
+ * the time.  So several copies, numbered by @copy, take turns: every backend gets
+ * a fair draw of addresses.
  */
 static inline __attribute__((always_inline)) uint64_t
 lookup_loop(const struct backend_ops *b, struct bench_stream *stream, uint64_t n, int copy)

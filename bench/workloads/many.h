@@ -15,8 +15,8 @@ open_batch(const struct backend_ops *b, struct worker *w, const struct sctx_id *
 }
 
 /*
- * What a server does that gets many requests at a time: open residents at
- * random in batches, look up in each, close all.  An operation is one open.
+ * A server that gets many requests at once: open random residents in batches, look up
+ * in each, close all.  An operation is one open.
  */
 WORKLOAD open_many(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {

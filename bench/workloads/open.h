@@ -94,7 +94,7 @@ WORKLOAD open_hot(const struct backend_ops *b, struct worker *w, uint64_t n, boo
 	w->expected += n * bench_word(0, 0);
 }
 
-/* Of a few contexts the time to their free is measured: see samples.h. */
+/* A few contexts are sampled: the time to their free is measured (samples.h). */
 static inline struct sample *cold_sample(struct worker *w)
 {
 	if (__builtin_expect(!w->samples, 1) || w->serial % SAMPLE_EVERY)

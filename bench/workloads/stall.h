@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * New streams that live for a moment, as in open_cold; each close is timed,
- * apart for each phase of bench/harness/stall.c.
+ * New streams that live for a moment, as in open_cold.  Each close is timed, by the
+ * phase of harness/stall.c.
  */
 WORKLOAD stall(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {

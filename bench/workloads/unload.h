@@ -10,9 +10,8 @@ static inline uint64_t longest_since(struct worker *w, uint64_t before)
 }
 
 /*
- * What the threads do while an owner leaves: open a resident at random, look
- * up the leaver's context, which may be there or not, and another one, close.
- * The longest that one of these took is noted.
+ * The threads' work while an owner leaves: open a random resident, look up the leaver's
+ * context, which may be gone, and another one, close.  The slowest turn is noted.
  */
 WORKLOAD unload(const struct backend_ops *b, struct worker *w, uint64_t n, bool timed)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#define UPDATE_LOOKUPS 4	/* of one's own, and as many of a resident */
+#define UPDATE_LOOKUPS 4	/* of the thread's context, and as many of a resident one */
 
 /*
  * Every thread changes one stream that all of them read: insert a context of
