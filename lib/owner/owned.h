@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Registered owners, as their contexts see them: what is counted, which owner is
- * told of an unlinking, who holds what.  Streams call it by the hooks of
- * stream/hooks.h; owner.c and unload.c have the rest.
+ * Registered owners and their contexts: counting them, notifying the owner when one is
+ * unlinked, noting holders.  Streams call this room through stream/hooks.h.
  *
- * An owner counts its contexts that are not freed yet (live).  It takes no
- * list of them: those that are linked are found by a walk over the streams,
- * and of those that are held by someone after they were unlinked the first
- * few are noted here, where that is no hot path.
+ * An owner counts its contexts that are not freed (live).  It keeps no list of them:
+ * linked ones are found by a walk over the streams.  Of those that are still referenced
+ * after they were unlinked, the first few are noted here, off the hot paths.
  */
 #ifndef SCTX_OWNED_H
 #define SCTX_OWNED_H
@@ -21,7 +19,7 @@
 #include <streamctx.h>
 #include <sys/types.h>
 
-/* An unlinked context that someone holds. */
+/* A context that is unlinked and still referenced. */
 struct sctx__held {
 	struct sctx_context *ctx;
 	struct sctx_id id;
@@ -34,23 +32,23 @@ struct sctx_owner {
 	char name[SCTX_OWNER_NAME_MAX + 1];
 	struct sctx_registry *registry;
 	struct sctx_owner *next; /* registered after this one */
-	pid_t unregistering;     /* the process of a thread that is at it, or 0 */
+	pid_t unregistering;     /* the process in which a thread unregisters it, or 0 */
 	/* Counters. */
 	uint32_t live;               /* contexts not freed */
 	uint32_t pins;               /* opens that may be calling attach */
-	uint32_t attached;           /* contexts made by attach */
+	uint32_t attached;           /* contexts created by attach */
 	uint32_t failures;           /* of attach */
 	struct sctx__tracked cursor; /* of the thread that unregisters */
-	/* Spinlock of what follows. */
+	/* Spinlock, covers what follows. */
 	uint32_t lock;
 	uint32_t held_count;
 	struct sctx__held held[SCTX_LEAKS_LISTED];
 };
 
-/* For streams to call. */
+/* Set the hooks that streams call. */
 void sctx__owned_set_up(struct sctx__owned *owned);
 
-/* What is known of @owner's contexts that are not freed. */
+/* Report the contexts of @owner that are known to be referenced. */
 void sctx__owned_report(struct sctx_owner *owner, struct sctx_leaks *leaks);
 
 #endif /* SCTX_OWNED_H */

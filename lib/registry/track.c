@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The list of a registry's tracked streams.  Called by users and by unload.c; a
- * stream's teardown takes the stream off by its tracker.
+ * The list of a registry's tracked streams.  Called by users and by unload.c, and by
+ * a stream's teardown through its tracker.
  */
 #include "registry/track.h"
 
@@ -12,7 +12,7 @@
 
 /* ---------------------------------------------------------------- the list */
 
-/* All with the lock held. */
+/* In this section the lock is held. */
 
 static void link_after(struct sctx__tracked *record, struct sctx__tracked *before)
 {
@@ -102,7 +102,7 @@ int sctx_stream_track(struct sctx_registry *registry, struct sctx_stream *stream
 
 #define AT_ONCE 16
 
-/* Move @cursor past the next few streams, which are good until the update ends. */
+/* Move @cursor past the next few streams, which stay valid until the update ends. */
 static int next_streams(struct sctx__tracked *cursor, struct sctx_stream **stream)
 {
 	struct sctx__tracked *last = cursor;
@@ -152,7 +152,7 @@ void sctx__tracked_sweep(struct sctx_registry *registry, struct sctx__tracked *c
 
 	cursor_begin(cursor, registry);
 	do {
-		sctx__admit(false); /* or not: who leaves must not fail */
+		sctx__admit(false); /* goes on after an error: unregister must not fail */
 		sctx__update_begin();
 		n = next_streams(cursor, stream);
 		for (int i = 0; i < n; i++)

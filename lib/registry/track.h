@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Embedded streams that a registry knows of: a doubly linked list under a
- * spinlock of the registry's (taken inside a stream's).  A stream's record is
- * in its @next, which has no other use before it is retired.
+ * Embedded streams that a registry knows: a doubly linked list under a spinlock
+ * of the registry, which is taken inside a stream's lock.  A stream points to
+ * its record by @next, which is otherwise unused before the stream is retired.
  */
 #ifndef SCTX_TRACK_H
 #define SCTX_TRACK_H
@@ -18,10 +18,10 @@ struct sctx__tracked {
 };
 
 /*
- * Call @fn for each tracked stream of @registry, inside an update (a new one
- * every few streams, waiting between them where limbo is at its limit).
- * @cursor is the caller's, zeroed before its first use, and usable again after
- * a walk that a fork cut off.
+ * Call @fn for each tracked stream of @registry, inside an update.  A new update
+ * begins every few streams, after waiting while limbo is at its limit.  The
+ * caller zeroes @cursor before its first use; it can be used again after a walk
+ * that a fork cut off.
  */
 void sctx__tracked_sweep(struct sctx_registry *registry, struct sctx__tracked *cursor,
 			 void (*fn)(struct sctx_stream *stream, void *arg), void *arg);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the rooms above are told of a stream's contexts.  The owner room and the
- * tracker of embedded streams fill these in; nothing here calls them by name.
+ * Notifications about a stream's contexts, for the rooms above.  The owner room and the
+ * tracker of embedded streams set these pointers.
  */
 #ifndef SCTX_HOOKS_H
 #define SCTX_HOOKS_H
@@ -10,24 +10,24 @@
 #include "stream/context.h"
 
 /*
- * A registered owner, as a stream sees it.  @unlinked and @handed_out are called
- * inside an update with no lock held, @forget under the stream's lock.
+ * A registered owner, for streams.  @unlinked and @handed_out are called inside an
+ * update with no lock held, @forget under the stream's lock.
  */
 struct sctx__owned {
-	uint32_t leaving; /* the owner unregisters, and takes no context */
+	uint32_t leaving; /* the owner unregisters and refuses contexts */
 	/* @ctx was unlinked from @stream; the caller has the stream's reference. */
 	void (*unlinked)(struct sctx_context *ctx, struct sctx_stream *stream);
-	/* After that: the reference goes to a caller of the API. */
+	/* After that, if the reference goes to the library's caller. */
 	void (*handed_out)(struct sctx_context *ctx, struct sctx_stream *stream);
-	/* @ctx is noted, and nobody holds it any more, or it goes to another stream. */
+	/* Erase the note of @ctx: it has no holder any more, or a stream links it. */
 	void (*forget)(struct sctx_context *ctx);
 };
 
-/* Whoever tracks an embedded stream: what sctx_stream.next points to under SCTX__TRACKED. */
+/* The tracker of an embedded stream; sctx_stream.next points to it under SCTX__TRACKED. */
 struct sctx__tracker {
 	struct sctx__block block; /* retired at the stream's teardown */
 	size_t bytes;
-	/* The stream is torn down.  With its lock held. */
+	/* The stream is being torn down.  With its lock held. */
 	void (*untrack)(struct sctx__tracker *tracker);
 };
 
@@ -41,7 +41,7 @@ static inline const struct sctx__owned *sctx__owned(const struct sctx_context *c
 	return (const struct sctx__owned *)ctx->owner;
 }
 
-/* Inside an update: whether @ctx's owner is leaving and takes no new ones. */
+/* Inside an update: whether the owner of @ctx is leaving and refuses contexts. */
 static inline bool sctx__owned_refused(const struct sctx_context *ctx)
 {
 	return sctx__is_owned(ctx) && sctx__load(&sctx__owned(ctx)->leaving);

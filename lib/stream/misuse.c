@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * DEBUG builds: which code took references on which context of a registered
- * owner's, the last few for each, from its making to its FreeCallback; and
- * reports of misuse of streams and contexts.
+ * DEBUG builds: for each context of a registered owner, the call sites that last
+ * took references on it; and reports of misuse of streams and contexts.
  */
 #include "base/debug.h"
 
@@ -39,7 +38,7 @@ static struct taken **place_of(const struct sctx_context *ctx)
 	return place;
 }
 
-/* In an update, so that a fork finds the lock free. */
+/* Taken inside an update, so a fork never finds it held. */
 static void table_lock(void)
 {
 	sctx__update_begin();
@@ -52,7 +51,7 @@ static void table_unlock(void)
 	sctx__update_end();
 }
 
-/* No allocation under the lock, which a fork waits for: an allocator may have its own. */
+/* Allocates without the lock: a fork waits for the lock, and allocators have fork handlers. */
 static struct taken *taken_new(const struct sctx_context *ctx)
 {
 	struct taken *taken = sctx__pool_alloc(sizeof(*taken));
