@@ -91,12 +91,17 @@ def planted(folder):
         return check(at)
 
 
-mutant = sys.argv[1:2] == ["--mutant"]
-found = planted(sys.argv[2]) if mutant else check(sys.argv[1])
-print("\n".join(found))
-if mutant:
-    ok = len(found) == 1 and "sctx_barrier" in found[0]
-    print("layers: the planted call was %sfound" % ("" if ok else "not "))
-    sys.exit(0 if ok else 1)
-print("layers: %d upward" % len(found))
-sys.exit(1 if found else 0)
+def main():
+    mutant = sys.argv[1:2] == ["--mutant"]
+    found = planted(sys.argv[2]) if mutant else check(sys.argv[1])
+    print("\n".join(found))
+    if mutant:
+        ok = len(found) == 1 and "sctx_barrier" in found[0]
+        print("layers: the planted call was %sfound" % ("" if ok else "not "))
+        sys.exit(0 if ok else 1)
+    print("layers: %d upward" % len(found))
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Whether calls between object files go one way.
 
-  layers.py LIST FOLDER OBJECT...   LIST names the objects, as below FOLDER and without
+  objects.py LIST FOLDER OBJECT...  LIST names the objects, as below FOLDER and without
                                     .o: a line is a layer, the highest first; * and ?
                                     are wildcards.
 
@@ -12,23 +12,15 @@ matches no object, are errors too.  Prints each violation with the symbol; exit 
 """
 import fnmatch
 import os
-import subprocess
 import sys
+
+from layers import symbols  # tests/meta, which does the same for the rooms of lib
 
 
 def read_layers(path):
     with open(path) as f:
         lines = [line.split("#")[0].split() for line in f]
     return [line for line in lines if line]
-
-
-def symbols(path):
-    """(defined, used): the external symbols of an object."""
-    defined, used = set(), set()
-    for line in subprocess.check_output(["nm", "-g", path], text=True).splitlines():
-        *_, kind, name = line.split()
-        (used if kind in "Uw" else defined).add(name)
-    return defined, used - defined
 
 
 def place(layers, objects):
