@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Registered owners: the list of them, and attach at open.  Called by users,
- * by registry.c (attach.h) and by unload.c (owner.h).
+ * by opens (registry/attach.h) and by unload.c (owner.h).
  *
  * owners_lock covers the list, the slots of attachers in the registries, and
  * who is leaving.  It is taken inside updates only, so that a fork finds it
@@ -9,7 +9,7 @@
  */
 #include "owner/owner.h"
 
-#include "owner/attach.h"
+#include "registry/attach.h"
 #include "stream/context.h"
 #include "base/pool.h"
 #include "reclaim/reclaim.h"
@@ -31,6 +31,82 @@ static void list_unlock(void)
 	sctx__unlock_u32(&owners_lock, 0);
 	sctx__update_end();
 }
+
+/* ------------------------------------------------------------ attach at open */
+
+/*
+ * In one section: an owner that leaves has cleared its slot and waits for sections, so
+ * that from then on the pins only fall.
+ */
+static void attachers_pin(struct sctx_registry *registry, struct sctx__attachers *attachers)
+{
+	attachers->count = 0;
+	sctx__update_begin();
+	for (uint32_t i = 0; i < SCTX_ATTACH_MAX; i++) {
+		struct sctx_owner *owner;
+
+		if (i >= sctx__load(&registry->attachers))
+			break;
+		/* Pairs with the release in attacher_add(). */
+		owner = sctx__load_acquire(&registry->attacher[i]);
+		if (!owner)
+			continue;
+		sctx__counter_add(owner->pins, 1);
+		attachers->owner[attachers->count++] = owner;
+	}
+	sctx__update_end();
+}
+
+static void attachers_unpin(struct sctx__attachers *attachers)
+{
+	for (unsigned int i = 0; i < attachers->count; i++)
+		sctx__counter_add(attachers->owner[i]->pins, -1);
+}
+
+static int link_made(struct sctx_owner *owner, struct sctx_context *ctx, struct sctx_stream *stream)
+{
+	int error = -EINVAL;
+
+	if (ctx->owner == owner && sctx__load(&ctx->flags) & SCTX__OWNED)
+		error = sctx__stream_attach(stream, ctx);
+	if (error)
+		sctx_put(ctx);
+	else
+		sctx__counter_add(owner->attached, 1);
+	return error;
+}
+
+static int attach_one(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
+		      struct sctx_stream *stream)
+{
+	struct sctx_context *ctx = NULL;
+	int error = owner->ops.attach(owner, id, arg, &ctx);
+
+	if (error > 0)
+		error = -EINVAL;
+	if (ctx && error)
+		sctx_put(ctx);
+	else if (ctx)
+		error = link_made(owner, ctx, stream);
+	if (!error || sctx__load(&owner->owned.leaving))
+		return 0;
+	sctx__counter_add(owner->failures, 1);
+	return owner->ops.flags & SCTX_OWNER_REQUIRED ? error : 0;
+}
+
+static int attach_all(struct sctx__attachers *attachers, const struct sctx_id *id, void *arg,
+		      struct sctx_stream *stream)
+{
+	int error = 0;
+
+	sctx__self.attaching++;
+	for (unsigned int i = 0; i < attachers->count && !error; i++)
+		error = attach_one(attachers->owner[i], id, arg, stream);
+	sctx__self.attaching--;
+	return error;
+}
+
+static const struct sctx__attach attach = { attachers_pin, attachers_unpin, attach_all };
 
 /* ---------------------------------------------------------------- register */
 
@@ -100,10 +176,12 @@ static int attacher_add(struct sctx_registry *registry, struct sctx_owner *owner
 		i++;
 	if (i == SCTX_ATTACH_MAX)
 		return -ENOSPC;
-	/* Pairs with the acquire in sctx__attachers_pin(). */
+	/* Pairs with the acquire in attachers_pin(). */
 	sctx__store_release(&registry->attacher[i], owner);
+	sctx__store(&registry->attach, &attach);
+	/* Pairs with the acquire in open_new_slow(). */
 	if (registry->attachers <= i)
-		sctx__store(&registry->attachers, i + 1);
+		sctx__store_release(&registry->attachers, i + 1);
 	return 0;
 }
 
@@ -136,6 +214,7 @@ static int owner_link(struct sctx_owner *owner)
 	if (error)
 		return error;
 	*place_of(NULL) = owner;
+	sctx__store(&owner->registry->owners, owner->registry->owners + 1);
 	/* It stays: a registry whose owners have left pays a call and finds nobody to tell. */
 	if (owner->ops.idle || owner->ops.revived)
 		sctx__store(&owner->registry->told, sctx__owner_tell);
@@ -210,83 +289,10 @@ void sctx__owner_forget(struct sctx_owner *owner)
 {
 	list_lock();
 	*place_of(owner) = owner->next;
+	sctx__store(&owner->registry->owners, owner->registry->owners - 1);
 	list_unlock();
 	sctx__synchronize();
 	owner_free(owner);
-}
-
-/* ------------------------------------------------------------ attach at open */
-
-/*
- * In one section: who leaves has cleared his slot and waits for sections, so
- * that from then on the pins only fall.
- */
-void sctx__attachers_pin(struct sctx_registry *registry, struct sctx__attachers *attachers)
-{
-	attachers->count = 0;
-	sctx__update_begin();
-	for (uint32_t i = 0; i < SCTX_ATTACH_MAX; i++) {
-		struct sctx_owner *owner;
-
-		if (i >= sctx__load(&registry->attachers))
-			break;
-		/* Pairs with the release in attacher_add(). */
-		owner = sctx__load_acquire(&registry->attacher[i]);
-		if (!owner)
-			continue;
-		sctx__counter_add(owner->pins, 1);
-		attachers->owner[attachers->count++] = owner;
-	}
-	sctx__update_end();
-}
-
-void sctx__attachers_unpin(struct sctx__attachers *attachers)
-{
-	for (unsigned int i = 0; i < attachers->count; i++)
-		sctx__counter_add(attachers->owner[i]->pins, -1);
-}
-
-static int link_made(struct sctx_owner *owner, struct sctx_context *ctx, struct sctx_stream *stream)
-{
-	int error = -EINVAL;
-
-	if (ctx->owner == owner && sctx__load(&ctx->flags) & SCTX__OWNED)
-		error = sctx__stream_attach(stream, ctx);
-	if (error)
-		sctx_put(ctx);
-	else
-		sctx__counter_add(owner->attached, 1);
-	return error;
-}
-
-static int attach_one(struct sctx_owner *owner, const struct sctx_id *id, void *arg,
-		      struct sctx_stream *stream)
-{
-	struct sctx_context *ctx = NULL;
-	int error = owner->ops.attach(owner, id, arg, &ctx);
-
-	if (error > 0)
-		error = -EINVAL;
-	if (ctx && error)
-		sctx_put(ctx);
-	else if (ctx)
-		error = link_made(owner, ctx, stream);
-	if (!error || sctx__load(&owner->owned.leaving))
-		return 0;
-	sctx__counter_add(owner->failures, 1);
-	return owner->ops.flags & SCTX_OWNER_REQUIRED ? error : 0;
-}
-
-int sctx__attach_all(struct sctx__attachers *attachers, const struct sctx_id *id, void *arg,
-		     struct sctx_stream *stream)
-{
-	int error = 0;
-
-	sctx__self.attaching++;
-	for (unsigned int i = 0; i < attachers->count && !error; i++)
-		error = attach_one(attachers->owner[i], id, arg, stream);
-	sctx__self.attaching--;
-	return error;
 }
 
 /* --------------------------------------------------------------- who is there */
@@ -313,16 +319,6 @@ static struct sctx_owner *nth_of(const struct sctx_registry *registry, size_t n)
 	while (owner && (owner->registry != registry || n-- > 0))
 		owner = owner->next;
 	return owner;
-}
-
-bool sctx__owners_of(const struct sctx_registry *registry)
-{
-	bool any;
-
-	list_lock();
-	any = nth_of(registry, 0) != NULL;
-	list_unlock();
-	return any;
 }
 
 /* The sums after the lock: a slot that is another counter's by now does no harm. */

@@ -9,7 +9,7 @@
 #include "registry/registry.h"
 
 #include "base/probe.h"
-#include "owner/attach.h"
+#include "registry/attach.h"
 #include "reclaim/reclaim.h"
 #include "registry/magazine.h"
 #include "registry/opens.h"
@@ -128,18 +128,19 @@ SCTX__INLINE int open_new(struct sctx_registry *registry, struct sctx__node *nod
 static int open_attached(struct sctx_registry *registry, struct sctx__node *node, void *arg,
 			 struct sctx_stream **stream)
 {
+	const struct sctx__attach *attach = sctx__load(&registry->attach);
 	struct sctx__attachers attachers;
 	int error;
 
-	sctx__attachers_pin(registry, &attachers);
-	error = sctx__attach_all(&attachers, &node->id, arg, &node->stream);
+	attach->pin(registry, &attachers);
+	error = attach->all(&attachers, &node->id, arg, &node->stream);
 	if (error) {
 		node_drop(node, true);
 	} else {
 		sctx__update_begin();
 		error = open_new(registry, node, true, stream);
 	}
-	sctx__attachers_unpin(&attachers);
+	attach->unpin(&attachers);
 	return error;
 }
 
@@ -157,7 +158,8 @@ static __attribute__((noinline)) int open_new_slow(struct sctx_registry *registr
 	node = node_alloc(registry, id, hash);
 	if (!node)
 		return -ENOMEM;
-	if (sctx__load(&registry->attachers))
+	/* Pairs with the release in attacher_add(): @attach is set. */
+	if (sctx__load_acquire(&registry->attachers))
 		return open_attached(registry, node, arg, stream);
 	sctx__update_begin();
 	return open_new(registry, node, false, stream);

@@ -6,7 +6,6 @@
 #include "registry/registry.h"
 
 #include "base/pool.h"
-#include "owner/attach.h"
 #include "reclaim/reclaim.h"
 #include "registry/opens.h"
 #include "stream/context.h"
@@ -94,7 +93,7 @@ int sctx_registry_destroy(struct sctx_registry *registry)
 	if (!registry)
 		return -EINVAL;
 	sctx__update_begin();
-	if (!sctx__load(&registry->tracked_count) && !sctx__owners_of(registry) &&
+	if (!sctx__load(&registry->tracked_count) && !sctx__load(&registry->owners) &&
 	    sctx__idle_drop_all(registry) == 0) {
 		registry->block.free_fn = registry_free;
 		sctx__retire_block(&registry->block, sizeof(*registry));

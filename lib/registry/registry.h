@@ -8,6 +8,7 @@
 #include "registry/idle.h"
 #include "registry/table.h"
 
+struct sctx__attach;
 struct sctx__tracked;
 
 #define SCTX__SECRET_SIZE 136 /* XXH3 asks for this much, and reads 32 bytes of it for an id */
@@ -21,6 +22,8 @@ struct sctx_registry {
 	void (*told)(struct sctx_stream *stream); /* tell owners: idle or revived */
 	uint8_t secret[SCTX__SECRET_SIZE];        /* of its hash; random */
 	struct sctx__block block;
+	uint32_t owners;                   /* registered: owner.c */
+	const struct sctx__attach *attach; /* set before @attachers */
 	struct sctx_owner *attacher[SCTX_ATTACH_MAX];
 	/* Embedded streams: track.c. */
 	uint32_t tracked_lock;

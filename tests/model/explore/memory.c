@@ -168,6 +168,7 @@ void memory_check_leaks(void)
 
 void *sctx__pool_alloc(size_t size);
 void sctx__pool_free(void *memory, size_t size);
+void sctx__pool_hide(const void *memory);
 void *sctx__pages_alloc(size_t size);
 void sctx__pages_free(void *pages, size_t size);
 void *sctx__locked_alloc(uint32_t *cache, size_t size);
@@ -181,6 +182,12 @@ const char *sctx__pool_name(void);
 void *sctx__pool_alloc(size_t size)
 {
 	return memory_alloc(size, "library memory");
+}
+
+/* From LeakSanitizer, which is not here. */
+void sctx__pool_hide(const void *memory)
+{
+	(void)memory;
 }
 
 void sctx__pool_free(void *memory, size_t size)
