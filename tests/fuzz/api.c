@@ -87,7 +87,8 @@ static void op_limits(struct actor *a)
 	o.limit_bytes = sizes[take(a, COUNT(sizes))];
 	o.flags = take(a, 4);
 	o.mode = world.mode;
-	o.size -= take(a, 8) == 7;
+	if (take(a, 8) == 7)
+		o.size = 1;
 	bad = !o.limit_callbacks || !o.limit_bytes || o.flags > 1 || o.size != sizeof(o);
 	EXPECT(sctx_reclaim_configure(&o), bad ? -EINVAL : 0);
 	if (bad)

@@ -104,6 +104,10 @@ static void op_teardown_report(struct actor *a)
 
 	if (!slot)
 		return;
+	if (slot->registry) {
+		EXPECT(sctx_teardown_report(slot->stream, report, &v), -EPERM);
+		return;
+	}
 	EXPECT(sctx_teardown_report(slot->stream, report, &v), slot->m.count);
 	EXPECT(v.done, slot->m.count);
 	m_teardown(&slot->m);

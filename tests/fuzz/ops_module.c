@@ -20,7 +20,7 @@ static void spoil(struct sctx_owner_ops *ops, unsigned int how)
 
 	switch (how) {
 	case 0:
-		ops->size--;
+		ops->size = 1;
 		break;
 	case 1:
 		ops->name = NULL;

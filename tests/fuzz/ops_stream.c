@@ -54,6 +54,10 @@ static void op_teardown(struct actor *a)
 
 	if (!slot)
 		return;
+	if (slot->registry) {
+		EXPECT(sctx_teardown(slot->stream), -EPERM);
+		return;
+	}
 	m_teardown(&slot->m);
 	EXPECT(sctx_teardown(slot->stream), 0);
 }
@@ -88,8 +92,8 @@ static void op_teardown_sync(struct actor *a)
 	slot = take_slot(a);
 	if (!slot)
 		return;
-	if (!may_wait(a)) {
-		EXPECT(sctx_teardown_sync(slot->stream), -EDEADLK);
+	if (slot->registry || !may_wait(a)) {
+		EXPECT(sctx_teardown_sync(slot->stream), slot->registry ? -EPERM : -EDEADLK);
 		return;
 	}
 	teardown_sync(slot);
@@ -433,7 +437,7 @@ static void op_ghost(struct actor *a)
 	CHECK(!sctx_get(g->stream, owner, NULL));
 	CHECK(!sctx_remove(g->stream, owner, NULL));
 	EXPECT(sctx_delete(g->stream, owner, NULL), -ENOENT);
-	EXPECT(sctx_teardown(g->stream), 0);
+	EXPECT(sctx_teardown(g->stream), g->managed ? -EPERM : 0);
 	EXPECT(sctx_stream_disable(g->stream), 0);
 	EXPECT(sctx_get_or_create(g->stream, g, NULL, never, NULL, &out), -ESHUTDOWN);
 	CHECK(!out);

@@ -276,6 +276,8 @@ static enum spec_answer do_called(const struct call *c)
 
 static enum spec_answer do_teardown(const struct call *c)
 {
+	if (c->spec->stream[c->op->stream].id != NONE)
+		return answer(c, -EPERM, NONE);
 	tear_down(c->spec, c->op->stream);
 	return answer(c, 0, NONE);
 }
