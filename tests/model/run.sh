@@ -22,7 +22,7 @@ here=$(dirname "$0")
 
 names() # check|both
 {
-	for model in list table reclaim wake; do
+	for model in list table idle reclaim wake; do
 		sed -n "s/^ \*   scene \([0-9]*\) \([a-z]*\) .*/\2 $model\/library-\1/p
 			s/^#define \([A-Z_]*\) [0-9]* \/\* scene [0-9].*/check $model\/\1/p" "$here/$model.pml"
 	done | while read -r when name; do
