@@ -77,6 +77,7 @@ struct pass {
 	unsigned int nodes;   /* of the current group of buckets */
 	unsigned int count;   /* of candidates */
 	unsigned int dropped;
+	size_t table_buckets;
 	uint16_t with_score[SCORES];
 	/* Not cleared at the beginning, from here on. */
 	struct sctx__node *node[NODES_MAX];
@@ -140,6 +141,7 @@ static void look(struct pass *p, unsigned int want)
 
 	size_t group = table->mask < GROUP ? table->mask + 1 : GROUP;
 
+	p->table_buckets = table->mask + 1;
 	/* At most one lap. */
 	for (size_t met = 0; p->count < want && p->buckets < BUCKETS_MAX && met <= table->mask;) {
 		size_t hand = sctx__add(&idle->hand, group);
@@ -299,7 +301,7 @@ static unsigned int trim_want(uint64_t there, uint64_t over, uint64_t max, unsig
 static uint64_t trim(struct sctx_registry *registry, uint64_t keep, uint64_t max)
 {
 	uint64_t total = 0, there;
-	size_t in_vain = 0;
+	size_t in_vain = 0; /* buckets */
 	struct pass p;
 
 	while (total < max && (there = sctx__idle_count(&registry->idle)) > keep) {
@@ -310,7 +312,7 @@ static uint64_t trim(struct sctx_registry *registry, uint64_t keep, uint64_t max
 		pass(&p, registry, want, looks);
 		total += p.dropped;
 		in_vain = p.dropped ? 0 : in_vain + p.buckets;
-		if (in_vain > 2 * sctx__table_buckets(registry))
+		if (in_vain > 2 * p.table_buckets)
 			break;
 	}
 	return total;

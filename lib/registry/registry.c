@@ -144,7 +144,12 @@ struct walk {
 
 static struct walk walk_begin(struct sctx_registry *registry)
 {
-	return (struct walk){ registry, sctx__table_buckets(registry), 0 };
+	struct walk walk = { .registry = registry };
+
+	sctx__update_begin();
+	walk.buckets = sctx__table_buckets(registry);
+	sctx__update_end();
+	return walk;
 }
 
 /* Buckets of one update: their streams are fetched together. */

@@ -50,6 +50,7 @@ int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *
 /* Walk the table: fills streams, buckets, overflows, longest_chain. */
 void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats);
 
+/* In a section. */
 static inline size_t sctx__table_buckets(const struct sctx_registry *registry)
 {
 	/* Pairs with the release in table.c's finish(). */
