@@ -19,14 +19,14 @@ static void chunk_free(struct sctx_context *ctx)
 {
 	struct chunk *chunk = (struct chunk *)ctx;
 
-	/* Your own locks, if nobody waits for callbacks while he holds them. */
+	/* Your own locks, if no thread waits for callbacks while it holds them. */
 	pthread_mutex_lock(&cache_lock);
 	chunks--;
-	/* What would wait for this very callback says so instead. */
+	/* Calls that would wait for this callback return an error. */
 	refused += sctx_barrier() == -EDEADLK;
 	refused += sctx_synchronize() == -EDEADLK;
 	pthread_mutex_unlock(&cache_lock);
-	/* Whatever releases, never waits: the parent's callback runs later. */
+	/* A release never waits: the parent's callback runs later. */
 	if (chunk->parent)
 		sctx_put(&chunk->parent->ctx);
 	free(chunk);
