@@ -2,8 +2,8 @@
 /*
  * Files that the kernel remembers.  What a user makes the kernel remember must
  * not cost descriptors, so a file below is kept as its file handle
- * (name_to_handle_at(2)): it names the inode itself, deleted or renamed, and
- * nobody can put another one in its place, which a path would allow.
+ * (name_to_handle_at(2)).  A handle names the inode itself, deleted or renamed;
+ * at a path users can put another file.
  *
  * open_by_handle_at(2) is root's.  Another user's spyfs, or one on a filesystem
  * without handles, keeps a descriptor (O_PATH) for each file, and serves its

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-Nobody locks others out of spyfs: not by slow clients of its socket, not by
-descriptors, leases or memory, which run out as an errno of the caller's.
+No user locks others out of spyfs, by slow clients of its socket, descriptors,
+leases, FIFOs or memory: what runs out is an errno of the caller's.
 """
 import contextlib
 import ctypes
@@ -71,8 +71,8 @@ def slow_clients(m, questions):
             s.close()
 
 
-def slow_clients_delay_nobody(m):
-    """Nor do they stay: each has ten seconds, whatever it sends."""
+def slow_clients_delay_no_other(m):
+    """A client has ten seconds, whatever it sends, and others are answered meanwhile."""
     begin = time.monotonic()
     with slow_clients(m, [b"GET /metrics HTTP/1.0\r\n", b"m", b""] * 8) as kept:
         assert seconds(m.ask, "modules") < 2
@@ -244,7 +244,7 @@ def open_files_are_shared_out(m):
     assert outcome(ALICE, make_file, paths[0]) is None
 
 
-def without_descriptors_nobody_spins(m):
+def without_descriptors_no_thread_spins(m):
     """A client waits while there is no descriptor for it, and spyfs sleeps."""
     limit = resource.prlimit(m.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(m.process.pid, resource.RLIMIT_NOFILE, (3, limit[1]))
@@ -270,7 +270,7 @@ def hold_leases(paths, told, end):
     os.read(end, 1)
 
 
-def leases_hold_nobody_up(m):
+def leases_hold_no_thread(m):
     """Alice has a lease on each of 30 files below, and opens and cuts them through spyfs."""
     os.chmod(m.source, 0o777)
     names = [f"lease-{i}" for i in range(30)]
@@ -291,7 +291,7 @@ def read(path):
         return f.read()
 
 
-def fifos_hold_nobody_up(m):
+def fifos_hold_no_thread(m):
     """A FIFO that is put in the place of a file which is being made keeps no thread."""
     below, stop = os.path.join(m.source, "folder"), time.monotonic() + 2
     os.mkdir(below)
@@ -371,9 +371,9 @@ def use_until_nomem(path):
     return seen
 
 
-run_steps((slow_clients_delay_nobody, more_clients_than_places, slow_clients_do_not_hold_the_mount,
+run_steps((slow_clients_delay_no_other, more_clients_than_places, slow_clients_do_not_hold_the_mount,
            an_unread_answer_delays_no_write, questions_have_an_end, only_a_stale_socket_is_replaced,
-           without_descriptors_nobody_spins, leases_hold_nobody_up, fifos_hold_nobody_up,
+           without_descriptors_no_thread_spins, leases_hold_no_thread, fifos_hold_no_thread,
            memory_is_an_errno), "audit=LOG,quota,heat")
 run_steps((remembered_files_cost_no_descriptor, open_files_are_shared_out), "audit=LOG,quota,heat",
           limits=("prlimit", "--nofile=64:64"))

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-spyfs is root's and serves other users: nobody gets through it what the folder
-below refuses, and each operation has the same result as it has there.
+Root's spyfs serves other users.  No user gets through it what the folder below
+refuses, and each operation has the same result as on that folder.
 """
 import ctypes
 import errno
@@ -139,7 +139,7 @@ def take_by_racing(path, rounds, go, done):
             os.close(kept.pop(0))
 
 
-def nobody_takes_a_file(m):
+def no_user_takes_a_file(m):
     """Root makes a file below, with O_EXCL; Alice makes the same one through spyfs at that moment."""
     rounds, mine = 1500, 0
     here, below = os.path.join(m.path, "race"), os.path.join(m.source, "race")
@@ -269,7 +269,7 @@ def setid_bits(m):
 
 
 def sticky_folders(m):
-    """In a sticky folder nobody removes, renames or replaces another's file."""
+    """In a sticky folder a user cannot remove, rename or replace another's file."""
     here, _ = twins(m, "sticky", 0o1777)
     as_user(ALICE, make_file, f"{here}/hers")
     as_user(BOB, make_file, f"{here}/his")
@@ -282,7 +282,7 @@ def sticky_folders(m):
 # ----------------------------------------------------------- content, numbers
 
 def appending_and_memory(m):
-    """What is written through memory goes where it belongs, whoever appends."""
+    """Mapped writes keep their offsets while programs append."""
     name, below = os.path.join(m.path, "log"), os.path.join(m.source, "log")
     for appender in ("same", "before", "after"):
         with open(below, "wb") as f:
@@ -417,6 +417,6 @@ def differences_are_as_documented(m):
     assert m.metrics()["spyfs_quota_used_bytes", "0"] == 4096
 
 
-run_steps((made_as_caller, modes_of_folders, remembered_rights_do_not_count, nobody_takes_a_file, acls_count,
+run_steps((made_as_caller, modes_of_folders, remembered_rights_do_not_count, no_user_takes_a_file, acls_count,
            setid_bits, sticky_folders, appending_and_memory, no_addresses_leave, deleted_is_not_replaced,
            mounts_below_are_not_entered, differences_are_as_documented), "audit=LOG,quota,heat")

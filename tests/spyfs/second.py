@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Calls as another user.  Users here are numbers: nobody need exist."""
+"""Calls as another user.  The users are numbers and need no accounts."""
 import errno
 import os
 import pickle

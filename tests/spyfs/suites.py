@@ -32,7 +32,7 @@ PYTHON_TESTS = ("test_bufio test_bz2 test_dbm test_dbm_dumb test_fcntl test_file
 
 
 def run(folder, *command, **more):
-    """As Alice, who owns @folder."""
+    """Run the command as Alice, the owner of @folder."""
     environment = {"PATH": os.environ["PATH"], "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"}
     return subprocess.run(command, cwd=folder, user=ALICE, group=ALICE, extra_groups=(), env=environment,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
