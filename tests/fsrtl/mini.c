@@ -95,7 +95,7 @@ static void a_minifilter_works(void **state)
 	assert_int_equal(MiniPreCleanup(&objects, &bytes), STATUS_NOT_FOUND);
 }
 
-static void its_contexts_go_when_it_is_unloaded(void **state)
+static void unloading_frees_the_filters_contexts(void **state)
 {
 	static struct file file[20];
 
@@ -276,7 +276,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, load, unload)
 		T(a_minifilter_works),
-		T(its_contexts_go_when_it_is_unloaded),
+		T(unloading_frees_the_filters_contexts),
 		T(creates_race),
 		T(set_get_and_delete),
 		T(unsupported_files_and_sizes),

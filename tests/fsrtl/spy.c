@@ -53,7 +53,7 @@ static void a_legacy_filter_works(void **state)
 	assert_u64(SpyBytes(&file.handle), ==, 0);
 }
 
-static void it_can_take_its_context_back(void **state)
+static void the_filter_can_take_its_context_back(void **state)
 {
 	struct file file;
 
@@ -232,7 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_legacy_filter_works),
-		cmocka_unit_test(it_can_take_its_context_back),
+		cmocka_unit_test(the_filter_can_take_its_context_back),
 		cmocka_unit_test(creates_race),
 		cmocka_unit_test(support_is_the_flag),
 		cmocka_unit_test(status_codes),

@@ -217,7 +217,7 @@ static void a_borrowed_context_may_be_referenced_after_its_last_put(void **state
 }
 
 /* Nobody but limbo has one: a put too many, an insert after the last put. */
-static void a_context_in_limbo_is_nobodys(void **state)
+static void a_context_in_limbo_accepts_no_operation(void **state)
 {
 	struct item *a = item_new(OWNER(1), NULL), *b;
 	struct sctx_context *out = (void *)1;
@@ -306,7 +306,7 @@ static void references_have_a_limit(void **state)
 	item_free(a);
 }
 
-static void detach_of_what_hangs_nowhere(void **state)
+static void detach_of_an_unlinked_context(void **state)
 {
 	struct item *a = item_new(OWNER(1), NULL), *b;
 	struct sctx_stream s;
@@ -434,10 +434,10 @@ int main(void)
 		cmocka_unit_test(lookup_borrows),
 		cmocka_unit_test(a_borrowed_context_may_be_referenced),
 		cmocka_unit_test(a_borrowed_context_may_be_referenced_after_its_last_put),
-		cmocka_unit_test(a_context_in_limbo_is_nobodys),
+		cmocka_unit_test(a_context_in_limbo_accepts_no_operation),
 		cmocka_unit_test(a_held_context_may_move_after_teardown),
 		cmocka_unit_test(references_have_a_limit),
-		cmocka_unit_test(detach_of_what_hangs_nowhere),
+		cmocka_unit_test(detach_of_an_unlinked_context),
 		cmocka_unit_test(detach_is_by_pointer),
 		cmocka_unit_test(sections_nest),
 		cmocka_unit_test(writes_in_a_section),

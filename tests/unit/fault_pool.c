@@ -119,7 +119,7 @@ static void one_size(size_t size)
 	assert_true(failures > 0);
 }
 
-static void nothing_can_be_had(void **state)
+static void no_memory_at_all(void **state)
 {
 	(void)state;
 	assert_rc(sctx_free(alloc(1), TAG), 0);
@@ -153,7 +153,7 @@ static void a_single_call_fails(void **state)
 	assert_true(atomic_load(&locked) > 0);
 }
 
-static void nothing_can_be_locked(void **state)
+static void no_memory_can_be_locked(void **state)
 {
 	void *p = alloc(1);
 	long before = atomic_load(&mapped);
@@ -188,9 +188,9 @@ static void the_other_pool(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_can_be_had),
+		cmocka_unit_test(no_memory_at_all),
 		cmocka_unit_test(a_single_call_fails),
-		cmocka_unit_test(nothing_can_be_locked),
+		cmocka_unit_test(no_memory_can_be_locked),
 		cmocka_unit_test(the_other_pool),
 	};
 

@@ -42,7 +42,7 @@ static struct item *revived(struct sctx_stream *stream)
  * Limbo's reference on such a context ends with a grace period that has begun
  * already and waits for no later borrower: until then it can hang nowhere.
  */
-static void what_limbo_holds_is_not_inserted(void **state)
+static void a_context_in_limbo_is_not_inserted(void **state)
 {
 	struct sctx_registry *registry = create();
 	struct sctx_stream *stream = open_one(registry);
@@ -80,7 +80,7 @@ static void hold_the_reclaimer(struct item *item)
  * The same with the grace period held at its end: a callback before it blocks
  * while a reader borrows what limbo is about to drop.
  */
-static void nor_called_back_under_a_reader(void **state)
+static void a_revived_context_is_not_called_back_under_a_reader(void **state)
 {
 	struct sctx_registry *registry = create();
 	struct sctx_stream *stream = open_one(registry);
@@ -121,8 +121,8 @@ static void nor_called_back_under_a_reader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_limbo_holds_is_not_inserted),
-		cmocka_unit_test(nor_called_back_under_a_reader),
+		cmocka_unit_test(a_context_in_limbo_is_not_inserted),
+		cmocka_unit_test(a_revived_context_is_not_called_back_under_a_reader),
 	};
 
 	return TEST_RUN(tests);

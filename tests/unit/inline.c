@@ -10,7 +10,7 @@
 #error "SCTX_INLINE inlines nothing"
 #endif
 
-static void sections_here_and_in_the_library_are_the_same(void **state)
+static void inlined_and_exported_sections_nest(void **state)
 {
 	struct sctx_stream s;
 	struct item *a;
@@ -133,7 +133,7 @@ static void inlined_readers_against_deletes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sections_here_and_in_the_library_are_the_same),
+		cmocka_unit_test(inlined_and_exported_sections_nest),
 		cmocka_unit_test(lookups_agree_with_the_library),
 		cmocka_unit_test(inlined_readers_against_deletes),
 	};

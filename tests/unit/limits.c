@@ -7,7 +7,7 @@
 
 /* ------------------------------------------------------- configure and stats */
 
-static void configure_refuses_what_is_wrong(void **state)
+static void configure_refuses_invalid_options(void **state)
 {
 	const struct sctx_reclaim_options good = {
 		.size = sizeof(good),
@@ -299,7 +299,7 @@ static void at_the_limit_in_a_callback(void **state)
  * Noticed though no thread has a batch of callbacks together: the arrays that a
  * list outgrows are few and large.
  */
-static void few_but_large(void **state)
+static void the_limit_in_bytes_counts_contexts(void **state)
 {
 	enum { N = 8000 };
 	struct sctx_context *ctx = calloc(N, sizeof(*ctx));
@@ -393,11 +393,11 @@ static void a_refused_configure_changes_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(configure_refuses_what_is_wrong),
+		cmocka_unit_test(configure_refuses_invalid_options),
 		cmocka_unit_test(at_the_limit_creators_get_eagain_and_releasers_go_on),
 		cmocka_unit_test(at_the_limit_in_a_section),
 		cmocka_unit_test(at_the_limit_in_a_callback),
-		cmocka_unit_test(few_but_large),
+		cmocka_unit_test(the_limit_in_bytes_counts_contexts),
 		cmocka_unit_test(the_limit_in_bytes),
 		cmocka_unit_test(a_refused_configure_changes_nothing),
 	};

@@ -41,7 +41,7 @@ static void close_all(struct many *m)
 			assert_rc(sctx_close(m->stream[i]), 0);
 }
 
-static void opens_those_that_are_there_and_those_that_are_not(void **state)
+static void open_many_of_existing_and_missing_ids(void **state)
 {
 	struct sctx_stream *even[MANY / 2];
 	struct many *m = *state;
@@ -79,7 +79,7 @@ static void an_id_may_occur_twice(void **state)
 	close_all(m);
 }
 
-static void existing_are_opened_though_others_are_missing(void **state)
+static void open_many_opens_existing_streams_beside_missing_ones(void **state)
 {
 	struct sctx_stream *there[2];
 	struct many *m = *state;
@@ -196,9 +196,9 @@ static void opens_race_with_last_closes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(opens_those_that_are_there_and_those_that_are_not),
+		TEST(open_many_of_existing_and_missing_ids),
 		TEST(an_id_may_occur_twice),
-		TEST(existing_are_opened_though_others_are_missing),
+		TEST(open_many_opens_existing_streams_beside_missing_ones),
 		TEST(the_first_error_is_returned),
 		TEST(at_the_limbo_limit),
 		TEST(arguments_are_checked),

@@ -63,7 +63,7 @@ static void an_owner_knows_what_it_was_registered_with(void **state)
 	leave(&m);
 }
 
-static void only_so_many_attach(void **state)
+static void the_number_of_attaching_owners_is_limited(void **state)
 {
 	static struct module m[SCTX_ATTACH_MAX + 2];
 	struct sctx_owner *owner;
@@ -356,7 +356,7 @@ static int attach_and_fail(struct sctx_owner *owner, const struct sctx_id *id, v
 	return -EIO;
 }
 
-static void what_attach_made_is_looked_at(void **state)
+static void results_of_attach_are_validated(void **state)
 {
 	struct module a, b;
 	struct sctx_stream *stream;
@@ -555,7 +555,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, home_setup, home_teardown)
 		T(register_refuses_what_is_malformed),
 		T(an_owner_knows_what_it_was_registered_with),
-		T(only_so_many_attach),
+		T(the_number_of_attaching_owners_is_limited),
 		T(sizes_that_no_memory_has),
 		T(alloc_gives_zeroed_bytes_of_the_module),
 		T(contexts_without_callbacks_are_freed),
@@ -563,7 +563,7 @@ int main(void)
 		T(attach_comes_before_anyone_sees_the_stream),
 		T(more_attach_than_a_stream_has_room_for),
 		T(attach_may_decline_or_fail),
-		T(what_attach_made_is_looked_at),
+		T(results_of_attach_are_validated),
 		T(openers_race_to_attach),
 		T(attach_may_call_and_wait),
 		T(detached_comes_once_whatever_unlinks),

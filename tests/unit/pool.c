@@ -295,7 +295,7 @@ static void exchanger(unsigned int index, void *arg)
 }
 
 /* What one allocates another frees, under five tags, in both pools. */
-static void threads_that_pass_blocks_on(void **state)
+static void blocks_passed_between_threads(void **state)
 {
 	static struct exchange x;
 
@@ -420,7 +420,7 @@ int main(void)
 		cmocka_unit_test(the_last_tag),
 		cmocka_unit_test(the_peak),
 		cmocka_unit_test(threads_that_exit),
-		cmocka_unit_test(threads_that_pass_blocks_on),
+		cmocka_unit_test(blocks_passed_between_threads),
 		cmocka_unit_test(the_same_new_tags),
 		cmocka_unit_test(forks_and_exits_of_a_busy_process),
 		cmocka_unit_test(exits_of_a_busy_process),

@@ -195,7 +195,7 @@ static void never(struct sctx_stream *stream)
 	CHECK(!"called");
 }
 
-static void whose_stream_it_is(void **state)
+static void embedded_and_registry_streams_are_told_apart(void **state)
 {
 	struct sctx_registry *registry = registry_new();
 	struct sctx_id id = id_of(1);
@@ -217,7 +217,7 @@ static void whose_stream_it_is(void **state)
 	registry_end(registry);
 }
 
-static void two_registries_know_nothing_of_each_other(void **state)
+static void two_registries_are_independent(void **state)
 {
 	struct sctx_registry *a = registry_new(), *b = registry_new();
 	struct sctx_id id = id_of(1);
@@ -287,8 +287,8 @@ int main(void)
 		cmocka_unit_test(a_threads_first_call_is_counted),
 		cmocka_unit_test(open_existing_never_creates),
 		cmocka_unit_test(arguments_are_checked),
-		cmocka_unit_test(whose_stream_it_is),
-		cmocka_unit_test(two_registries_know_nothing_of_each_other),
+		cmocka_unit_test(embedded_and_registry_streams_are_told_apart),
+		cmocka_unit_test(two_registries_are_independent),
 		cmocka_unit_test(destroy_with_open_streams_changes_nothing),
 	};
 

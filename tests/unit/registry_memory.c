@@ -34,7 +34,7 @@ static void churn_takes_no_memory(void **state)
 }
 
 /* What it closed is its own to open again, but not without end: 8 MiB of nodes. */
-static void a_thread_keeps_so_many_nodes(void **state)
+static void a_thread_keeps_a_bounded_number_of_nodes(void **state)
 {
 	enum { STREAMS = 250000 };
 	struct sctx_registry *registry;
@@ -67,7 +67,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(churn_takes_no_memory),
-		cmocka_unit_test(a_thread_keeps_so_many_nodes),
+		cmocka_unit_test(a_thread_keeps_a_bounded_number_of_nodes),
 	};
 
 	return TEST_RUN(tests);

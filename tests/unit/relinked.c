@@ -185,7 +185,7 @@ static void called_back_under_a_later_reader(int times)
 	tear_down();
 }
 
-static void not_called_back_under_a_later_reader(void **state)
+static void a_context_is_not_called_back_under_a_later_reader(void **state)
 {
 	(void)state;
 	if (TEST_ASAN || TEST_TSAN)
@@ -228,7 +228,7 @@ static void a_barrier_waits_for_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(not_called_back_under_a_later_reader),
+		cmocka_unit_test(a_context_is_not_called_back_under_a_later_reader),
 		cmocka_unit_test(however_often_it_was_linked),
 		cmocka_unit_test(a_barrier_waits_for_it),
 	};

@@ -69,7 +69,7 @@ static void every_event_is_counted_once(void **state)
 	items_reset();
 }
 
-static void what_fails_is_not_counted(void **state)
+static void failures_are_not_counted(void **state)
 {
 	struct sctx_stats before, after;
 	struct sctx_stream *s;
@@ -146,7 +146,7 @@ static void grace_periods_have_a_histogram(void **state)
 	items_reset();
 }
 
-static void refusals(void **state)
+static void invalid_arguments_are_refused(void **state)
 {
 	struct sctx_stats stats = { .size = sizeof(stats.size) };
 	struct sctx_registry_stats of = { .size = sizeof(of.size) };
@@ -304,7 +304,7 @@ static void assert_says(char *text, const char *what)
 		fail_msg("\"%s\" is not in:\n%s", what, text);
 }
 
-static void printers_say_what_is_there(void **state)
+static void printers_print_all_values(void **state)
 {
 	struct module m;
 	struct sctx_stream *s;
@@ -391,7 +391,7 @@ static int print_for_parser(const char *format)
 	return error ? 1 : 0;
 }
 
-static void stats_refuse_what_is_wrong(void **state)
+static void stats_refuse_invalid_arguments(void **state)
 {
 	struct sctx_stats stats;
 
@@ -440,17 +440,17 @@ static void stats_count_limbo_and_callbacks(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stats_refuse_what_is_wrong),
+		cmocka_unit_test(stats_refuse_invalid_arguments),
 		cmocka_unit_test(stats_count_limbo_and_callbacks),
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, end)
 		T(every_event_is_counted_once),
-		T(what_fails_is_not_counted),
+		T(failures_are_not_counted),
 		T(limbo_has_an_age),
 		T(grace_periods_have_a_histogram),
-		T(refusals),
+		T(invalid_arguments_are_refused),
 		T(the_table_is_described_at_any_size),
 		T(owners_are_listed_with_their_contexts),
-		T(printers_say_what_is_there),
+		T(printers_print_all_values),
 		T(a_full_device_is_an_error),
 	};
 

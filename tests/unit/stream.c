@@ -9,7 +9,7 @@
 
 /* -------------------------------------------------------------- get_many */
 
-static void many_are_got_and_put_at_once(void **state)
+static void get_many_and_put_many(void **state)
 {
 	const void *owner[] = { OWNER(1), OWNER(2), OWNER(3), NULL, OWNER(1) };
 	struct sctx_context *ctx[5];
@@ -45,7 +45,7 @@ static void many_are_got_and_put_at_once(void **state)
 	item_free(b);
 }
 
-static void many_refuses(void **state)
+static void get_many_and_put_many_refuse_invalid_arguments(void **state)
 {
 	const void *owner[] = { OWNER(1) };
 	struct sctx_context *ctx[2];
@@ -229,8 +229,8 @@ static void first_creators_get_the_same_stream(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(many_are_got_and_put_at_once),
-		cmocka_unit_test(many_refuses),
+		cmocka_unit_test(get_many_and_put_many),
+		cmocka_unit_test(get_many_and_put_many_refuse_invalid_arguments),
 		cmocka_unit_test(put_many_goes_on_after_an_error),
 		cmocka_unit_test(a_walk_goes_from_newest_to_oldest),
 		cmocka_unit_test(a_teardown_can_report_what_was_left),

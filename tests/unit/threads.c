@@ -392,14 +392,14 @@ static void an_exit_inside_a_section_ends_it(void **state)
 	sleeps_with(exits_inside, 0);
 }
 
-static void a_sections_end_wakes_who_waits_for_it(void **state)
+static void the_end_of_a_section_wakes_its_grace_period(void **state)
 {
 	(void)state;
 	sleeps_with(leaves, 0);
 }
 
 /* bp and c11 do not sleep, but nap and yield. */
-static void other_sections_wake_nobody(void **state)
+static void other_sections_wake_no_grace_period(void **state)
 {
 	long sleeps;
 
@@ -410,7 +410,7 @@ static void other_sections_wake_nobody(void **state)
 	assert_true(sleeps < 200);
 }
 
-static void the_host_must_say_so_first(void **state)
+static void the_host_must_declare_itself_before_first_use(void **state)
 {
 	(void)state;
 	sctx_read_lock();
@@ -431,9 +431,9 @@ int main(void)
 		cmocka_unit_test(threads_exit_while_others_wait),
 		cmocka_unit_test(the_library_has_few_threads),
 		cmocka_unit_test(an_exit_inside_a_section_ends_it),
-		cmocka_unit_test(a_sections_end_wakes_who_waits_for_it),
-		cmocka_unit_test(other_sections_wake_nobody),
-		cmocka_unit_test(the_host_must_say_so_first),
+		cmocka_unit_test(the_end_of_a_section_wakes_its_grace_period),
+		cmocka_unit_test(other_sections_wake_no_grace_period),
+		cmocka_unit_test(the_host_must_declare_itself_before_first_use),
 	};
 
 	/* Ahead of the library's own key. */

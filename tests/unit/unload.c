@@ -18,7 +18,7 @@ static int leave(struct module *m)
 
 #define STREAMS 3000
 
-static void its_contexts_go_from_all_streams(void **state)
+static void unregister_unlinks_from_all_streams(void **state)
 {
 	static struct sctx_stream *stream[STREAMS];
 	struct module a, b;
@@ -76,7 +76,7 @@ static void leave_in_callback(struct item *item)
 	CHECK_EQ(sctx_owner_drain(item->arg), -EDEADLK);
 }
 
-static void not_from_a_callback(void **state)
+static void unregister_in_a_callback_is_refused(void **state)
 {
 	struct module m;
 	struct item *item = item_new(OWNER(1), NULL);
@@ -178,7 +178,7 @@ static void a_tracked_stream_can_be_retired(void **state)
 }
 
 /* An embedded stream that nobody told of: its context cannot be found. */
-static void what_was_not_told_of_is_counted(void **state)
+static void contexts_on_untracked_streams_are_counted_as_held(void **state)
 {
 	struct sctx_stream s;
 	struct module m;
@@ -322,14 +322,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, home_setup, home_teardown)
-		T(its_contexts_go_from_all_streams),
+		T(unregister_unlinks_from_all_streams),
 		T(refuses_what_is_malformed_or_cannot_wait),
-		T(not_from_a_callback),
+		T(unregister_in_a_callback_is_refused),
 		T(drain_waits_for_the_owners_callbacks),
 		T(tracked_streams_are_swept),
 		T(track_refuses),
 		T(a_tracked_stream_can_be_retired),
-		T(what_was_not_told_of_is_counted),
+		T(contexts_on_untracked_streams_are_counted_as_held),
 		T(holders_are_reported_and_keep_what_they_hold),
 		T(more_holders_than_the_report_lists),
 		T(notes_do_not_pile_up),
