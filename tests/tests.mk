@@ -37,11 +37,11 @@ TEST_SCRIPTS := tests/meta/layers.sh tests/install.sh tests/readme.sh tests/debu
 # Any flavour runs these; what races is run by check-long, too.
 TEST_ANY := $(TEST_PLAIN) $(TEST_CXX) $(TEST_DLOPEN)
 TEST_RACES := unit/races unit/mode_changes unit/pool conformance/teardown_races conformance/set_races unit/barrier unit/callbacks unit/limits_wait unit/threads unit/growth \
-	      unit/fork unit/fork_busy
+	      unit/fork unit/fork_busy unit/idle_races
 TEST_JEMALLOC := unit/context unit/teardown unit/insert unit/many_contexts unit/registry unit/close unit/growth unit/registry_memory \
-	      unit/pool unit/locked unit/barrier unit/callbacks unit/limits unit/limits_wait unit/threads unit/fork unit/fork_busy unit/races
+	      unit/pool unit/locked unit/barrier unit/callbacks unit/limits unit/limits_wait unit/threads unit/fork unit/fork_callbacks unit/fork_busy unit/races
 # Not forks: ThreadSanitizer does not follow threads into a child.
-TEST_TSAN := $(filter-out unit/fork unit/fork_busy unit/fork_waits unit/teardown_fork unit/exit,$(TEST_PLAIN)) unit/inline
+TEST_TSAN := $(filter-out unit/fork unit/fork_callbacks unit/fork_busy unit/fork_waits unit/teardown_fork unit/exit,$(TEST_PLAIN)) unit/inline
 
 # ------------------------------------------------------------------ programs
 

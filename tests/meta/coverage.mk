@@ -13,7 +13,7 @@ DEPS_EXTRA += $(if $(filter coverage,$(MAKECMDGOALS)),gcovr)
 COVERAGE := $(B)/coverage
 COVERAGE_FLAGS := -O0 -g --coverage -fprofile-update=atomic -include $(abspath tests/meta/coverage.h)
 COVERAGE_ALL = $(TEST_PLAIN) $(TEST_CXX) $(TEST_FLAVOUR) $(TEST_POOL) $(FAULTS)
-COVERAGE_FEW := unit/context unit/teardown unit/insert unit/barrier unit/callbacks unit/limits unit/limits_wait unit/threads unit/fork unit/fork_busy unit/fork_waits unit/exit unit/pool unit/mode_rules unit/mode_changes unit/inline unit/by_host
+COVERAGE_FEW := unit/context unit/teardown unit/insert unit/barrier unit/callbacks unit/limits unit/limits_wait unit/threads unit/fork unit/fork_callbacks unit/fork_busy unit/fork_waits unit/exit unit/pool unit/mode_rules unit/mode_changes unit/inline unit/by_host
 coverage_make = $(sub_make) RCU=$(1) B=$(COVERAGE)/$(1) SAN=1 CFLAGS="$(COVERAGE_FLAGS)" CXXFLAGS="$(COVERAGE_FLAGS)"
 coverage_run = $(2) SCTX_TEST_RCU=$(1) tests/run.sh run coverage.$(1)$(3) $(LOGS) $(4:%=$(COVERAGE)/$(1)/tests/%);
 
