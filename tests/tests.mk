@@ -207,7 +207,7 @@ check-rounds: check-build-default check-build-flavours check-build-asan check-bu
 	done
 	@tests/run.sh summary $(LOGS)
 
-LONG_TARGETS := tsan model-long fuzz-long linear-long torture-long spyfs-long spyfs-suites
+LONG_TARGETS := tsan model-long fuzz-long linear-long torture-long spyfs-long spyfs-suites check-debian13
 
 check-long:
 	@failed=; for target in check-rounds $(LONG_TARGETS); do \

@@ -98,7 +98,7 @@ abi: $(SO)
 
 # ------------------------------------------------------------------ Debian
 
-DEPS_DEB := debhelper dpkg-dev build-essential fakeroot lintian
+DEPS_DEB := architecture-properties debhelper dpkg-dev build-essential fakeroot lintian
 
 # debhelper wants its folder at the top of the sources: of a copy, there.  The times
 # in the archive are the changelog's, so that the same sources give the same files.

@@ -32,7 +32,7 @@ E2
 show() {
 	LD_LIBRARY_PATH=$here/lib gdb -nx -batch -iex "set pagination off" -iex "set auto-load safe-path /" \
 		-iex "add-auto-load-scripts-directory $here/share/gdb/auto-load" "$@" >"$tmp/out" 2>"$tmp/errors" || true
-	sed -n '/^registry/,/ in all$/{s/0x[0-9a-f]\{4,\}/@/g;s/, closed set:/, open set:/;p;}' "$tmp/out"
+	sed -n '/^registry/,/ in all$/{s/0x[0-9a-f]\{4,\}/@/g;s/, closed set:/, open set:/;/^$/d;p;}' "$tmp/out"
 	grep -v -e '^warning' "$tmp/errors" || true
 }
 cat >"$tmp/expected" <<'E2'

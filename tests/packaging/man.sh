@@ -33,7 +33,7 @@ xargs mandoc -Tlint -W warning <"$tmp/pages"
 echo "$(wc -l <"$tmp/pages") pages are clean"
 if command -v man >/dev/null; then
 	while read -r page; do
-		LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -l "$page" 2>&1 >"$tmp/text" | tee "$tmp/warnings"
+		LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings=mac,!break -l "$page" 2>&1 >"$tmp/text" | tee "$tmp/warnings"
 		[ ! -s "$tmp/warnings" ] && [ "$(wc -l <"$tmp/text")" -gt 20 ]
 	done <"$tmp/pages"
 	MANPAGER=cat man -M "$man" 3 sctx_close | tr '\n' ' ' | grep -q 'sctx_open, .*sctx_close, '

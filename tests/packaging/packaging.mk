@@ -3,6 +3,8 @@
 # make packaging   what is installed, as its users find it: pkg-config, CMake, Meson,
 #                  manual pages, gdb's commands, flavours side by side, the ABI
 # make check-deb   build the Debian packages, install, use and remove them
+# make check-debian13  deps, check-unit, packaging and check-deb in a root made by
+#                      debootstrap, as root
 
 CHECK_PARTS += packaging
 DEPS_CHECK  += abigail-tools castxml python3-cffi reuse cmake meson gdb man-db mandoc valgrind $(DEPS_DEB)
@@ -41,3 +43,9 @@ LONG_PARTS += debug-asan
 check-build-debug-asan:
 run_debug-asan = SCTX_TEST_DEBUG_ASAN=1 SCTX_TEST_CC=$(CC) tests/run.sh run asan $(LOGS) tests/debug.sh
 .PHONY: check-build-debug-asan
+
+# gcc 14 and liburcu 0.15.
+DEBIAN13_GOALS ?= deps check-unit packaging check-deb
+check-debian13:
+	@tests/packaging/debian.sh trixie $(abspath $(B))/debian13 WERROR=1 $(DEBIAN13_GOALS) || [ $$? = 77 ]
+.PHONY: check-debian13

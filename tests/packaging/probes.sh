@@ -62,9 +62,6 @@ printf "open %d %d\n", $_probe_arg0 == $stream, $_probe_arg1 == $_probe_arg0 - 3
 tbreak -probe-stap streamctx:close
 continue
 printf "close %d %d\n", $_probe_arg0 == $stream, $_probe_arg1
-tbreak -probe-stap streamctx:close
-continue
-printf "close %d %d\n", $_probe_arg0 == $stream, $_probe_arg1
 tbreak -probe-stap streamctx:teardown
 continue
 printf "teardown %d %d\n", $_probe_arg0 == $stream, $_probe_arg1
@@ -74,6 +71,9 @@ printf "remove %d %d\n", $_probe_arg0 == $stream, $_probe_arg1 == $context
 tbreak -probe-stap streamctx:retire
 continue
 printf "retire %d %d %d\n", $_probe_arg0 == $context, $_probe_arg1, $_probe_arg2
+tbreak -probe-stap streamctx:close
+continue
+printf "close %d %d\n", $_probe_arg0 == $stream, $_probe_arg1
 delete
 tbreak -probe-stap streamctx:callback if $_probe_arg0 == $context
 continue
@@ -88,10 +88,10 @@ open 1
 insert 1 1
 open 1 1
 close 1 2
-close 1 1
 teardown 1 1
 remove 1 1
 retire 1 1 48
+close 1 1
 callback 1
 G
 	diff -u "$tmp/expected" "$tmp/seen" || { tail -20 "$tmp/gdb"; exit 1; }
