@@ -178,7 +178,8 @@ def load_groups(results):
         for group in split(key, of_key, usual):
             group.off = off_around(known, places[key])
             groups.append(group)
-    return groups
+    seen = [key[:2] for key in found]
+    return sorted(groups, key=lambda g: (seen.index((g.workload, g.params)), g.threads))
 
 
 def backend_order(backends):

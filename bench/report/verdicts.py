@@ -22,7 +22,7 @@ NEEDS = (
          "open and close as recorded programs did", "replay", (1, 2), r"resident:\d+$"),
     Need("the same, where a context takes 1 µs to build", "", "replay", (1, 2),
          r"resident:\d+ create_ns"),
-    Need("the same, each file forgotten at its last close", "do so with no idle files kept", "replay",
+    Need("the same, each file forgotten at its last close", "open and close files that are forgotten at once", "replay",
          (1, 2), r"^trace:\w+$"),
     Need("open more files than are kept, by Zipf's law", "open more files than they keep",
          "open_cached", (1, 2)),
