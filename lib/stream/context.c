@@ -548,20 +548,49 @@ struct unlinked {
 	bool last; /* in limbo, to be retired */
 };
 
-/*
- * Stream locked.  Readers that have the context already keep it.  The release pairs
- * with the acquire in sctx__entry_load(): a reader that sees it gone sees what was
- * inserted before.
- */
-static struct unlinked entry_unlink(const struct sctx_entry *entry, struct sctx_context *ctx)
+/* Stream locked. */
+static struct unlinked entry_unlink(struct sctx_stream *stream, const struct sctx_entry *entry,
+				    struct sctx_context *ctx)
 {
 	struct unlinked u = { ctx, false };
 
 	if (entry) {
-		sctx__store_release(entry_context(entry), NULL);
+		entry_clear(stream, entry);
 		u.last = sctx__unlinked_for_limbo(ctx);
 	}
 	return u;
+}
+
+/* Without memory the list stays as it is.  Inside an update. */
+static __attribute__((noinline)) void list_compact_slow(struct sctx_stream *stream, size_t live)
+{
+	struct sctx__array *array = array_alloc(2 * live + 2), *old = array;
+	uint32_t state;
+
+	if (!array)
+		return;
+	state = stream_lock(stream);
+	if (list_is_sparse(stream) && list_live(stream) <= array->capacity)
+		old = list_replace(stream, array, NULL, NULL);
+	stream_unlock(stream, state);
+	if (old == array)
+		array_free(&array->block);
+	else
+		array_retire(old);
+}
+
+/*
+ * Unlock @stream after entries were cleared.  Allocation needs it unlocked, and the list
+ * may be another one by then.
+ */
+SCTX__INLINE void unlock_cleared(struct sctx_stream *stream, uint32_t state)
+{
+	bool sparse = sctx__unlikely(list_is_sparse(stream));
+	size_t live = sparse ? list_live(stream) : 0;
+
+	stream_unlock(stream, state);
+	if (sparse)
+		list_compact_slow(stream, live);
 }
 
 /* Inside an update, the stream unlocked: its reference is dropped. */
@@ -598,10 +627,10 @@ struct sctx_context *sctx_remove(struct sctx_stream *stream, const void *owner,
 	state = stream_lock(stream);
 	entry = entry_found(stream, owner, instance, &ctx);
 	if (entry) {
-		sctx__store_release(entry_context(entry), NULL); /* as in entry_unlink() */
-		sctx__store_release(&ctx->stream, NULL);         /* pairs with context_claim() */
+		entry_clear(stream, entry);
+		sctx__store_release(&ctx->stream, NULL); /* pairs with context_claim() */
 	}
-	stream_unlock(stream, state);
+	unlock_cleared(stream, state);
 	if (entry) {
 		sctx__count(SCTX__REMOVES, 1);
 		sctx__owned_unlinked(ctx, stream);
@@ -626,32 +655,54 @@ int sctx_delete(struct sctx_stream *stream, const void *owner, const void *insta
 	sctx__update_begin();
 	state = stream_lock(stream);
 	entry = entry_found(stream, owner, instance, &ctx);
-	u = entry_unlink(entry, ctx);
-	stream_unlock(stream, state);
+	u = entry_unlink(stream, entry, ctx);
+	unlock_cleared(stream, state);
 	if (entry)
 		drop_unlinked(stream, u);
 	sctx__update_end();
 	return entry ? 0 : -ENOENT;
 }
 
-/* The newest of @owner's on @stream, a disabled one too. */
-static bool sweep_one(struct sctx_stream *stream, const struct sctx_owner *owner)
+#define SWEEP_BATCH 16
+
+/* How far a sweep has come: it restarts where another list has taken over. */
+struct sweep {
+	uintptr_t list;
+	uintptr_t left; /* entries not looked at, the oldest */
+};
+
+/* Unlink the next few of @owner's, newest first, a disabled stream's too. */
+static int sweep_some(struct sctx_stream *stream, const struct sctx_owner *owner,
+		      struct sweep *sweep, struct unlinked *u)
 {
 	uint32_t state = stream_lock(stream);
-	struct sctx_context *ctx = NULL;
-	const struct sctx_entry *entry = list_match(stream, owner, NULL, &ctx);
-	struct unlinked u = entry_unlink(entry, ctx);
+	struct sctx__view view = list_all(stream);
+	int n = 0;
 
-	stream_unlock(stream, state);
-	if (entry)
-		drop_unlinked(stream, u);
-	return entry;
+	if (sweep->list != stream->list)
+		*sweep = (struct sweep){ stream->list, view.count };
+	while (sweep->left > 0 && n < SWEEP_BATCH) {
+		const struct sctx_entry *entry = &view.entry[--sweep->left];
+
+		if (entry->owner == owner && entry->context)
+			u[n++] = entry_unlink(stream, entry, entry->context);
+	}
+	unlock_cleared(stream, state);
+	return n;
 }
 
+/* The owner takes no context any more, so nothing is linked behind the sweep. */
 void sctx__stream_sweep(struct sctx_stream *stream, const struct sctx_owner *owner)
 {
-	while (sweep_one(stream, owner))
-		;
+	struct sweep sweep = { 0, 0 };
+	struct unlinked u[SWEEP_BATCH];
+	int n;
+
+	do {
+		n = sweep_some(stream, owner, &sweep, u);
+		for (int i = 0; i < n; i++)
+			drop_unlinked(stream, u[i]);
+	} while (n == SWEEP_BATCH);
 }
 
 /* Where @ctx is linked on @stream, if it still is.  Stream locked. */
@@ -669,9 +720,9 @@ static bool detach_from(struct sctx_stream *stream, struct sctx_context *ctx)
 {
 	uint32_t state = stream_lock(stream);
 	const struct sctx_entry *entry = entry_of(stream, ctx);
-	struct unlinked u = entry_unlink(entry, ctx);
+	struct unlinked u = entry_unlink(stream, entry, ctx);
 
-	stream_unlock(stream, state);
+	unlock_cleared(stream, state);
 	if (entry)
 		drop_unlinked(stream, u);
 	return entry;

@@ -84,6 +84,43 @@ static inline struct sctx_context **entry_context(const struct sctx_entry *entry
 	return (struct sctx_context **)&entry->context;
 }
 
+/* Lists shorter than this are never copied for the sake of what is gone from them. */
+#ifndef SCTX__COMPACT_MIN
+#define SCTX__COMPACT_MIN 32
+#endif
+
+/*
+ * How many entries of @array have lost their context: kept in block.next, which has no
+ * other use before the array is retired.  Stream locked.
+ */
+static inline uintptr_t array_gone(const struct sctx__array *array)
+{
+	return (uintptr_t)array->block.next;
+}
+
+/* More than half of the entries are gone, and readers still pass them.  Stream locked. */
+static inline bool list_is_sparse(const struct sctx_stream *stream)
+{
+	const struct sctx__array *array = list_array(stream->list);
+
+	return array && array->count >= SCTX__COMPACT_MIN && array_gone(array) > array->count / 2 &&
+	       !(stream->list & SCTX__LIST_HIDDEN);
+}
+
+/*
+ * Take @entry's context off @stream's list.  Stream locked; readers that have the context
+ * keep it.  The release pairs with the acquire in sctx__entry_load(): a reader that sees
+ * it gone sees what was inserted before.
+ */
+static inline void entry_clear(struct sctx_stream *stream, const struct sctx_entry *entry)
+{
+	struct sctx__array *array = list_array(stream->list);
+
+	sctx__store_release(entry_context(entry), NULL);
+	if (array)
+		array->block.next = (struct sctx__block *)(array_gone(array) + 1);
+}
+
 /* A multiple of 64, so that the address has room for list's small values. */
 static inline size_t array_size(size_t capacity)
 {
@@ -110,6 +147,8 @@ static inline struct sctx__array *array_alloc(size_t entries)
 	struct sctx__array *array;
 	size_t capacity = 8;
 
+	if (entries > UINT32_MAX / 2)
+		return NULL;
 	while (capacity < entries)
 		capacity *= 2;
 	array = sctx__pool_alloc(array_size(capacity));
@@ -120,6 +159,7 @@ static inline struct sctx__array *array_alloc(size_t entries)
 		sctx__pool_free(array, array_size(capacity));
 		return NULL;
 	}
+	array->block.next = NULL;
 	array->block.free_fn = array_free;
 	array->count = 0;
 	array->capacity = (uint32_t)capacity;
@@ -200,7 +240,7 @@ static inline void array_add(struct sctx__array *array, struct sctx_context *ctx
 }
 
 /*
- * Let @array take over: the live entries, with @ctx in the place of @replaced
+ * Let @array take over: the live entries, with @ctx, if any, in the place of @replaced
  * or, without one, as the newest.  Returns the array to retire.
  */
 static inline struct sctx__array *list_replace(struct sctx_stream *stream,
@@ -217,7 +257,7 @@ static inline struct sctx__array *list_replace(struct sctx_stream *stream,
 		if (here || view.entry[i].context)
 			array_add(array, here ? ctx : view.entry[i].context);
 	}
-	if (!replaced)
+	if (ctx && !replaced)
 		array_add(array, ctx);
 	list_publish(stream, (uintptr_t)array, NULL);
 	return old;

@@ -3,7 +3,10 @@
  * Many contexts on one stream: lookups agree with a model, and lists that come
  * and go keep no memory.
  */
+#include "module.h"
 #include "test.h"
+
+#include <time.h>
 
 /* ------------------------------------------------------------ sizes, models */
 
@@ -208,12 +211,129 @@ static void random_operations_agree_with_a_model(void **state)
 	}
 }
 
+/* ------------------------------------------------------ lists that have emptied */
+
+static double thread_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static double time_of_lookups(const struct sctx_stream *s, const void *owner)
+{
+	double begin = thread_seconds();
+
+	sctx_read_lock();
+	for (int i = 0; i < 2000; i++)
+		assert_null(sctx_lookup(s, owner, NULL));
+	sctx_read_unlock();
+	return thread_seconds() - begin;
+}
+
+#define MANY 20000
+
+/* @n contexts of one module on @s, each of an instance of its own. */
+static struct sctx_context **fill(struct sctx_stream *s, struct module *m, size_t n)
+{
+	struct sctx_context **ctx = malloc(n * sizeof(*ctx));
+
+	for (size_t i = 0; i < n; i++) {
+		ctx[i] = module_context(m, (void *)(uintptr_t)(i + 1));
+		assert_rc(sctx_insert(s, ctx[i]), 0);
+	}
+	return ctx;
+}
+
+static void an_emptied_list_is_short(void **state)
+{
+	struct sctx_stream s, few;
+	struct sctx_context **ctx;
+	struct module m;
+
+	(void)state;
+	module_init(&m);
+	module_enter(&m, home);
+	sctx_stream_init(&s);
+	sctx_stream_init(&few);
+	free(fill(&few, &m, 40));
+	ctx = fill(&s, &m, MANY);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_rc(sctx_detach(ctx[i]), 0);
+		if (i < 40)
+			assert_rc(sctx_delete(&few, m.owner, NULL), 0);
+		if (i == MANY / 2)
+			assert_ptr_equal(peek(&s, m.owner, (void *)(uintptr_t)MANY), ctx[MANY - 1]);
+	}
+	/* In proportion to its entries it would be 500 times. */
+	assert_true(time_of_lookups(&s, m.owner) < 50 * time_of_lookups(&few, m.owner));
+	free(ctx);
+	stream_end(&s);
+	stream_end(&few);
+	assert_rc(module_leave(&m, NULL), 0);
+}
+
+static void a_disabled_list_stays_hidden(void **state)
+{
+	struct sctx_context **ctx;
+	struct sctx_stream s;
+	struct module m;
+
+	(void)state;
+	module_init(&m);
+	module_enter(&m, home);
+	sctx_stream_init(&s);
+	ctx = fill(&s, &m, 100);
+	assert_rc(sctx_stream_disable(&s), 0);
+	for (size_t i = 0; i < 90; i++) {
+		assert_rc(sctx_detach(ctx[i]), 0);
+		assert_null(peek(&s, m.owner, NULL));
+	}
+	free(ctx);
+	stream_end(&s);
+	assert_u64(atomic_load(&m.freed), ==, 100);
+	assert_rc(module_leave(&m, NULL), 0);
+}
+
+/* In proportion to the square it would be 400 times. */
+static void a_module_leaves_in_linear_time(void **state)
+{
+	double took[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		size_t n = i ? MANY : MANY / 20;
+		struct module m;
+		struct sctx_stream s;
+		double begin;
+
+		module_init(&m);
+		module_enter(&m, home);
+		sctx_stream_init(&s);
+		assert_rc(sctx_stream_track(home, &s), 0);
+		free(fill(&s, &m, n));
+		begin = thread_seconds();
+		assert_rc(module_leave(&m, NULL), 0);
+		took[i] = thread_seconds() - begin;
+		assert_u64(atomic_load(&m.freed), ==, n);
+		stream_end(&s);
+	}
+	assert_true(took[1] < 150 * took[0] + 0.01);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thousand_contexts_on_a_stream),
 		cmocka_unit_test(churn_on_one_stream_takes_no_memory),
 		cmocka_unit_test(random_operations_agree_with_a_model),
+		cmocka_unit_test_setup_teardown(an_emptied_list_is_short, home_setup,
+						home_teardown),
+		cmocka_unit_test_setup_teardown(a_disabled_list_stays_hidden, home_setup,
+						home_teardown),
+		cmocka_unit_test_setup_teardown(a_module_leaves_in_linear_time, home_setup,
+						home_teardown),
 	};
 
 	return TEST_RUN(tests);

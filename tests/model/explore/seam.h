@@ -54,6 +54,7 @@ void *explore_self(void);
 
 /* The library's sizes, ahead of its headers; those below a program chooses. */
 #define SCTX__SLOTS 2
+#define SCTX__COMPACT_MIN 8
 extern size_t explore_first_buckets;
 
 #endif /* EXPLORE_SEAM_H */
