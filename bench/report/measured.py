@@ -77,9 +77,9 @@ def throughput_figures(groups):
             marks = " and ".join(f"{mark} {g.threads} thread" + "s" * (g.threads > 1)
                                  for mark, g in zip("○●▲", sorted(part, key=lambda g: g.threads)))
             tag = f"dots-{workload}-{params}".translate(str.maketrans(": ", "--"))
-            if "resident:" in params:
-                about += " Idle streams are kept; <i>away</i>: a backend that keeps none."
-            plots.append((title, f"{about} {marks}; at the right, how many times as fast streamctx "
+            idle = (" Idle streams are kept; <i>away</i>: a backend that keeps none."
+                    if "resident:" in params else "")
+            plots.append((title, f"{about}{idle} {marks}; at the right, how many times as fast streamctx "
                           "is.", dots_of(part, tag, title + ": throughput by backend")))
     return figures(plots)
 

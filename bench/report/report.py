@@ -217,7 +217,10 @@ def main():
     groups = load_groups(results)
     crowded = os.path.join(args.targets or "", "oversubscribed.json")
     if args.targets and os.path.exists(crowded):
-        groups += load_groups(load_json(crowded))
+        more = load_groups(load_json(crowded))
+        for group in more:  # measured after the known cost was, for the last time
+            group.off = known_cost(results) or 0
+        groups += more
         workloads = [g.workload for g in groups]
         groups.sort(key=lambda g: workloads.index(g.workload))
     if args.rate:

@@ -148,10 +148,14 @@ def off_around(found, place):
     return max((off for _, off in before[-1:] + after[:1]), key=abs, default=0)
 
 
+def without_idle(params):
+    return " ".join(p for p in params.split() if not p.startswith("resident:"))
+
+
 def add_those_without(found):
     """To runs with idle streams, the same without: a daemon may choose between them."""
     for (workload, params, threads), runs in found.items():
-        rest = " ".join(p for p in params.split() if not p.startswith("resident:"))
+        rest = without_idle(params)
         if rest and rest != params:
             runs += [(backend + AWAY, run, value)
                      for backend, run, value in found.get((workload, rest, threads), ())
@@ -178,8 +182,9 @@ def load_groups(results):
         for group in split(key, of_key, usual):
             group.off = off_around(known, places[key])
             groups.append(group)
-    seen = [key[:2] for key in found]
-    return sorted(groups, key=lambda g: (seen.index((g.workload, g.params)), g.threads))
+    seen = [(workload, without_idle(params)) for workload, params, _ in found]
+    return sorted(groups, key=lambda g: (seen.index((g.workload, without_idle(g.params))),
+                                         len(g.params), g.threads))
 
 
 def backend_order(backends):
