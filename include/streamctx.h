@@ -1054,6 +1054,7 @@ struct sctx_owner_stats {
 	uint64_t contexts; /* not yet freed */
 	uint64_t attached; /* contexts created by attach */
 	uint64_t attach_failures;
+	uint64_t serial; /* tells two owners of one name and tag apart */
 };
 
 /*
@@ -1071,17 +1072,33 @@ enum sctx_format { SCTX_TEXT, SCTX_JSON, SCTX_PROMETHEUS };
 
 /*
  * Print the statistics of the process, the tags, and, if it is not NULL,
- * @registry with its owners to @file.
- * Errors: -EIO if @file could not be written.
- * Progress: blocks.  In section, in callback: yes.
+ * @registry with its owners to @file.  Names come out as valid JSON and Prometheus text
+ * whatever their bytes are.
+ * Errors: -EIO if @file could not be written; -ENOMEM.
+ * Progress: blocks.  In section, in callback: yes; a @file that blocks holds up the
+ * caller's own section.
  */
 SCTX_API int sctx_stats_print(struct sctx_registry *registry, enum sctx_format format, FILE *file);
+
+struct sctx_named_registry {
+	struct sctx_registry *registry;
+	const char *name; /* the label */
+};
+
+/*
+ * sctx_stats_print() for @n registries in one scrape: their metrics have a label each.
+ * Errors: as sctx_stats_print(); -EEXIST, two have the same name.
+ * Progress, contexts: as sctx_stats_print().
+ */
+SCTX_API int sctx_stats_print_all(const struct sctx_named_registry *registry, size_t n,
+				  enum sctx_format format, FILE *file);
 
 /*
  * Print a line for each stream, with its contexts: registered owners by name
  * and tag, others by address.
- * Errors: -EIO.
- * Progress: blocks.  In section, in callback: yes.
+ * Errors: -EIO; -ENOMEM.
+ * Progress: blocks, on @file between its own read sections.  In section, in callback: yes;
+ * a @file that blocks holds up the caller's own section.
  */
 SCTX_API int sctx_registry_print(struct sctx_registry *registry, FILE *file);
 

@@ -25,11 +25,13 @@ value = {(s.name, tuple(sorted(s.labels.items()))): s.value for f in families fo
 for f in families:
     assert f.documentation and f.type in ("counter", "gauge", "histogram"), f
     assert f.type != "counter" or all(s.name.endswith("_total") for s in f.samples), f
+build = [s for f in families if f.name == "streamctx_build_info" for s in f.samples]
+assert len(build) == 1 and build[0].value == 1 and build[0].labels["version"]
 assert value["streamctx_opens_total", ()] == 1
 assert value["streamctx_streams", ()] == 1
 assert value["streamctx_owners", ()] == 2
-first = (("owner", 'a "quoted" \\ name\nof two lines'), ("tag", "Test"))
-second = (("owner", "caf\u00e9 ???A"), ("tag", '"\\{.'))
+first = (("owner", 'a "quoted" \\ name\nof two lines'), ("serial", "1"), ("tag", "Test"))
+second = (("owner", "caf\u00e9 ???A"), ("serial", "2"), ("tag", "0x017b5c22"))
 for owner in (first, second):
     assert value["streamctx_owner_contexts", owner] == 1, owner
 buckets = [s for f in families if f.type == "histogram" for s in f.samples if s.name.endswith("_bucket")]

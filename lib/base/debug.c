@@ -5,15 +5,23 @@
  */
 #include "base/debug.h"
 
-/* A tag's four characters, with dots for unprintable ones. */
-void sctx__tag_text(uint32_t tag, char text[5])
+#include <stdbool.h>
+#include <stdio.h>
+
+/* A tag's four characters; in hexadecimal if one is unprintable, so no two tags look alike. */
+void sctx__tag_text(uint32_t tag, char text[SCTX__TAG_TEXT])
 {
+	bool printable = true;
+
 	for (int i = 0; i < 4; i++) {
 		unsigned char c = (unsigned char)(tag >> 8 * i);
 
-		text[i] = (char)(c >= 0x20 && c < 0x7f ? c : '.');
+		text[i] = (char)c;
+		printable = printable && c >= 0x20 && c < 0x7f;
 	}
 	text[4] = '\0';
+	if (!printable)
+		snprintf(text, SCTX__TAG_TEXT, "0x%08x", (unsigned int)tag);
 }
 
 #ifdef SCTX_DEBUG

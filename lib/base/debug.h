@@ -10,7 +10,8 @@
 
 #include <streamctx.h>
 
-void sctx__tag_text(uint32_t tag, char text[5]);
+#define SCTX__TAG_TEXT 11
+void sctx__tag_text(uint32_t tag, char text[SCTX__TAG_TEXT]);
 
 #ifdef SCTX_DEBUG
 

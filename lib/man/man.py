@@ -87,9 +87,10 @@ FAMILIES = [
      "memory by tag, ordinary or never swapped out",
      "Each tag has an account of what is in use."),
     ("sctx_stats_get sctx_registry_stats_get sctx_registry_owners sctx_stats_print"
+     " sctx_stats_print_all"
      " sctx_registry_print sctx_version sctx_version_number",
      "SCTX_LATENCY_BUCKETS struct:sctx_stats struct:sctx_registry_stats"
-     " struct:sctx_owner_stats enum:sctx_format SCTX_VERSION",
+     " struct:sctx_owner_stats struct:sctx_named_registry enum:sctx_format SCTX_VERSION",
      "statistics, and their printers",
      "Lookups count nothing; whatever else is counted is a store to the thread's own memory."),
 ]

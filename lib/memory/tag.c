@@ -217,7 +217,7 @@ int sctx_tag_stats_get(struct sctx_tag_stats *stats, size_t size, size_t n)
 #ifdef SCTX_DEBUG
 int sctx__misuse_memory(int error, const char *what, const void *memory, uint32_t tag)
 {
-	char text[5];
+	char text[SCTX__TAG_TEXT];
 
 	fprintf(stderr, "streamctx: %s: %s\n  memory    %p", what, strerrorname_np(-error), memory);
 	sctx__tag_text(tag, text);

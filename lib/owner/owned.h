@@ -31,6 +31,7 @@ struct sctx_owner {
 	struct sctx_owner_ops ops;
 	char name[SCTX_OWNER_NAME_MAX + 1];
 	struct sctx_registry *registry;
+	uint64_t serial; /* of registration, in this process */
 	struct sctx_owner *next; /* registered after this one */
 	pid_t unregistering;     /* the process in which a thread unregisters it, or 0 */
 	/* Counters. */

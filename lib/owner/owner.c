@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 static struct sctx_owner *owners; /* in order of registration */
+static uint64_t registrations;
 static uint32_t owners_lock;
 
 static void list_lock(void)
@@ -214,6 +215,7 @@ static int owner_link(struct sctx_owner *owner)
 	if (error)
 		return error;
 	*place_of(NULL) = owner;
+	owner->serial = ++registrations;
 	sctx__store(&owner->registry->owners, owner->registry->owners + 1);
 	/* It stays: a registry whose owners have left pays a call and finds nobody to tell. */
 	if (owner->ops.idle || owner->ops.revived)
@@ -333,6 +335,7 @@ static bool owner_stats(const struct sctx_registry *registry, size_t n,
 	if (owner) {
 		*stats = (struct sctx_owner_stats){ .size = sizeof(*stats),
 						    .tag = owner->ops.tag,
+						    .serial = owner->serial,
 						    .leaving = owner->owned.leaving };
 		memcpy(stats->name, owner->name, sizeof(stats->name));
 		live = owner->live;

@@ -49,7 +49,7 @@ static void sweep_tracked(struct sctx_stream *stream, void *owner)
 
 static int sweep(struct sctx_owner *owner)
 {
-	int error = sctx__registry_walk(owner->registry, sweep_node, owner, true);
+	int error = sctx__registry_walk(owner->registry, sweep_node, owner, sctx__walk_throttle);
 
 	if (!error)
 		sctx__tracked_sweep(owner->registry, &owner->cursor, sweep_tracked, owner);

@@ -298,6 +298,6 @@ int sctx_registry_close_all(struct sctx_registry *registry,
 
 	if (!registry)
 		return -EINVAL;
-	error = sctx__registry_walk(registry, close_all_of, &all, true);
+	error = sctx__registry_walk(registry, close_all_of, &all, sctx__walk_throttle);
 	return error ? error : all.closed;
 }

@@ -184,19 +184,27 @@ static int walk_group(struct walk *walk, sctx__node_fn fn, void *arg)
 	return result;
 }
 
-int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *arg, bool throttle)
+int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *arg,
+			int (*between)(void *arg))
 {
 	struct walk walk = walk_begin(registry);
 	int result;
 
 	do {
-		if (throttle)
-			sctx__admit(false); /* goes on after an error: releasing must not fail */
 		sctx__update_begin();
 		result = walk_group(&walk, fn, arg);
 		sctx__update_end();
+		if (!result && between)
+			result = between(arg);
 	} while (walk.index < walk.buckets && !result);
 	return result;
+}
+
+int sctx__walk_throttle(void *arg)
+{
+	(void)arg;
+	sctx__admit(false); /* goes on after an error: releasing must not fail */
+	return 0;
 }
 
 struct each {
@@ -216,7 +224,7 @@ int sctx_registry_for_each(struct sctx_registry *registry,
 {
 	struct each each = { fn, arg };
 
-	return registry && fn ? sctx__registry_walk(registry, each_node, &each, false) : -EINVAL;
+	return registry && fn ? sctx__registry_walk(registry, each_node, &each, NULL) : -EINVAL;
 }
 
 /* Like sctx__registry_walk(): each stream once. */

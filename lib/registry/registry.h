@@ -42,10 +42,15 @@ bool sctx__node_kill(struct sctx_registry *registry, struct sctx__node *node, ui
 int sctx__forget_id(struct sctx_registry *registry, const struct sctx_id *id, uint64_t hash);
 
 /*
- * Call @fn for each stream, inside an update for each bucket, with no lock held.  @fn may
- * change the registry.  @throttle: between buckets, wait while limbo is at its limit.
+ * Call @fn for each stream, inside updates of a few buckets each, with no lock held; @fn may
+ * change anything.  Call @between, unless it is NULL, after each of these updates, outside
+ * them.  A value other than 0 of either ends the walk and is returned.
  */
-int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *arg, bool throttle);
+int sctx__registry_walk(struct sctx_registry *registry, sctx__node_fn fn, void *arg,
+			int (*between)(void *arg));
+
+/* Between updates that retire: waits while limbo is at its limit. */
+int sctx__walk_throttle(void *arg);
 
 /* Walk the table: fills streams, buckets, overflows, longest_chain. */
 void sctx__registry_table_stats(struct sctx_registry *registry, struct sctx_registry_stats *stats);

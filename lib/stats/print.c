@@ -8,6 +8,7 @@
 #include "stats/print.h"
 
 #include "base/debug.h"
+#include "base/pool.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,6 +27,13 @@ static int utf8_length(const unsigned char *s)
 	int length = *s < 0x80 ? 1 : *s >= 0xf0 && *s < 0xf5 ? 4 : *s >= 0xe0 ? 3 : 2;
 
 	if (*s >= 0xf5 || (*s >= 0x80 && *s < 0xc2))
+		return 0;
+	/* Overlong forms, surrogates, and what is beyond the last code point. */
+	if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) ||
+	    (*s == 0xf0 && s[1] < 0x90) || (*s == 0xf4 && s[1] > 0x8f))
+		return 0;
+	/* C1 controls: a terminal may obey them. */
+	if (*s == 0xc2 && s[1] < 0xa0)
 		return 0;
 	for (int i = 1; i < length; i++)
 		if ((s[i] & 0xc0) != 0x80)
@@ -125,6 +133,36 @@ static void print_group(struct sctx__printer *p, const struct value *v, size_t n
 	}
 }
 
+/* --------------------------------------------------------------- lists of things */
+
+/*
+ * Owners and tags: one line of text or one JSON object each.  Prometheus wants
+ * all samples of a metric together, so it takes one round for each metric.
+ */
+static void print_row(struct sctx__printer *p, const struct sctx__label *label,
+		      const struct value *values, size_t n)
+{
+	if (p->format == SCTX_PROMETHEUS) {
+		if (p->row == 0)
+			print_metric_head(p, &values[p->column]);
+		print_metric(p, &values[p->column], label);
+		p->row++;
+		return;
+	}
+	fputs(p->format == SCTX_JSON && p->row ? ", " : "", p->file);
+	fputs(p->format == SCTX_JSON ? "{" : " ", p->file);
+	for (const struct sctx__label *l = label; l->name; l++) {
+		fprintf(p->file, p->format == SCTX_JSON ? "\"%s\": " : " %s ", l->name);
+		sctx__print_quoted(p, l->value);
+		fputs(p->format == SCTX_JSON ? ", " : "", p->file);
+	}
+	for (size_t i = 0; i < n; i++)
+		fprintf(p->file, p->format == SCTX_JSON ? "%s\"%s\": %" PRIu64 : "%s %s %" PRIu64,
+			p->format == SCTX_JSON && i ? ", " : "", values[i].name, values[i].value);
+	fputs(p->format == SCTX_JSON ? "}" : "\n", p->file);
+	p->row++;
+}
+
 /* --------------------------------------------------------------- the process */
 
 #define COUNTER "counter"
@@ -207,7 +245,9 @@ static void print_process(struct sctx__printer *p, const struct sctx_stats *s)
 		fputc('}', p->file);
 }
 
-static void print_registry(struct sctx__printer *p, const struct sctx_registry_stats *s)
+/* @label NULL: the only registry, an object of its own. */
+static void print_registry(struct sctx__printer *p, const struct sctx_registry_stats *s,
+			   const struct sctx__label *label)
 {
 	const struct value values[] = {
 		{ "streams", "streams", GAUGE, "Streams of the registry, open and idle.", 1,
@@ -230,50 +270,40 @@ static void print_registry(struct sctx__printer *p, const struct sctx_registry_s
 		{ "owners", "owners", GAUGE, "Owners registered with it.", 1, s->owners },
 	};
 
+	const size_t n = sizeof(values) / sizeof(values[0]);
+
+	if (label) {
+		print_row(p, label, values, n);
+		return;
+	}
 	if (p->format == SCTX_JSON)
 		fputs(", \"registry\": {", p->file);
 	else if (p->format == SCTX_TEXT)
 		fprintf(p->file, "registry (%.1f %% of slots in use)\n",
 			100.0 * (double)s->streams / (7.0 * (double)(s->buckets + s->overflows)));
-	print_group(p, values, sizeof(values) / sizeof(values[0]));
+	print_group(p, values, n);
 	if (p->format == SCTX_JSON)
 		fputc('}', p->file);
 }
 
-/* --------------------------------------------------------------- lists of things */
+#define REGISTRY_COLUMNS 10
 
-/*
- * Owners and tags: one line of text or one JSON object each.  Prometheus wants
- * all samples of a metric together, so it takes one round for each metric.
- */
-static void print_row(struct sctx__printer *p, const struct sctx__label *label,
-		      const struct value *values, size_t n)
-{
-	if (p->format == SCTX_PROMETHEUS) {
-		if (p->row == 0)
-			print_metric_head(p, &values[p->column]);
-		print_metric(p, &values[p->column], label);
-		p->row++;
-		return;
-	}
-	fputs(p->format == SCTX_JSON && p->row ? ", " : "", p->file);
-	fputs(p->format == SCTX_JSON ? "{" : " ", p->file);
-	for (const struct sctx__label *l = label; l->name; l++) {
-		fprintf(p->file, p->format == SCTX_JSON ? "\"%s\": " : " %s ", l->name);
-		sctx__print_quoted(p, l->value);
-		fputs(p->format == SCTX_JSON ? ", " : "", p->file);
-	}
-	for (size_t i = 0; i < n; i++)
-		fprintf(p->file, p->format == SCTX_JSON ? "%s\"%s\": %" PRIu64 : "%s %s %" PRIu64,
-			p->format == SCTX_JSON && i ? ", " : "", values[i].name, values[i].value);
-	fputs(p->format == SCTX_JSON ? "}" : "\n", p->file);
-	p->row++;
-}
+/* ------------------------------------------------------------ owners and tags */
 
-static int print_owner(const struct sctx_owner_stats *s, void *printer)
+struct owners {
+	struct sctx__printer *p;
+	const char *registry; /* its name, or NULL */
+};
+
+static int print_owner(const struct sctx_owner_stats *s, void *arg)
 {
-	char tag[5];
-	const struct sctx__label label[] = { { "owner", s->name }, { "tag", tag }, { 0 } };
+	const struct owners *of = arg;
+	char tag[SCTX__TAG_TEXT], serial[24];
+	const struct sctx__label label[] = { { "registry", of->registry },
+					     { "owner", s->name },
+					     { "tag", tag },
+					     { "serial", serial },
+					     { 0 } };
 	const struct value values[] = {
 		{ "contexts", "owner_contexts", GAUGE, "Contexts of the owner not yet freed.", 1,
 		  s->contexts },
@@ -286,7 +316,9 @@ static int print_owner(const struct sctx_owner_stats *s, void *printer)
 	};
 
 	sctx__tag_text(s->tag, tag);
-	print_row(printer, label, values, sizeof(values) / sizeof(values[0]));
+	snprintf(serial, sizeof(serial), "%" PRIu64, s->serial);
+	print_row(of->p, of->registry ? label : label + 1, values,
+		  sizeof(values) / sizeof(values[0]));
 	return 0;
 }
 
@@ -294,7 +326,7 @@ static int print_owner(const struct sctx_owner_stats *s, void *printer)
 
 static void print_tag(struct sctx__printer *p, const struct sctx_tag_stats *s)
 {
-	char tag[5];
+	char tag[SCTX__TAG_TEXT];
 	const struct sctx__label label[] = { { "tag", tag }, { 0 } };
 	const struct value values[] = {
 		{ "bytes", "tag_bytes", GAUGE, "Bytes in use under the tag.", 1, s->bytes },
@@ -307,62 +339,135 @@ static void print_tag(struct sctx__printer *p, const struct sctx_tag_stats *s)
 }
 
 #define TAG_COLUMNS 3
-#define TAGS_MAX    256
 
-static void print_tags_once(struct sctx__printer *p)
+/* ---------------------------------------------------------------------- all of it */
+
+/* What is printed: gathered before the first byte is written. */
+struct report {
+	struct sctx__printer *p;
+	struct sctx_stats process;
+	struct sctx_tag_stats *tag;
+	int tags;
+	const struct sctx_named_registry *registry;
+	size_t registries;
+};
+
+static void print_tags(const struct report *r)
 {
-	struct sctx_tag_stats stats[TAGS_MAX];
-	int n = sctx_tag_stats_get(stats, sizeof(*stats), TAGS_MAX);
-
-	for (int i = 0; i < n && i < TAGS_MAX; i++)
-		print_tag(p, &stats[i]);
+	for (int i = 0; i < r->tags; i++)
+		print_tag(r->p, &r->tag[i]);
 }
 
-static void print_owners_once(struct sctx__printer *p, struct sctx_registry *registry)
+static void print_registries(const struct report *r)
 {
-	sctx_registry_owners(registry, print_owner, p);
+	for (size_t i = 0; i < r->registries; i++) {
+		const struct sctx__label label[] = { { "registry", r->registry[i].name }, { 0 } };
+		struct sctx_registry_stats of = { .size = sizeof(of) };
+
+		sctx_registry_stats_get(r->registry[i].registry, &of);
+		print_registry(r->p, &of, r->registry[i].name ? label : NULL);
+	}
 }
 
-/* Tags if @registry is NULL, else its owners. */
-static void print_list(struct sctx__printer *p, const char *name, struct sctx_registry *registry,
-		       int columns)
+static void print_owners(const struct report *r)
 {
-	bool prometheus = p->format == SCTX_PROMETHEUS;
+	for (size_t i = 0; i < r->registries; i++) {
+		struct owners of = { r->p, r->registry[i].name };
+
+		sctx_registry_owners(r->registry[i].registry, print_owner, &of);
+	}
+}
+
+/* One round over the rows for text and JSON, one for each metric for Prometheus. */
+static void print_list(const struct report *r, const char *name, int columns,
+		       void (*rows)(const struct report *r))
+{
+	struct sctx__printer *p = r->p;
 
 	if (p->format == SCTX_JSON)
 		fprintf(p->file, ", \"%s\": [", name);
 	else if (p->format == SCTX_TEXT)
 		fprintf(p->file, "%s\n", name);
-	for (p->column = 0; p->column < (prometheus ? columns : 1); p->column++) {
+	for (p->column = 0; p->column < (p->format == SCTX_PROMETHEUS ? columns : 1); p->column++) {
 		p->row = 0;
-		if (registry)
-			print_owners_once(p, registry);
-		else
-			print_tags_once(p);
+		rows(r);
 	}
 	if (p->format == SCTX_JSON)
 		fputc(']', p->file);
 }
 
-int sctx_stats_print(struct sctx_registry *registry, enum sctx_format format, FILE *file)
+/* Version, flavour and allocator, as a metric that is always 1. */
+static void print_build(struct sctx__printer *p)
+{
+	const struct sctx__label label[] = { { "version", sctx_version() }, { 0 } };
+	const struct value values[] = { { "build", "build_info", GAUGE,
+					  "The library that runs: version, RCU flavour, allocator.",
+					  1, 1 } };
+
+	if (p->format != SCTX_PROMETHEUS)
+		return;
+	p->row = p->column = 0;
+	print_row(p, label, values, 1);
+}
+
+static void print_report(const struct report *r)
+{
+	struct sctx__printer *p = r->p;
+
+	if (p->format == SCTX_JSON)
+		fputc('{', p->file);
+	print_process(p, &r->process);
+	print_build(p);
+	print_list(r, "tags", TAG_COLUMNS, print_tags);
+	if (r->registries && r->registry[0].name)
+		print_list(r, "registries", REGISTRY_COLUMNS, print_registries);
+	else if (r->registries)
+		print_registries(r);
+	if (r->registries)
+		print_list(r, "owners", OWNER_COLUMNS, print_owners);
+	if (p->format == SCTX_JSON)
+		fputs("}\n", p->file);
+}
+
+static int print(const struct sctx_named_registry *registry, size_t n, enum sctx_format format,
+		 FILE *file)
 {
 	struct sctx__printer p = { .file = file, .format = format };
-	struct sctx_stats stats = { .size = sizeof(stats) };
-	struct sctx_registry_stats of = { .size = sizeof(of) };
+	struct report r = { .p = &p,
+			    .process = { .size = sizeof(r.process) },
+			    .registry = registry,
+			    .registries = n };
 
 	if (!file || (format != SCTX_TEXT && format != SCTX_JSON && format != SCTX_PROMETHEUS))
 		return -EINVAL;
-	sctx_stats_get(&stats);
-	if (format == SCTX_JSON)
-		fputc('{', file);
-	print_process(&p, &stats);
-	print_list(&p, "tags", NULL, TAG_COLUMNS);
-	if (registry) {
-		sctx_registry_stats_get(registry, &of);
-		print_registry(&p, &of);
-		print_list(&p, "owners", registry, OWNER_COLUMNS);
-	}
-	if (format == SCTX_JSON)
-		fputs("}\n", file);
+	r.tag = sctx__pool_alloc(SCTX_TAGS_MAX * sizeof(*r.tag));
+	if (!r.tag)
+		return -ENOMEM;
+	sctx_stats_get(&r.process);
+	r.tags = sctx_tag_stats_get(r.tag, sizeof(*r.tag), SCTX_TAGS_MAX);
+	print_report(&r);
+	sctx__pool_free(r.tag, SCTX_TAGS_MAX * sizeof(*r.tag));
 	return sctx__print_end(file);
+}
+
+int sctx_stats_print(struct sctx_registry *registry, enum sctx_format format, FILE *file)
+{
+	const struct sctx_named_registry one = { registry, NULL };
+
+	return print(&one, registry != NULL, format, file);
+}
+
+int sctx_stats_print_all(const struct sctx_named_registry *registry, size_t n,
+			 enum sctx_format format, FILE *file)
+{
+	if (n && !registry)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		if (!registry[i].registry || !registry[i].name)
+			return -EINVAL;
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(registry[k].name, registry[i].name) == 0)
+				return -EEXIST;
+	}
+	return print(registry, n, format, file);
 }

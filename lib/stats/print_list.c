@@ -4,10 +4,13 @@
  */
 #include "owner/owned.h"
 #include "registry/opens.h"
+#include "registry/registry.h"
 #include "stats/print.h"
 #include "base/sized.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 void sctx__print_id(FILE *file, const struct sctx_id *id)
 {
@@ -18,7 +21,7 @@ void sctx__print_id(FILE *file, const struct sctx_id *id)
 void sctx__print_owner(struct sctx__printer *p, const struct sctx_context *ctx)
 {
 	const struct sctx_owner *owner = ctx->owner;
-	char tag[5];
+	char tag[SCTX__TAG_TEXT];
 
 	if (!(sctx__load(&ctx->flags) & SCTX__OWNED)) {
 		fprintf(p->file, " %p", ctx->owner);
@@ -69,17 +72,52 @@ static int print_stream(struct sctx_stream *stream, void *printer)
 		sctx__references(sctx__load(&stream->opens)));
 	sctx_stream_for_each(stream, print_context, p);
 	fputc('\n', p->file);
-	return ferror(p->file) ? -EIO : 0;
+	return ferror(p->file) ? -ENOMEM : 0;
+}
+
+/*
+ * Streams are printed to memory inside the walk's updates, and memory is written to the
+ * file between them: a file that blocks holds up no grace period.
+ */
+struct listing {
+	struct sctx__printer p; /* to memory */
+	FILE *file;
+	char *text;
+	size_t length;
+};
+
+static int print_node(struct sctx__node *node, void *arg)
+{
+	struct listing *l = arg;
+
+	return print_stream(&node->stream, &l->p);
+}
+
+static int write_out(void *arg)
+{
+	struct listing *l = arg;
+
+	if (fflush(l->p.file))
+		return -ENOMEM;
+	fwrite(l->text, 1, l->length, l->file);
+	rewind(l->p.file);
+	return ferror(l->file) ? -EIO : 0;
 }
 
 int sctx_registry_print(struct sctx_registry *registry, FILE *file)
 {
-	struct sctx__printer p = { .file = file, .format = SCTX_TEXT };
+	struct listing l = { .file = file };
 	int error;
 
 	if (!registry || !file)
 		return -EINVAL;
-	error = sctx_registry_for_each(registry, print_stream, &p);
+	l.p.format = SCTX_TEXT;
+	l.p.file = open_memstream(&l.text, &l.length);
+	if (!l.p.file)
+		return -ENOMEM;
+	error = sctx__registry_walk(registry, print_node, &l, write_out);
+	fclose(l.p.file);
+	free(l.text);
 	return error ? error : sctx__print_end(file);
 }
 
@@ -101,7 +139,7 @@ int sctx_leaks_print(const struct sctx_leaks *given, FILE *file)
 {
 	struct sctx__printer p = { .file = file, .format = SCTX_TEXT };
 	struct sctx_leaks copy, *leaks = &copy;
-	char tag[5];
+	char tag[SCTX__TAG_TEXT];
 	int error;
 
 	if (!given || !file)
