@@ -717,6 +717,13 @@ struct sctx_owner;
 
 #define SCTX_OWNER_REQUIRED 0x1u /* an attach that fails fails the open */
 #define SCTX_OWNER_LOCKED   0x2u /* contexts in memory that is never swapped out */
+/*
+ * free may run on any thread that uses the library, at the end of a call that releases
+ * something, inside a read section: it must not wait, nor take a lock under which the
+ * library is called.  It then runs on the thread that retired the context, if that comes
+ * by soon, where the memory is cheapest to free.
+ */
+#define SCTX_OWNER_FREE_ANYWHERE 0x4u
 
 struct sctx_owner_ops {
 	size_t size;      /* sizeof(struct sctx_owner_ops) */
@@ -769,6 +776,12 @@ struct sctx_owner_ops {
 	 */
 	void (*idle)(struct sctx_context *ctx);
 	void (*revived)(struct sctx_context *ctx);
+
+	/*
+	 * Bytes of the structures around contexts of sctx_owner_context_init(), for limbo's
+	 * limit_bytes.  0: not known; only the context counts.
+	 */
+	size_t embedded_size;
 };
 
 /*
@@ -916,8 +929,9 @@ struct sctx_reclaim_options {
  * never waits and never fails.  Threads account in batches, so limbo may stand
  * over a limit by up to 1/64 of it for each thread (of what the limit was when
  * the thread last retired something).  Bytes are those that the library knows
- * of: streams, arrays, tables and the contexts' own headers; each of these
- * counts as one callback.
+ * of: streams, arrays, tables, and contexts: with their data if sctx_context_alloc()
+ * made them, with what embeds them if their owner says how much that is
+ * (embedded_size), and else without it.  Each of these counts as one callback.
  * Errors: -EINVAL for a limit of 0, or an unknown flag or mode; -EDEADLK, a change of mode inside a callback or a
  * read section; nothing changed.
  * Progress: blocks (briefly; away from the thread mode, until that thread has

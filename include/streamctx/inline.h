@@ -245,7 +245,10 @@ SCTX__INLINE bool sctx__rcu_read_ongoing(void)
 /* The head of whatever memory of the library's own goes through limbo. */
 struct sctx__block {
 	struct sctx__block *next;
-	void (*free_fn)(struct sctx__block *block);
+	union {
+		void (*free_fn)(struct sctx__block *block);
+		size_t size; /* in limbo, of plain memory */
+	};
 };
 
 /*

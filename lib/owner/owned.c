@@ -4,6 +4,8 @@
  */
 #include "owner/owned.h"
 
+#include "reclaim/reclaim.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -120,10 +122,12 @@ static int admit_one(struct sctx_owner *owner)
 }
 
 static void owned_init(struct sctx_context *ctx, struct sctx_owner *owner, const void *instance,
-		       uint16_t flags)
+		       uint16_t flags, size_t size)
 {
 	sctx_context_init(ctx, owner, instance, owned_free);
-	ctx->flags = SCTX__OWNED | flags;
+	if (!owner->ops.free || owner->ops.flags & SCTX_OWNER_FREE_ANYWHERE)
+		flags |= SCTX__ANYWHERE;
+	ctx->flags = SCTX__OWNED | flags | sctx__size_flags(size);
 }
 
 void *sctx_context_data(struct sctx_context *ctx)
@@ -157,7 +161,7 @@ int sctx_context_alloc(struct sctx_owner *owner, const void *instance, size_t ex
 		return -ENOMEM;
 	}
 	memset(ctx + 1, 0, size - sizeof(*ctx));
-	owned_init(ctx, owner, instance, SCTX__ALLOCATED);
+	owned_init(ctx, owner, instance, SCTX__ALLOCATED, size);
 	sctx__debug_took(ctx);
 	*out = ctx;
 	return 0;
@@ -173,7 +177,7 @@ int sctx_owner_context_init(struct sctx_owner *owner, struct sctx_context *ctx,
 	error = admit_one(owner);
 	if (error)
 		return error;
-	owned_init(ctx, owner, instance, 0);
+	owned_init(ctx, owner, instance, 0, owner->ops.embedded_size);
 	sctx__debug_took(ctx);
 	return 0;
 }

@@ -115,7 +115,7 @@ static int ops_error(const struct sctx_owner_ops *ops)
 {
 	size_t length;
 
-	if (!ops->name || !ops->tag || ops->flags & ~(SCTX_OWNER_REQUIRED | SCTX_OWNER_LOCKED))
+	if (!ops->name || !ops->tag || ops->flags & ~(SCTX_OWNER_REQUIRED | SCTX_OWNER_LOCKED | SCTX_OWNER_FREE_ANYWHERE))
 		return -EINVAL;
 	length = strnlen(ops->name, SCTX_OWNER_NAME_MAX + 1);
 	return length == 0 || length > SCTX_OWNER_NAME_MAX ? -EINVAL : 0;

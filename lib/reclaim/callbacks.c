@@ -5,6 +5,7 @@
  */
 #include "reclaim/callbacks.h"
 
+#include "base/pool.h"
 #include "reclaim/reclaim.h"
 
 #include <string.h>
@@ -67,64 +68,85 @@ static void context_drop(struct sctx_context *ctx)
 	sctx__probe1(callback_done, ctx);
 }
 
-static bool run_one(struct sctx__limbo *set, enum sctx__kind kind)
+/* Noted before the callback: that may end the thread. */
+static void note_freed(struct sctx__limbo *set, size_t bytes)
 {
-	struct sctx__link *link = sctx__list_pop(&set->list[kind]);
-	struct sctx_stream *stream;
-	struct sctx__block *block;
-
-	if (!link)
-		return false;
-	if (set->list[kind].head)
-		sctx__prefetch_write(set->list[kind].head);
-	if (kind == SCTX__CONTEXTS) {
-		context_drop(sctx__linked(link, struct sctx_context, next));
-	} else if (kind == SCTX__STREAMS) {
-		stream = sctx__linked(link, struct sctx_stream, next);
-		stream->free_fn(stream);
-	} else {
-		block = sctx__linked(link, struct sctx__block, next);
-		block->free_fn(block);
-	}
-	return true;
+	set->freed++;
+	set->freed_bytes += bytes;
 }
 
-static void account(struct sctx__limbo *set, size_t callbacks)
+static void free_one(struct sctx__limbo *set, enum sctx__kind kind, struct sctx__link *link)
 {
-	size_t bytes = callbacks == set->callbacks ? set->bytes
-						   : set->bytes / set->callbacks * callbacks;
+	struct sctx_context *ctx = sctx__linked(link, struct sctx_context, next);
+	struct sctx_stream *stream = sctx__linked(link, struct sctx_stream, next);
+	struct sctx__block *block = sctx__linked(link, struct sctx__block, next);
 
-	set->callbacks -= callbacks;
-	if (!set->callbacks)
-		sctx__store(&set->since, 0);
-	set->bytes -= bytes;
-	sctx__add(&callbacks_run, callbacks);
-	sctx__account_freed(callbacks, bytes);
+	switch (kind) {
+	case SCTX__CONTEXTS:
+	case SCTX__HOME_CONTEXTS:
+		note_freed(set, sctx__context_bytes(sctx__load(&ctx->flags)));
+		context_drop(ctx);
+		break;
+	case SCTX__STREAMS:
+		note_freed(set, sizeof(*stream));
+		stream->free_fn(stream);
+		break;
+	case SCTX__HOME_BLOCKS:
+		note_freed(set, block->size);
+		sctx__pool_free(block, block->size);
+		break;
+	default: /* blocks are few: the set knows what all of them take */
+		note_freed(set, 0);
+		block->free_fn(block);
+	}
+}
+
+void sctx__callbacks_account(struct sctx__limbo *set)
+{
+	sctx__add(&callbacks_run, set->freed);
+	sctx__account_freed(set->freed, set->freed_bytes);
+	set->freed = 0;
+	set->freed_bytes = 0;
+}
+
+/* When nothing but nodes is left. */
+static void free_rest(struct sctx__limbo *set)
+{
+	if (set->list[SCTX__NODES].head)
+		sctx__node_hooks.free(&set->list[SCTX__NODES]);
+	set->freed += set->nodes;
+	set->freed_bytes += set->nodes * sctx__node_hooks.size + set->block_bytes;
+	set->nodes = 0;
+	set->block_bytes = 0;
+	sctx__store(&set->since, 0);
 }
 
 /* Contexts before streams: an owner may have embedded one in the other. */
 static size_t run_set(struct sctx__limbo *set, size_t max)
 {
-	size_t ran = 0, told = 0;
+	size_t ran = 0;
 	int kind = SCTX__CONTEXTS;
 
 	sctx__self.in_callback = true;
 	while (kind < SCTX__NODES && ran < max && sctx__likely(!sctx__load(&sctx__shared.forking))) {
-		if (!run_one(set, (enum sctx__kind)kind)) {
+		struct sctx__link *link = sctx__list_pop(&set->list[kind]);
+
+		if (!link) {
 			kind++;
-		} else if (++ran - told == RUN_BATCH) {
-			account(set, ran - told);
-			told = ran;
+			continue;
 		}
+		if (set->list[kind].head)
+			sctx__prefetch_write(set->list[kind].head);
+		free_one(set, (enum sctx__kind)kind, link);
+		ran++;
+		if (set->freed >= RUN_BATCH)
+			sctx__callbacks_account(set);
 	}
 	sctx__self.in_callback = false;
-	if (kind == SCTX__NODES) {
-		if (set->list[SCTX__NODES].head)
-			sctx__node_hooks.free(&set->list[SCTX__NODES]);
-		account(set, set->callbacks);
-	} else if (ran > told) {
-		account(set, ran - told);
-	}
+	if (kind == SCTX__NODES)
+		free_rest(set);
+	if (set->freed)
+		sctx__callbacks_account(set);
 	return ran;
 }
 
@@ -138,37 +160,87 @@ void sctx__callbacks_run_set(struct sctx__limbo *set)
 	run_set(set, SIZE_MAX);
 }
 
-bool sctx__callbacks_are_ripe(void)
+/* ---------------------------------------------- on the thread that retired */
+
+/* At a time, at the end of an update: more than most retire. */
+#define BITE 16
+
+/* At most a bite of what is ready.  False if that was all. */
+static bool bite_off(struct sctx__home *home, struct sctx__limbo *bite)
 {
-	return ripe.callbacks > 0;
+	int n = 0;
+	bool more;
+
+	sctx__lock_u32(&home->lock);
+	for (int i = 0; i < 2; i++) {
+		for (; n < BITE && home->ready[i].head; n++)
+			sctx__list_push(&bite->list[SCTX__HOME_CONTEXTS + i],
+					sctx__list_pop(&home->ready[i]));
+	}
+	more = home->ready[0].head || home->ready[1].head;
+	sctx__unlock_u32(&home->lock, 0);
+	sctx__store(&home->turns, 0);
+	return more;
 }
 
-/* Nodes that a thread left behind at its exit are no callbacks any more. */
-static bool any_closed(void)
+static void home_free(struct sctx__thread *self)
 {
-	return closed.callbacks || closed.list[SCTX__NODES].head;
+	struct sctx__limbo bite;
+
+	memset(&bite, 0, sizeof(bite));
+	if (!bite_off(&self->home, &bite))
+		self->at_end &= ~SCTX__HOME_DUE;
+	self->in_callback = true;
+	for (int kind = SCTX__HOME_CONTEXTS; kind <= SCTX__HOME_BLOCKS; kind++) {
+		while (bite.list[kind].head)
+			free_one(&bite, (enum sctx__kind)kind, sctx__list_pop(&bite.list[kind]));
+	}
+	self->in_callback = false;
+	sctx__store(&self->pending_callbacks, self->pending_callbacks - (int64_t)bite.freed);
+	sctx__store(&self->pending_bytes, self->pending_bytes - (int64_t)bite.freed_bytes);
+	sctx__add(&callbacks_run, bite.freed);
+	if (sctx__unlikely(sctx__load(&sctx__shared.full)))
+		sctx__account_flush(self);
+}
+
+__attribute__((constructor(101))) static void callbacks_init(void)
+{
+	sctx__home_hook = home_free;
+}
+
+/* ------------------------------------------------------------------- cycles */
+
+bool sctx__callbacks_are_ripe(void)
+{
+	return sctx__limbo_any(&ripe);
 }
 
 bool sctx__callbacks_are_left(void)
 {
-	return any_closed() || sctx__callbacks_are_ripe();
+	return sctx__limbo_any(&closed) || sctx__callbacks_are_ripe();
 }
 
-bool sctx__callbacks_turn(void)
+bool sctx__callbacks_turn(bool all)
 {
-	bool any = any_closed();
+	bool any = sctx__limbo_any(&closed);
+	size_t nodes;
 
 	sctx__limbo_move(&ripe, &closed);
-	sctx__limbo_take_closed(&closed, &ripe.list[SCTX__NODES]);
-	return any || any_closed();
+	nodes = sctx__limbo_take_closed(&closed, &ripe, all);
+	ripe.freed += nodes;
+	ripe.freed_bytes += nodes * sctx__node_hooks.size;
+	if (ripe.freed)
+		sctx__callbacks_account(&ripe);
+	return any || sctx__callbacks_are_left();
 }
 
+/* Negative from here on, if anything, so that what is left alone does not count. */
 void sctx__callbacks_abandon(void)
 {
-	sctx__sub(&sctx__account.callbacks, (int64_t)(ripe.callbacks + closed.callbacks));
-	sctx__sub(&sctx__account.bytes, (int64_t)(ripe.bytes + closed.bytes));
 	memset(&ripe, 0, sizeof(ripe));
 	memset(&closed, 0, sizeof(closed));
+	sctx__store(&sctx__account.callbacks, 0);
+	sctx__store(&sctx__account.bytes, 0);
 }
 
 uint64_t sctx__callbacks_since(void)

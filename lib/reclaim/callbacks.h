@@ -10,15 +10,18 @@
 
 /*
  * After a grace period: what was collected before is ripe, and what threads
- * have closed since is collected.  True if there was either.
+ * have closed since is collected, with @all also what they have at home.  True if
+ * there was either.
  */
-bool sctx__callbacks_turn(void);
+bool sctx__callbacks_turn(bool all);
 
 /* Run at most @max callbacks of what is ripe, fewer when a fork is under way.  Returns how many. */
 size_t sctx__callbacks_run(size_t max);
 
 /* The same for the contexts of another set, which is the calling thread's own. */
 void sctx__callbacks_run_set(struct sctx__limbo *set);
+/* Take out of the account what was freed of it, where a callback ended the thread. */
+void sctx__callbacks_account(struct sctx__limbo *set);
 
 bool sctx__callbacks_are_ripe(void);
 /* Collected or ripe. */
@@ -33,7 +36,9 @@ uint64_t sctx__callbacks_count(void);
 /* How often a ripe context went to limbo once more instead of being freed. */
 uint64_t sctx__callbacks_dropped_again(void);
 
-/* In reclaim.c: take what was called back out of the account. */
+/* In reclaim.c: take what was freed out of the account. */
 void sctx__account_freed(size_t callbacks, size_t bytes);
+/* Add what @self, the calling thread, has not added to it yet. */
+void sctx__account_flush(struct sctx__thread *self);
 
 #endif /* SCTX_CALLBACKS_H */

@@ -173,6 +173,7 @@ static void after_fork_child(void)
 	init_conditions();
 	sctx__store(&sctx__shared.lull, 0);
 	reclaimer.changing = false;
+	reclaimer.barriers = 0;
 	if (reclaimer.turned)
 		sctx__limbo_reopen();
 	reclaimer.turned = false;

@@ -51,13 +51,11 @@ static void account_add(int64_t callbacks, int64_t bytes)
 	sctx__add(&sctx__account.bytes, bytes);
 }
 
-void sctx__private_retire_end(const struct sctx__retiring *r)
+void sctx__private_retire_end(struct sctx__private *own, const struct sctx__retiring *r)
 {
-	size_t bytes = r->contexts * sizeof(struct sctx_context);
-
-	r->limbo->callbacks = r->contexts;
-	r->limbo->bytes = bytes;
-	account_add((int64_t)r->contexts, (int64_t)bytes);
+	own->callbacks = (int64_t)r->contexts;
+	own->bytes = (int64_t)(r->bytes + r->contexts * sizeof(struct sctx_context));
+	account_add(own->callbacks, own->bytes);
 }
 
 /* With the lock held: barriers and forks need not wait for it any more. */
@@ -73,6 +71,7 @@ static void thread_died(void *arg)
 	struct sctx__private *own = arg;
 
 	sctx__self.in_callback = false;
+	sctx__callbacks_account(&own->limbo);
 	pthread_mutex_lock(&reclaimer.lock);
 	sctx__limbo_leave(&own->limbo);
 	if (sctx__load(&sctx__shared.worker)) {
@@ -106,7 +105,7 @@ bool sctx__private_finish(struct sctx__private *own)
 	sctx__synchronize();
 	sctx__rcu_offline(); /* the callbacks hold up nobody's grace period */
 	pthread_mutex_lock(&reclaimer.lock);
-	while (own->limbo.callbacks)
+	while (sctx__limbo_any(&own->limbo))
 		run(own);
 	ended(own);
 	pthread_mutex_unlock(&reclaimer.lock);
@@ -151,7 +150,7 @@ void sctx__private_after_fork_child(void)
 			continue;
 		list_remove(own);
 		if (own->running)
-			account_add(-(int64_t)own->limbo.callbacks, -(int64_t)own->limbo.bytes);
+			account_add(-own->callbacks, -own->bytes);
 		else
 			sctx__limbo_leave(&own->limbo);
 	}

@@ -14,6 +14,7 @@
 /* On its thread's stack.  reclaimer.lock covers all but @limbo. */
 struct sctx__private {
 	struct sctx__limbo limbo; /* its thread's; of contexts alone */
+	int64_t callbacks, bytes; /* that it added to the account */
 	uint64_t number;          /* in the order of their beginnings */
 	pthread_t thread;
 	bool running; /* a callback may be */
@@ -30,7 +31,7 @@ static inline struct sctx__retiring sctx__private_retire_begin(struct sctx__priv
 	return (struct sctx__retiring){ &own->limbo, 0, 0, 0 };
 }
 
-void sctx__private_retire_end(const struct sctx__retiring *r);
+void sctx__private_retire_end(struct sctx__private *own, const struct sctx__retiring *r);
 
 /*
  * After the update: wait for a grace period, call back, end.  False if some

@@ -71,10 +71,10 @@ void sctx__limits_update_full(void)
 }
 
 /* Add what the thread has retired since the last time to the account. */
-static void account_flush(struct sctx__thread *self)
+void sctx__account_flush(struct sctx__thread *self)
 {
-	sctx__add(&sctx__account.callbacks, (int64_t)self->pending_callbacks);
-	sctx__add(&sctx__account.bytes, (int64_t)self->pending_bytes);
+	sctx__add(&sctx__account.callbacks, self->pending_callbacks);
+	sctx__add(&sctx__account.bytes, self->pending_bytes);
 	sctx__store(&self->pending_callbacks, 0);
 	sctx__store(&self->pending_bytes, 0);
 	if (limbo_reaches(8) || (sctx__load(&sctx__shared.paused) && limbo_reaches(1))) {
@@ -108,7 +108,7 @@ void sctx__limits_set_batches(void)
 {
 	sctx__store(&sctx__shared.batch_callbacks,
 		    (uint32_t)batch_of((size_t)reclaimer.limit_callbacks, 256));
-	sctx__store(&sctx__shared.batch_bytes, batch_of((size_t)reclaimer.limit_bytes, 65536));
+	sctx__store(&sctx__shared.batch_bytes, (int64_t)batch_of((size_t)reclaimer.limit_bytes, 65536));
 }
 
 /* ------------------------------------------------------------------ cycles */
@@ -203,21 +203,31 @@ size_t sctx__cycle_run(size_t max)
 	return ran;
 }
 
-/* Under the lock, so that a fork's child knows whether a grace period was under way. */
-static void begin(void)
+/*
+ * Under the lock, so that a fork's child knows whether a grace period was under way.  True
+ * if the cycle is to free what threads have at home: somebody waits for it, there is too
+ * much of it, or the threads may not come again.
+ */
+static bool begin(void)
 {
+	bool all;
+
 	pthread_mutex_lock(&reclaimer.lock);
 	sctx__limbo_turn_phase();
 	reclaimer.turned = true;
+	all = reclaimer.barriers || reclaimer.mode == SCTX_RECLAIM_POLL || reclaimer.stop ||
+	      limbo_reaches(4);
 	pthread_mutex_unlock(&reclaimer.lock);
+	return all;
 }
 
 size_t sctx__cycle(size_t max, bool *any)
 {
-	begin();
+	bool all = begin();
+
 	grace_period();
 	lists_take();
-	*any = sctx__callbacks_turn();
+	*any = sctx__callbacks_turn(all);
 	lists_leave();
 	return sctx__cycle_run(max);
 }
@@ -411,17 +421,25 @@ static void wake_reclaimer(void)
 
 /* ---------------------------------------------------------------- retiring */
 
-void sctx__limbo_added_slow(struct sctx__limbo *limbo, bool first)
+/* The first addition after a turn of the phase: has an earlier cycle left anything at home? */
+static void first_added(struct sctx__thread *self, struct sctx__limbo *limbo)
+{
+	sctx__store(&limbo->since, sctx__now_coarse());
+	if (sctx__load(&self->home.ready[0].head) || sctx__load(&self->home.ready[1].head))
+		self->at_end |= SCTX__HOME_DUE;
+}
+
+void sctx__limbo_added_slow(struct sctx__limbo *limbo)
 {
 	struct sctx__thread *self = &sctx__self;
 
-	if (first)
-		sctx__store(&limbo->since, sctx__now_coarse());
+	if (!limbo->since)
+		first_added(self, limbo);
 	if (sctx__load(&sctx__shared.sleeping))
 		wake_reclaimer();
 	if (self->pending_callbacks >= sctx__load(&sctx__shared.batch_callbacks) ||
 	    self->pending_bytes >= sctx__load(&sctx__shared.batch_bytes))
-		account_flush(self);
+		sctx__account_flush(self);
 }
 
 void sctx__retire_block(struct sctx__block *block, size_t bytes)
@@ -429,7 +447,18 @@ void sctx__retire_block(struct sctx__block *block, size_t bytes)
 	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
 
 	sctx__list_push(&limbo->list[SCTX__BLOCKS], sctx__link_of(&block->next));
+	limbo->block_bytes += bytes;
 	sctx__probe3(retire, block, SCTX__KIND_BLOCK, bytes);
+	sctx__limbo_added(limbo, 1, bytes);
+}
+
+void sctx__retire_memory(struct sctx__block *memory, size_t bytes)
+{
+	struct sctx__limbo *limbo = sctx__limbo_of(&sctx__self);
+
+	memory->size = bytes;
+	sctx__list_push(&limbo->list[SCTX__HOME_BLOCKS], sctx__link_of(&memory->next));
+	sctx__probe3(retire, memory, SCTX__KIND_BLOCK, bytes);
 	sctx__limbo_added(limbo, 1, bytes);
 }
 

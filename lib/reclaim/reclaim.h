@@ -21,7 +21,7 @@
 int sctx__admit_slow(bool nowait);
 
 /* The first addition to a set, or one that fills a batch or has to wake the reclaimer. */
-void sctx__limbo_added_slow(struct sctx__limbo *limbo, bool first);
+void sctx__limbo_added_slow(struct sctx__limbo *limbo);
 
 static inline bool sctx__admitted(void)
 {
@@ -38,21 +38,18 @@ static inline int sctx__admit(bool nowait)
  * @sleeping and then lets a grace period pass before it looks at limbo for
  * the last time: a section that it did not wait for sees @sleeping here.
  */
-static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t added, size_t bytes)
+static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t added, size_t size)
 {
 	struct sctx__thread *self = &sctx__self;
-	size_t before = limbo->callbacks;
-	size_t callbacks = self->pending_callbacks + added;
+	int64_t callbacks = self->pending_callbacks + (int64_t)added;
+	int64_t bytes = self->pending_bytes + (int64_t)size;
 
-	limbo->callbacks = before + added;
-	limbo->bytes += bytes;
-	bytes += self->pending_bytes;
 	sctx__store(&self->pending_callbacks, callbacks);
 	sctx__store(&self->pending_bytes, bytes);
-	if (sctx__unlikely(before == 0 || sctx__load(&sctx__shared.sleeping) ||
+	if (sctx__unlikely(!limbo->since || sctx__load(&sctx__shared.sleeping) ||
 			   callbacks >= sctx__load(&sctx__shared.batch_callbacks) ||
 			   bytes >= sctx__load(&sctx__shared.batch_bytes)))
-		sctx__limbo_added_slow(limbo, before == 0);
+		sctx__limbo_added_slow(limbo);
 }
 
 /* Pairs with the release in sctx__limbo_turn_phase(): the set was emptied. */
@@ -104,8 +101,38 @@ struct sctx__retiring {
 	struct sctx__limbo *limbo;
 	size_t contexts;
 	size_t streams;
-	size_t bytes; /* of the streams */
+	size_t bytes; /* but for the contexts' own */
 };
+
+/*
+ * In sctx_context.flags, of which the room of owners has the lower bits: whether the
+ * FreeCallback may run on any thread, and how large the context is with what surrounds
+ * it, as 3 bits of the size below its highest and 5 of the shift (0: nothing more).
+ */
+#define SCTX__ANYWHERE   16u
+#define SCTX__SIZE_SHIFT 8
+#define SCTX__SIZED      (0xffu << SCTX__SIZE_SHIFT)
+
+static inline uint16_t sctx__size_flags(size_t size)
+{
+	const size_t most = (size_t)15 << 31;
+	unsigned int shift = 0;
+
+	if (size > most)
+		size = most;
+	if (size <= sizeof(struct sctx_context))
+		return 0;
+	while (shift < 31 && (size - 1) >> shift >= 15)
+		shift++;
+	return (uint16_t)((shift << 3 | ((((size - 1) >> shift) + 1) & 7)) << SCTX__SIZE_SHIFT);
+}
+
+static inline size_t sctx__context_bytes(uint32_t flags)
+{
+	size_t code = flags >> SCTX__SIZE_SHIFT & 0xff;
+
+	return code ? (8 | (code & 7)) << (code >> 3) : sizeof(struct sctx_context);
+}
 
 /* All of these inside an update. */
 
@@ -124,9 +151,15 @@ SCTX__INLINE void sctx__retire_end(const struct sctx__retiring *r)
 /* The caller's reference goes to limbo, which drops it after a grace period. */
 SCTX__INLINE void sctx__retire_context(struct sctx__retiring *r, struct sctx_context *ctx)
 {
-	struct sctx__limbo *limbo = r->limbo;
+	uint32_t flags = sctx__load(&ctx->flags);
+	struct sctx__list *list = &r->limbo->list[SCTX__CONTEXTS];
 
-	sctx__list_push(&limbo->list[SCTX__CONTEXTS], sctx__link_of(&ctx->next));
+	if (sctx__unlikely(flags & (SCTX__ANYWHERE | SCTX__SIZED))) {
+		if (flags & SCTX__ANYWHERE)
+			list = &r->limbo->list[SCTX__HOME_CONTEXTS];
+		r->bytes += sctx__context_bytes(flags) - sizeof(*ctx);
+	}
+	sctx__list_push(list, sctx__link_of(&ctx->next));
 	sctx__probe3(retire, ctx, SCTX__KIND_CONTEXT, sizeof(*ctx));
 	r->contexts++;
 }
@@ -157,6 +190,9 @@ SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream
 
 /* @block->free_fn(@block) after a grace period; by itself, as it is rare. */
 void sctx__retire_block(struct sctx__block *block, size_t bytes);
+
+/* sctx__pool_free(@memory, @bytes) after a grace period, on this thread if it comes by. */
+void sctx__retire_memory(struct sctx__block *memory, size_t bytes);
 
 /* Grace periods, their time, and limbo. */
 void sctx__reclaim_stats(struct sctx_stats *stats);

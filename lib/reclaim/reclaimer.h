@@ -22,6 +22,7 @@ extern struct sctx__reclaimer {
 	uint64_t started; /* cycles */
 	uint64_t finished;
 	uint64_t wanted; /* cycles that someone waits for: no pause before */
+	uint32_t barriers; /* under way */
 	bool turned;     /* a cycle has turned the phase, and waits for its grace period */
 	bool at_lists;   /* a cycle moves the lists and runs callbacks: */
 	pthread_t at_lists_thread; /* this thread does */

@@ -204,11 +204,13 @@ int sctx_barrier(void)
 	sctx__rcu_offline();
 	pthread_mutex_lock(&reclaimer.lock);
 	sctx__private_wait();
+	reclaimer.barriers++;
 	while (!error && !done) {
 		error = sctx__reclaimer_start();
 		if (!error)
 			done = barrier();
 	}
+	reclaimer.barriers--;
 	pthread_mutex_unlock(&reclaimer.lock);
 	pthread_setcancelstate(cancel, NULL);
 	return error;

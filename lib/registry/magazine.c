@@ -100,4 +100,5 @@ __attribute__((constructor(101))) static void magazine_init(void)
 {
 	sctx__node_hooks.rest = nodes_rest;
 	sctx__node_hooks.free = nodes_free;
+	sctx__node_hooks.size = sizeof(struct sctx__node);
 }

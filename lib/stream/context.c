@@ -338,7 +338,7 @@ SCTX__INLINE enum step insert_locked(struct insertion *ins, uint32_t state,
 static void spare_free(struct insertion *ins)
 {
 	if (ins->spare)
-		array_free(&ins->spare->block);
+		array_free(ins->spare);
 	ins->spare = NULL;
 }
 
@@ -574,7 +574,7 @@ static __attribute__((noinline)) void list_compact_slow(struct sctx_stream *stre
 		old = list_replace(stream, array, NULL, NULL);
 	stream_unlock(stream, state);
 	if (old == array)
-		array_free(&array->block);
+		array_free(array);
 	else
 		array_retire(old);
 }

@@ -128,17 +128,15 @@ static inline size_t array_size(size_t capacity)
 	       ~(size_t)63;
 }
 
-static inline void array_free(struct sctx__block *block)
+static inline void array_free(struct sctx__array *array)
 {
-	struct sctx__array *array = (struct sctx__array *)block;
-
 	sctx__pool_free(array, array_size(array->capacity));
 }
 
 static inline void array_retire(struct sctx__array *array)
 {
 	if (array)
-		sctx__retire_block(&array->block, array_size(array->capacity));
+		sctx__retire_memory(&array->block, array_size(array->capacity));
 }
 
 /* An array with room for @entries or more: 8, 16, 32 ... */
@@ -160,7 +158,6 @@ static inline struct sctx__array *array_alloc(size_t entries)
 		return NULL;
 	}
 	array->block.next = NULL;
-	array->block.free_fn = array_free;
 	array->count = 0;
 	array->capacity = (uint32_t)capacity;
 	memset(array_tag(array), 0, capacity);

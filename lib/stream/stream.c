@@ -194,7 +194,7 @@ static bool teardown_private(struct sctx_stream *stream, struct sctx__private *o
 	sctx__update_begin();
 	state = stream_lock(stream);
 	teardown_locked(&r, stream, state, 0, NULL);
-	sctx__private_retire_end(&r);
+	sctx__private_retire_end(own, &r);
 	sctx__update_end();
 	return state & SCTX__TORN;
 }

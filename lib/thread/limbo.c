@@ -9,6 +9,7 @@ struct sctx__account sctx__account;
 struct sctx__node_hooks sctx__node_hooks;
 
 static struct sctx__limbo orphans[2]; /* left behind by threads that exited */
+static struct sctx__limbo collected;  /* of them: what a cycle had collected already */
 
 void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
 {
@@ -18,11 +19,9 @@ void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from)
 		sctx__store(&to->since, from->since);
 	sctx__store(&from->since, 0);
 	to->nodes += from->nodes;
-	to->callbacks += from->callbacks;
-	to->bytes += from->bytes;
+	to->block_bytes += from->block_bytes;
 	from->nodes = 0;
-	from->callbacks = 0;
-	from->bytes = 0;
+	from->block_bytes = 0;
 }
 
 void sctx__limbo_leave(struct sctx__limbo *from)
@@ -33,13 +32,13 @@ void sctx__limbo_leave(struct sctx__limbo *from)
 }
 
 /* Races with additions, which are complete only after a grace period. */
-static bool limbo_empty(struct sctx__limbo *limbo)
+bool sctx__limbo_any(const struct sctx__limbo *limbo)
 {
-	bool empty = true;
+	bool any = false;
 
-	for (int i = 0; i < SCTX__KINDS && empty; i++)
-		empty = !sctx__load(&limbo->list[i].head);
-	return empty;
+	for (int i = 0; i < SCTX__KINDS && !any; i++)
+		any = sctx__load(&limbo->list[i].head) != NULL;
+	return any;
 }
 
 /* The release pairs with the acquire in sctx__limbo_of(). */
@@ -79,19 +78,25 @@ static bool give(struct sctx__magazine *magazine, struct sctx__list *ripe, size_
 	return true;
 }
 
-/* After a grace period: return what is waiting, and let the nodes of @closed wait. */
-static void magazine_turn(struct sctx__magazine *magazine, struct sctx__limbo *closed,
-			  struct sctx__list *surplus)
+/*
+ * After a grace period: return what is waiting, and let the nodes of @closed wait.
+ * Returns how many were returned.
+ */
+static size_t magazine_turn(struct sctx__magazine *magazine, struct sctx__limbo *closed,
+			    struct sctx__limbo *ripe)
 {
+	size_t n = magazine->waiting_count;
+
 #ifdef SCTX_DEBUG
 	if (magazine->waiting.head)
 		sctx__node_hooks.rest(magazine->waiting.head);
 #endif
-	if (!give(magazine, &magazine->waiting, magazine->waiting_count))
-		sctx__list_move(surplus, &magazine->waiting);
+	if (!give(magazine, &magazine->waiting, n))
+		sctx__list_move(&ripe->list[SCTX__NODES], &magazine->waiting);
 	sctx__list_move(&magazine->waiting, &closed->list[SCTX__NODES]);
 	magazine->waiting_count = closed->nodes;
 	closed->nodes = 0;
+	return n;
 }
 
 /* The thread exits: free what nobody can see any more; the rest waits among the orphans. */
@@ -105,23 +110,66 @@ static void magazine_empty(struct sctx__magazine *magazine)
 	if (returned.head)
 		sctx__node_hooks.free(&returned);
 	magazine->loaded = NULL;
-	sctx__list_move(&orphans[0].list[SCTX__NODES], &magazine->waiting);
+	sctx__list_move(&collected.list[SCTX__NODES], &magazine->waiting);
+	collected.nodes += magazine->waiting_count;
 	magazine->waiting_count = 0;
+}
+
+/* ---------------------------------------------------- contexts and blocks */
+
+/* Cycles that a thread may leave what is its: some 2 ms each. */
+#define HOME_TURNS 16
+
+static bool home_any(const struct sctx__home *home)
+{
+	return sctx__load(&home->ready[0].head) || sctx__load(&home->ready[1].head) ||
+	       sctx__load(&home->waiting[0].head) || sctx__load(&home->waiting[1].head);
+}
+
+/* After a grace period.  What stays in @closed is not the thread's to free. */
+static void home_turn(struct sctx__home *home, struct sctx__limbo *closed, struct sctx__limbo *ripe,
+		      bool all)
+{
+	if (!home_any(home))
+		sctx__store(&home->turns, 0);
+	else if (sctx__add(&home->turns, 1) >= HOME_TURNS)
+		all = true;
+	sctx__lock_u32(&home->lock);
+	for (int i = 0; i < 2; i++) {
+		sctx__list_move(&home->ready[i], &home->waiting[i]);
+		if (all)
+			sctx__list_move(&ripe->list[SCTX__HOME_CONTEXTS + i], &home->ready[i]);
+		else
+			sctx__list_move(&home->waiting[i], &closed->list[SCTX__HOME_CONTEXTS + i]);
+	}
+	sctx__unlock_u32(&home->lock, 0);
+}
+
+static void home_empty(struct sctx__home *home)
+{
+	for (int i = 0; i < 2; i++) {
+		sctx__list_move(&collected.list[SCTX__HOME_CONTEXTS + i], &home->ready[i]);
+		sctx__list_move(&collected.list[SCTX__HOME_CONTEXTS + i], &home->waiting[i]);
+	}
 }
 
 /* ----------------------------------------------------------- all threads' */
 
-void sctx__limbo_take_closed(struct sctx__limbo *to, struct sctx__list *surplus)
+size_t sctx__limbo_take_closed(struct sctx__limbo *closed, struct sctx__limbo *ripe, bool all)
 {
 	uint32_t phase = sctx__shared.phase ^ 1;
+	size_t nodes = 0;
 
 	pthread_mutex_lock(&sctx__threads_lock);
 	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
-		magazine_turn(&t->magazine, &t->limbo[phase], surplus);
-		sctx__limbo_move(to, &t->limbo[phase]);
+		nodes += magazine_turn(&t->magazine, &t->limbo[phase], ripe);
+		home_turn(&t->home, &t->limbo[phase], ripe, all);
+		sctx__limbo_move(closed, &t->limbo[phase]);
 	}
-	sctx__limbo_move(to, &orphans[phase]);
+	sctx__limbo_move(closed, &orphans[phase]);
+	sctx__limbo_move(closed, &collected);
 	pthread_mutex_unlock(&sctx__threads_lock);
+	return nodes;
 }
 
 void sctx__limbo_reopen(void)
@@ -137,9 +185,11 @@ bool sctx__limbo_is_empty(void)
 	bool empty;
 
 	pthread_mutex_lock(&sctx__threads_lock);
-	empty = limbo_empty(&orphans[0]) && limbo_empty(&orphans[1]);
+	empty = !sctx__limbo_any(&orphans[0]) && !sctx__limbo_any(&orphans[1]) &&
+		!sctx__limbo_any(&collected);
 	for (struct sctx__thread *t = sctx__threads; t && empty; t = t->next)
-		empty = limbo_empty(&t->limbo[0]) && limbo_empty(&t->limbo[1]);
+		empty = !sctx__limbo_any(&t->limbo[0]) && !sctx__limbo_any(&t->limbo[1]) &&
+			!home_any(&t->home) && !sctx__load(&t->magazine.waiting.head);
 	pthread_mutex_unlock(&sctx__threads_lock);
 	return empty;
 }
@@ -158,8 +208,8 @@ uint64_t sctx__limbo_pending(struct sctx__account *pending)
 
 	pthread_mutex_lock(&sctx__threads_lock);
 	for (struct sctx__thread *t = sctx__threads; t; t = t->next) {
-		pending->callbacks += (int64_t)sctx__load(&t->pending_callbacks);
-		pending->bytes += (int64_t)sctx__load(&t->pending_bytes);
+		pending->callbacks += sctx__load(&t->pending_callbacks);
+		pending->bytes += sctx__load(&t->pending_bytes);
 		note_oldest(&t->limbo[0], &oldest);
 		note_oldest(&t->limbo[1], &oldest);
 	}
@@ -172,10 +222,11 @@ uint64_t sctx__limbo_pending(struct sctx__account *pending)
 void sctx__limbo_orphan(struct sctx__thread *t)
 {
 	magazine_empty(&t->magazine);
+	home_empty(&t->home);
 	for (int phase = 0; phase < 2; phase++)
 		sctx__limbo_move(&orphans[phase], &t->limbo[phase]);
-	sctx__add(&sctx__account.callbacks, (int64_t)t->pending_callbacks);
-	sctx__add(&sctx__account.bytes, (int64_t)t->pending_bytes);
+	sctx__add(&sctx__account.callbacks, t->pending_callbacks);
+	sctx__add(&sctx__account.bytes, t->pending_bytes);
 	t->pending_callbacks = 0;
 	t->pending_bytes = 0;
 }

@@ -63,16 +63,30 @@ enum sctx__kind {
 	SCTX__CONTEXTS,
 	SCTX__STREAMS, /* embedded ones */
 	SCTX__BLOCKS,  /* the library's own memory */
-	SCTX__NODES,   /* the registry's streams: they go back to the thread that retired them */
+	SCTX__HOME_CONTEXTS, /* that any thread may free: see struct sctx__home */
+	SCTX__HOME_BLOCKS,   /* likewise; plain memory of the pool */
+	SCTX__NODES,         /* the registry's streams */
 	SCTX__KINDS
 };
 
 struct sctx__limbo {
 	struct sctx__list list[SCTX__KINDS];
-	size_t nodes;     /* in the list of nodes */
-	size_t callbacks; /* in all lists */
-	size_t bytes;
+	size_t nodes;                /* in the list of nodes */
+	size_t block_bytes;          /* of the blocks */
+	size_t freed, freed_bytes;  /* while its callbacks run: not yet taken out of the account */
 	uint64_t since; /* when the first was retired: sctx__now_coarse(), 0 if there is none */
+};
+
+/*
+ * What goes back to the thread that retired it, which frees a few at a time at the end of
+ * its updates: the allocator's caches there get them back.  @ready is under the lock,
+ * since the reclaimer takes it from a thread that does not come for it.
+ */
+struct sctx__home {
+	struct sctx__list waiting[2]; /* contexts, blocks: ready after the next grace period */
+	uint32_t turns;               /* cycles since the thread took any */
+	uint32_t lock __attribute__((aligned(64)));
+	struct sctx__list ready[2];
 };
 
 /* Free nodes for the next opens.  See lib/registry/magazine.h. */
@@ -90,6 +104,7 @@ struct sctx__thread;
 struct sctx__node_hooks {
 	void (*rest)(struct sctx__link *nodes);  /* DEBUG builds: nobody may touch them */
 	void (*free)(struct sctx__list *nodes);
+	size_t size; /* of one */
 };
 
 extern struct sctx__node_hooks sctx__node_hooks;
@@ -103,11 +118,13 @@ void sctx__limbo_leave(struct sctx__limbo *from);
 void sctx__limbo_turn_phase(void);
 
 /*
- * Move the sets that the last turn of the phase closed to @to; a grace period
- * has passed since.  Their nodes wait in the threads' magazines for the next
- * one.  Nodes that a thread has no room for are added to @surplus, to be freed.
+ * Move the sets that the last turn of the phase closed to @closed; a grace period
+ * has passed since.  What goes back to the threads waits with them for the next
+ * one.  What they have no room for or do not come for, or with @all everything, is
+ * added to @ripe.  Returns how many nodes left limbo.
  */
-void sctx__limbo_take_closed(struct sctx__limbo *to, struct sctx__list *surplus);
+size_t sctx__limbo_take_closed(struct sctx__limbo *closed, struct sctx__limbo *ripe, bool all);
+bool sctx__limbo_any(const struct sctx__limbo *limbo);
 /*
  * In a fork's child, where a turn of the phase is not followed by its grace period: back
  * to the set of the present phase with all that it closed.

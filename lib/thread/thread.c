@@ -21,6 +21,7 @@ SCTX__TLS struct sctx__thread sctx__self;
 #endif
 struct sctx__shared sctx__shared = { .sleeping = 1 };
 void (*sctx__thread_exit_hook)(struct sctx__thread *t);
+void (*sctx__home_hook)(struct sctx__thread *self);
 
 pthread_mutex_t sctx__threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rcu_gate = PTHREAD_RWLOCK_INITIALIZER;
@@ -86,6 +87,7 @@ void sctx__thread_detach(void)
 	pthread_mutex_unlock(&sctx__threads_lock);
 	pthread_rwlock_unlock(&rcu_gate);
 	self->attached = false;
+	self->at_end &= ~SCTX__HOME_DUE;
 	sctx__rcu_unready();
 	self->registered = false;
 	self->reader = NULL;
@@ -248,14 +250,31 @@ void sctx__gate_slow(void)
 		return;
 	}
 	sctx__rcu_read_lock();
-	if (!self->passes++)
+	if (self->at_end < SCTX__PASS)
 		pthread_rwlock_rdlock(&passes);
+	self->at_end += SCTX__PASS;
+}
+
+/* In a section, so that forks and barriers wait for what is being freed. */
+static void home_visit(struct sctx__thread *self)
+{
+	sctx__rcu_read_lock();
+	if (!sctx__load(&sctx__shared.gate))
+		sctx__home_hook(self);
+	sctx__rcu_read_unlock();
 }
 
 void sctx__update_end_slow(void)
 {
-	if (!--sctx__self.passes)
-		pthread_rwlock_unlock(&passes);
+	struct sctx__thread *self = &sctx__self;
+
+	if (self->at_end >= SCTX__PASS) {
+		self->at_end -= SCTX__PASS;
+		if (self->at_end < SCTX__PASS)
+			pthread_rwlock_unlock(&passes);
+	}
+	if (self->at_end & SCTX__HOME_DUE && !sctx__must_not_wait())
+		home_visit(self);
 }
 
 /*
@@ -329,7 +348,7 @@ void sctx__threads_after_fork_child(void)
 	/* A rwlock records its writer's thread id, which has changed. */
 	pthread_rwlock_init(&rcu_gate, NULL);
 	pthread_rwlock_init(&passes, NULL);
-	sctx__self.passes = 0;
+	sctx__self.at_end &= SCTX__HOME_DUE;
 	pthread_mutex_unlock(&sctx__threads_lock);
 }
 

@@ -41,8 +41,9 @@ enum sctx__event {
 struct sctx__thread {
 	struct sctx__limbo limbo[2]; /* by phase */
 	struct sctx__magazine magazine;
-	size_t pending_callbacks; /* retired, not yet in the account */
-	size_t pending_bytes;
+	struct sctx__home home;
+	int64_t pending_callbacks; /* retired less freed, not yet in the account */
+	int64_t pending_bytes;
 	int64_t event[SCTX__EVENTS];
 	int64_t *counter;
 	uint32_t counters;
@@ -52,10 +53,14 @@ struct sctx__thread {
 	bool registered;   /* by the library, not by the host */
 	bool in_callback;
 	uint16_t attaching; /* calls of owners' attach under way */
-	uint32_t passes;    /* updates that passed a closed gate: see sctx__gate_slow() */
+	uint32_t at_end;    /* work due at the end of the update: see below */
 	struct sctx__thread *next;
 	struct sctx__thread **link;
 };
+
+/* In sctx__thread.at_end. */
+#define SCTX__HOME_DUE 1u /* something in home is ready to be freed */
+#define SCTX__PASS     2u /* times the number of updates that passed a closed gate */
 
 /*
  * Read at every update and written rarely; @phase changes at every grace
@@ -71,7 +76,7 @@ struct sctx__shared {
 	uint32_t paused;   /* the reclaimer pauses between two grace periods */
 	uint32_t worker;   /* the reclaimer's thread exists, or the mode has none */
 	uint32_t batch_callbacks;
-	size_t batch_bytes;
+	int64_t batch_bytes;
 } __attribute__((aligned(64)));
 
 #ifndef sctx__self /* the explorer has its own definition */
@@ -92,6 +97,9 @@ void sctx__update_end_slow(void);
 
 /* Called with sctx__threads_lock held when a thread exits.  Set before any thread uses the library. */
 extern void (*sctx__thread_exit_hook)(struct sctx__thread *t);
+
+/* Called in a section with SCTX__HOME_DUE: frees a few of what is at home.  Set likewise. */
+extern void (*sctx__home_hook)(struct sctx__thread *self);
 
 /* The calling thread's record.  Attaches the thread if necessary. */
 static inline struct sctx__thread *sctx__thread_self(void)
@@ -135,7 +143,7 @@ static inline bool sctx__section_may_update(void)
 static inline void sctx__update_end(void)
 {
 	sctx__rcu_read_unlock();
-	if (sctx__unlikely(sctx__self.passes))
+	if (sctx__unlikely(sctx__self.at_end))
 		sctx__update_end_slow();
 }
 

@@ -38,7 +38,7 @@ static void register_refuses_what_is_malformed(void **state)
 	REFUSES(name, "");
 	REFUSES(name, "a name of thirty-two characters.");
 	REFUSES(tag, 0);
-	REFUSES(flags, 4);
+	REFUSES(flags, 8);
 #undef REFUSES
 }
 
