@@ -286,8 +286,11 @@ size_t sctx__stream_bytes(const struct sctx_stream *stream)
 
 struct sctx_stream *sctx_context_stream(const struct sctx_context *ctx)
 {
+	struct sctx_stream *stream;
+
 	/* Pairs with the releases in context_claim(): what its inserter did is seen. */
-	return ctx ? sctx__load_acquire(&ctx->stream) : NULL;
+	stream = ctx ? sctx__load_acquire(&ctx->stream) : NULL;
+	return stream == SCTX__IN_LIMBO ? NULL : stream;
 }
 
 int sctx_stream_for_each(const struct sctx_stream *stream,

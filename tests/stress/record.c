@@ -256,10 +256,10 @@ static void print_record(const struct record *r)
 
 	fprintf(stderr,
 		"  record %p: number %llu, owner %d, %s, stage %d, readers %d, holds %d%s\n"
-		"  context: owner %p instance %p stream %p next %p refs %u in_limbo %u\n",
+		"  context: owner %p instance %p stream %p next %p refs %u\n",
 		(const void *)r, (unsigned long long)r->serial, r->owner, name_of(GET(r->state)),
 		GET(r->stage), GET(r->readers), GET(r->holds), GET(r->moved) ? ", moved" : "",
-		c->owner, c->instance, (void *)c->stream, (void *)c->next, c->refs, c->in_limbo);
+		c->owner, c->instance, (void *)c->stream, (void *)c->next, c->refs);
 	print_event("born", &r->born);
 	print_event("last", &r->last);
 }
