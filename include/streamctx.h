@@ -925,8 +925,9 @@ struct sctx_reclaim_options {
 
 /*
  * Set limits and mode of limbo, for the whole process.  At a limit what
- * creates (open of a new stream, insert) waits or gets -EAGAIN; what releases
- * never waits and never fails.  Threads account in batches, so limbo may stand
+ * creates (open of a new stream, insert) waits for five seconds at most, and
+ * gets -EAGAIN then or where it must not wait; what releases never waits and
+ * never fails.  Threads account in batches, so limbo may stand
  * over a limit by up to 1/64 of it for each thread (of what the limit was when
  * the thread last retired something).  Bytes are those that the library knows
  * of: streams, arrays, tables, and contexts: with their data if sctx_context_alloc()

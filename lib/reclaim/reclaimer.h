@@ -64,6 +64,11 @@ void sctx__limits_set_batches(void);
 /* Without it: what is in limbo; with @since, since when something is in the threads' sets. */
 struct sctx__account sctx__limbo_sum(uint64_t *since);
 
+/* A wait that ends by time only where something is wrong: the explorer knows no time. */
+#ifndef sctx__wait_at_most
+#define sctx__wait_at_most pthread_cond_timedwait
+#endif
+
 /* The time @seconds and @ns from now, for pthread_cond_timedwait() on our conditions. */
 struct timespec sctx__after(time_t seconds, long ns);
 

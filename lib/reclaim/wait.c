@@ -125,14 +125,25 @@ int sctx_reclaim_poll(unsigned int max)
 
 /* ----------------------------------------------------------------- waiting */
 
+/* At the limit: the callback of the moment may need a lock of the waiting thread's. */
+#define WAIT_S 5
+
 static void yield_to_reclaimer(void)
 {
 	if (sctx__load(&sctx__shared.lull) == (uint32_t)sched_getcpu() + 1)
 		sched_yield();
 }
 
+static bool is_past(const struct timespec *at)
+{
+	struct timespec now = sctx__after(0, 0);
+
+	return now.tv_sec > at->tv_sec || (now.tv_sec == at->tv_sec && now.tv_nsec >= at->tv_nsec);
+}
+
 int sctx__admit_slow(bool nowait)
 {
+	struct timespec until;
 	int error, cancel;
 
 	if (sctx__must_not_wait() || sctx__load(&reclaimer.flags) & SCTX_RECLAIM_NOWAIT)
@@ -144,12 +155,14 @@ int sctx__admit_slow(bool nowait)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	sctx_thread_offline();
 	pthread_mutex_lock(&reclaimer.lock);
+	until = sctx__after(WAIT_S, 0);
 	error = sctx__reclaimer_start();
 	while (!error && sctx__load(&sctx__shared.full)) {
 		if (nowait || reclaimer.mode == SCTX_RECLAIM_POLL) {
 			error = -EAGAIN;
 		} else {
-			pthread_cond_wait(&reclaimer.done, &reclaimer.lock);
+			sctx__wait_at_most(&reclaimer.done, &reclaimer.lock, &until);
+			nowait = is_past(&until);
 			error = sctx__reclaimer_start(); /* the mode may be another one now */
 		}
 	}

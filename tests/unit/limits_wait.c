@@ -187,6 +187,40 @@ static void the_smallest_limit(void **state)
 	assert_u64(items_freed(), ==, items_created());
 }
 
+/* A callback may need a lock under which somebody creates: neither waits for ever. */
+static pthread_mutex_t owners_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void take_the_lock(struct item *item)
+{
+	(void)item;
+	pthread_mutex_lock(&owners_lock);
+	pthread_mutex_unlock(&owners_lock);
+}
+
+static void a_creator_whose_lock_a_callback_needs_is_told(void **state)
+{
+	struct item *a = item_new(OWNER(1), NULL), *b = item_new(OWNER(2), NULL);
+	struct sctx_stream s;
+
+	(void)state;
+	assert_rc(sctx_barrier(), 0);
+	assert_rc(sctx_stream_init(&s), 0);
+	set_limits(0, 100, 0);
+	a->hook = take_the_lock;
+	pthread_mutex_lock(&owners_lock);
+	assert_rc(sctx_put(&a->ctx), 0);
+	for (int i = 0; i < 200; i++)
+		assert_rc(sctx_put(&item_churn(OWNER(1), NULL)->ctx), 0);
+	assert_rc(sctx_insert(&s, &b->ctx), -EAGAIN);
+	pthread_mutex_unlock(&owners_lock);
+	set_limits(0, 0, 0);
+	assert_rc(sctx_put(&b->ctx), 0);
+	assert_rc(sctx_barrier(), 0);
+	assert_int_equal(item_called(a), 1);
+	item_free(a);
+	item_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +229,7 @@ int main(void)
 		cmocka_unit_test(a_raised_limit_lets_them_go_on),
 		cmocka_unit_test(limbo_stays_bounded_under_a_flood),
 		cmocka_unit_test(the_smallest_limit),
+		cmocka_unit_test(a_creator_whose_lock_a_callback_needs_is_told),
 	};
 
 	return TEST_RUN(tests);

@@ -134,6 +134,7 @@ static inline int explore_nothing(void)
 #define pthread_cond_wait(c, m) explore_cond_wait((c), (m), false, EXPLORE_SITE("cond_wait " #c))
 #define pthread_cond_timedwait(c, m, at) \
 	explore_cond_wait((c), (m), ((void)(at), true), EXPLORE_SITE("cond_timedwait " #c))
+#define sctx__wait_at_most(c, m, at)     ((void)(at), pthread_cond_wait((c), (m)))
 #define pthread_cond_signal(c)           explore_cond_wake((c), false, EXPLORE_SITE("cond_signal " #c))
 #define pthread_cond_broadcast(c)        explore_cond_wake((c), true, EXPLORE_SITE("cond_broadcast " #c))
 #define pthread_create(t, attr, fn, arg) ((void)(attr), explore_create((t), (fn), (arg)))
