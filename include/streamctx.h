@@ -132,9 +132,9 @@ struct sctx_stream {
 };
 
 /*
- * A context, embedded in its owner's structure.  Fields are the library's,
- * but @owner, @instance and @free_callback may be read by whoever holds a
- * reference (FSRTL_PER_STREAM_CONTEXT's OwnerId, InstanceId, FreeCallback).
+ * A context, embedded in its owner's structure.  The holder of a reference may
+ * read @owner, @instance and @free_callback (FSRTL_PER_STREAM_CONTEXT's
+ * OwnerId, InstanceId, FreeCallback).  The other fields are private.
  */
 struct sctx_context {
 	const void *owner;
@@ -467,9 +467,9 @@ SCTX_API int sctx_replace(struct sctx_stream *stream, struct sctx_context *ctx,
 typedef struct sctx_context *(*sctx_create_fn)(const void *owner, const void *instance, void *arg);
 
 /*
- * Get the context that matches or, if there is none, create one and insert
- * it, atomically: of several callers one's context wins and all get it, each
- * with a reference; a loser's own is dropped through its callback.
+ * Get the context that matches or, if there is none, create and insert one,
+ * atomically.  If several threads do so, one context wins and all get it, each
+ * with a reference.  The others are dropped through their callbacks.
  * Errors: as sctx_insert(); -EOVERFLOW, 2^31 references are out on what was
  * found; -ENOMEM if @create returned NULL; -EINVAL for a
  * NULL @owner, or if @create's context has another owner or instance (it is
@@ -635,7 +635,7 @@ SCTX_API enum sctx_stream_state sctx_stream_state(const struct sctx_stream *stre
 struct sctx_idle_options {
 	size_t size;          /* sizeof(struct sctx_idle_options) */
 	size_t limit_streams; /* idle streams to keep; 0: none, a last close ends its stream */
-	size_t limit_bytes;   /* of nodes, arrays and sctx_context_alloc()ed contexts; 0: no limit */
+	size_t limit_bytes;   /* of nodes, arrays and sctx_context_alloc() contexts; 0: no limit */
 
 	/*
 	 * Whether an idle stream may be dropped: 0, or -EAGAIN to keep it for
@@ -715,7 +715,7 @@ struct sctx_owner;
 #define SCTX_OWNER_NAME_MAX 31 /* characters */
 #define SCTX_ATTACH_MAX     32 /* owners of a registry that attach at open */
 
-#define SCTX_OWNER_REQUIRED 0x1u /* an attach that fails fails the open */
+#define SCTX_OWNER_REQUIRED 0x1u /* if attach fails, the open fails */
 #define SCTX_OWNER_LOCKED   0x2u /* contexts in memory that is never swapped out */
 /*
  * free may run on any thread that uses the library, at the end of a call that releases
@@ -933,8 +933,8 @@ struct sctx_reclaim_options {
  * of: streams, arrays, tables, and contexts: with their data if sctx_context_alloc()
  * made them, with what embeds them if their owner says how much that is
  * (embedded_size), and else without it.  Each of these counts as one callback.
- * Errors: -EINVAL for a limit of 0, or an unknown flag or mode; -EDEADLK, a change of mode inside a callback or a
- * read section; nothing changed.
+ * Errors: -EINVAL for a limit of 0, or an unknown flag or mode; -EDEADLK, a change
+ * of mode inside a callback or a read section; nothing has changed.
  * Progress: blocks (briefly; away from the thread mode, until that thread has
  * ended).  In section, in callback: yes, but for a change of mode.
  */

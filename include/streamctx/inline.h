@@ -242,7 +242,7 @@ SCTX__INLINE bool sctx__rcu_read_ongoing(void)
 
 /* -------------------------------------------------------- a stream's list */
 
-/* The head of whatever memory of the library's own goes through limbo. */
+/* The head of the library's own memory that goes through limbo. */
 struct sctx__block {
 	struct sctx__block *next;
 	union {

@@ -31,28 +31,29 @@ FAMILIES = [
      " sctx_thread_offline sctx_threads_registered_by_host", "",
      "read sections and threads",
      "What is found inside a read section stays valid until its end. Entering and leaving one"
-     " costs a few instructions, and no write to memory that others write to."),
+     " costs a few instructions and no write to shared memory."),
     ("sctx_context_init sctx_ref sctx_put sctx_put_many sctx_detach sctx_no_free"
      " sctx_context_stream",
      "struct:sctx_context sctx_free_fn",
      "a context and its references",
-     "A context is a record of a module's, embedded in a structure of its own. Each reference"
+     "A context is a module's record, embedded in a structure of the module. Each reference"
      " has one holder. After the last one is put, the FreeCallback runs once."),
     ("sctx_stream_init sctx_stream_supports_contexts sctx_stream_disable sctx_teardown"
      " sctx_teardown_sync sctx_teardown_report sctx_stream_retire sctx_stream_for_each",
      "struct:sctx_stream struct:sctx_entry SCTX_INLINE_ENTRIES",
      "streams embedded in a daemon's own structures",
-     "A stream is what contexts hang on. It can stand in an inode, a handle or a volume."),
+     "A stream is what contexts are attached to. It can be embedded in an inode, a handle or a"
+     " volume."),
     ("sctx_stream_create sctx_stream_load sctx_stream_drop", "",
      "streams behind a pointer",
      "For structures most of which never get a context."),
     ("sctx_lookup sctx_get sctx_get_many", "note:Matching",
      "find contexts on a stream",
-     "A lookup borrows, and takes no lock; a get takes a reference."),
+     "A lookup borrows a context and takes no lock; a get takes a reference."),
     ("sctx_insert sctx_insert_unique sctx_replace sctx_get_or_create sctx_remove sctx_delete",
      "note:Matching sctx_create_fn",
-     "hang contexts on a stream and take them off",
-     "All changes of one stream's list take its spinlock, and no other."),
+     "link contexts to a stream and unlink them",
+     "Every change of a stream's list takes the spinlock of that stream and no other."),
     ("sctx_registry_create sctx_registry_destroy sctx_registry_close_all"
      " sctx_registry_for_each", "",
      "a table of streams by id", "A process may have several."),
@@ -71,12 +72,13 @@ FAMILIES = [
      "struct:sctx_owner SCTX_TAG SCTX_OWNER_NAME_MAX SCTX_OWNER_REQUIRED"
      " struct:sctx_owner_ops SCTX_LEAKS_LISTED struct:sctx_leak struct:sctx_leaks",
      "modules that come and go",
-     "A registered module can be attached at each open, and can leave while streams are in use."),
+     "A registered module can attach a context at each open, and can leave while streams are in"
+     " use."),
     ("sctx_context_alloc sctx_owner_context_init sctx_context_data", "",
      "contexts of registered owners",
-     "The only ways to make a context of a module that may leave."),
+     "The only ways to create a context of a registered owner."),
     ("sctx_barrier sctx_synchronize", "",
-     "wait for callbacks and for readers", "Neither may be called where it would wait for itself."),
+     "wait for callbacks and for readers", "Neither may be called in a section or in a callback."),
     ("sctx_reclaim_configure sctx_reclaim_poll",
      "enum:sctx_reclaim_mode SCTX_RECLAIM_NOWAIT struct:sctx_reclaim_options"
      " SCTX_LIMIT_BYTES_DEFAULT",
@@ -85,7 +87,7 @@ FAMILIES = [
     ("sctx_alloc sctx_free sctx_tag_stats_get",
      "enum:sctx_pool SCTX_TAGS_MAX SCTX_TAG struct:sctx_tag_stats",
      "memory by tag, ordinary or never swapped out",
-     "Each tag has an account of what is in use."),
+     "Bytes and objects in use are counted for each tag."),
     ("sctx_stats_get sctx_registry_stats_get sctx_registry_owners sctx_stats_print"
      " sctx_stats_print_all"
      " sctx_registry_print sctx_version sctx_version_number",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contexts of registered owners: made, unlinked, noted, freed.
+ * Contexts of registered owners: allocation, unlinking, notes of holders, freeing.
  */
 #include "owner/owned.h"
 
@@ -17,11 +17,11 @@ static struct sctx_owner *owner_of(const struct sctx_context *ctx)
 /* ------------------------------------------------------------ who holds what */
 
 /*
- * A note is made by a holder of a reference, inside an update.  It is taken away when
- * the context is linked again, when its last reference goes, or at its callback.
+ * A note is written by a holder of a reference, inside an update.  It is erased when the
+ * context is linked again, when its last reference is put, or at its callback.
  */
 
-/* @ctx is held by someone.  With no place left it is only counted. */
+/* Note that @ctx is referenced.  If all places are taken it is only counted. */
 static void note(struct sctx_context *ctx, struct sctx_stream *stream)
 {
 	struct sctx_owner *owner = owner_of(ctx);
@@ -60,7 +60,7 @@ static void forget(struct sctx_context *ctx)
 	sctx__unlock_u32(&owner->lock, 0);
 }
 
-/* The caller has the stream's reference; another one is another holder's. */
+/* The caller has the stream's reference; any other belongs to a holder. */
 static void unlinked(struct sctx_context *ctx, struct sctx_stream *stream)
 {
 	struct sctx_owner *owner = owner_of(ctx);
@@ -79,12 +79,12 @@ void sctx__owned_set_up(struct sctx__owned *owned)
 /* ---------------------------------------------------------------- made, freed */
 
 /*
- * The FreeCallback of them all.  The release in the counter pairs with the acquire of
- * the thread that sums it up: at 0 the module's code has returned.  The owner itself may
- * be gone right afterwards.
+ * The FreeCallback of all owned contexts.  The release in the counter pairs with the
+ * acquire of the sum: at 0 the module's code has returned.  The owner may be freed right
+ * afterwards.
  *
- * Limbo may have had the last reference while another holder linked the context, took it
- * off and had that noted.
+ * A note may be left: while limbo had a reference, another holder may have linked and
+ * unlinked the context.
  */
 static void owned_free(struct sctx_context *ctx)
 {
@@ -105,8 +105,8 @@ static void owned_free(struct sctx_context *ctx)
 }
 
 /*
- * Count one more.  An owner that leaves waits, after saying so, for all sections that
- * may not have seen it: from then on the count only falls.
+ * Count a new context.  Unregister sets leaving and waits for all sections that may have
+ * missed it; after that the count only falls.
  */
 static int admit_one(struct sctx_owner *owner)
 {

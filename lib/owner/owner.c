@@ -3,9 +3,8 @@
  * Registered owners: the list of them, and attach at open.  Called by users,
  * by opens (registry/attach.h) and by unload.c (owner.h).
  *
- * owners_lock covers the list, the slots of attachers in the registries, and
- * who is leaving.  It is taken inside updates only, so that a fork finds it
- * free.
+ * owners_lock covers the list, the attacher slots of the registries, and the
+ * leaving state.  It is only taken inside updates, so a fork never finds it held.
  */
 #include "owner/owner.h"
 
@@ -167,7 +166,7 @@ static void owner_free(struct sctx_owner *owner)
 	sctx__pool_free(owner, sizeof(*owner));
 }
 
-/* With the lock held, from here to the end of the section. */
+/* The next functions are called with the lock held. */
 
 static int attacher_add(struct sctx_registry *registry, struct sctx_owner *owner)
 {
@@ -217,13 +216,13 @@ static int owner_link(struct sctx_owner *owner)
 	*place_of(NULL) = owner;
 	owner->serial = ++registrations;
 	sctx__store(&owner->registry->owners, owner->registry->owners + 1);
-	/* It stays: a registry whose owners have left pays a call and finds nobody to tell. */
+	/* Never reset: without such owners the call finds no one to notify. */
 	if (owner->ops.idle || owner->ops.revived)
 		sctx__store(&owner->registry->told, sctx__owner_tell);
 	return 0;
 }
 
-/* Without the lock, again. */
+/* The following are called without the lock. */
 
 int sctx_owner_register(struct sctx_registry *registry, const struct sctx_owner_ops *given,
 			struct sctx_owner **out)
@@ -284,8 +283,8 @@ void sctx__owner_stay(struct sctx_owner *owner)
 }
 
 /*
- * The lock alone would do for who reads the list.  But he reads it in a section, and
- * what a section has met is not freed before its end.
+ * The lock protects walks of the list.  The grace period is for readers that
+ * found @owner inside a section.
  */
 void sctx__owner_forget(struct sctx_owner *owner)
 {
@@ -323,7 +322,7 @@ static struct sctx_owner *nth_of(const struct sctx_registry *registry, size_t n)
 	return owner;
 }
 
-/* The sums after the lock: a slot that is another counter's by now does no harm. */
+/* Sums without the lock.  A counter slot that was reused meanwhile only skews statistics. */
 static bool owner_stats(const struct sctx_registry *registry, size_t n,
 			struct sctx_owner_stats *stats)
 {

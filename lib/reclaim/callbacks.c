@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Running callbacks: see callbacks.h.  The two sets here belong to the thread
- * that runs the cycle (reclaimer.at_lists says when it is at them).
+ * that runs the cycle; reclaimer.at_lists is set while it uses them.
  */
 #include "reclaim/callbacks.h"
 
@@ -32,11 +32,11 @@ static void context_retire_again(struct sctx_context *ctx)
 }
 
 /*
- * Others hold the context.  It may be linked again from the store on, so the store
- * comes before limbo's reference goes: after that the context may be freed.
+ * The context has other holders.  After the store they may link it again.  The store comes
+ * before limbo drops its reference, because after that the context may be freed.
  *
- * All others may let go before limbo does.  Then readers may have found the context
- * where it was linked meanwhile, and limbo's grace period did not wait for them.
+ * If all others let go first, readers may have found the context where it was linked
+ * meanwhile, and limbo's grace period does not cover them: it needs another one.
  */
 static void context_drop_held(struct sctx_context *ctx)
 {
@@ -51,10 +51,10 @@ static void context_drop_held(struct sctx_context *ctx)
 }
 
 /*
- * Drop limbo's reference.  A grace period has passed since the context was unlinked,
- * and limbo's mark kept it from being linked since, so only holders can still reach
- * it: one reference is limbo's alone.  The acquire pairs with the release in other
- * holders' puts, whose use of the context is over.
+ * Drop limbo's reference.  A grace period has passed since the context was unlinked, and
+ * limbo's mark kept it unlinked, so only holders can reach it.  If limbo has the only
+ * reference, no other thread can.  The acquire pairs with the releases of other holders'
+ * puts.
  */
 static void context_drop(struct sctx_context *ctx)
 {
@@ -68,7 +68,7 @@ static void context_drop(struct sctx_context *ctx)
 	sctx__probe1(callback_done, ctx);
 }
 
-/* Noted before the callback: that may end the thread. */
+/* Counted before the callback, which may end the thread. */
 static void note_freed(struct sctx__limbo *set, size_t bytes)
 {
 	set->freed++;
@@ -95,7 +95,7 @@ static void free_one(struct sctx__limbo *set, enum sctx__kind kind, struct sctx_
 		note_freed(set, block->size);
 		sctx__pool_free(block, block->size);
 		break;
-	default: /* blocks are few: the set knows what all of them take */
+	default: /* the set has the bytes of all its blocks */
 		note_freed(set, 0);
 		block->free_fn(block);
 	}
@@ -109,7 +109,7 @@ void sctx__callbacks_account(struct sctx__limbo *set)
 	set->freed_bytes = 0;
 }
 
-/* When nothing but nodes is left. */
+/* After the callbacks, when only nodes are left. */
 static void free_rest(struct sctx__limbo *set)
 {
 	if (set->list[SCTX__NODES].head)
@@ -162,10 +162,10 @@ void sctx__callbacks_run_set(struct sctx__limbo *set)
 
 /* ---------------------------------------------- on the thread that retired */
 
-/* At a time, at the end of an update: more than most retire. */
+/* What the end of an update frees at most: more than most updates retire. */
 #define BITE 16
 
-/* At most a bite of what is ready.  False if that was all. */
+/* Take at most BITE ready objects.  False if none is left. */
 static bool bite_off(struct sctx__home *home, struct sctx__limbo *bite)
 {
 	int n = 0;
@@ -234,7 +234,7 @@ bool sctx__callbacks_turn(bool all)
 	return any || sctx__callbacks_are_left();
 }
 
-/* Negative from here on, if anything, so that what is left alone does not count. */
+/* Take what is abandoned out of the account. */
 void sctx__callbacks_abandon(void)
 {
 	memset(&ripe, 0, sizeof(ripe));

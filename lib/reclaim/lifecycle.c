@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What happens to the reclaimer (lib/reclaim/reclaim.c) from outside: its mode and limits
- * are changed, the process forks, it exits or unloads the library.
+ * The reclaimer (lib/reclaim/reclaim.c) across changes of mode and limits, fork, exit and
+ * unload.
  */
 #include "reclaim/reclaimer.h"
 
@@ -20,8 +20,8 @@
 /* --------------------------------------------------------------- configuring */
 
 /*
- * With the lock held, which is let go meanwhile.  The thread ends after the cycle that it
- * is in; a thread that waits for a cycle sees that, and goes by the new mode.
+ * With the lock held, which is released meanwhile.  The reclaimer's thread ends after its
+ * current cycle.  A thread that waits for a cycle sees that and follows the new mode.
  */
 static void set_mode(enum sctx_reclaim_mode mode)
 {
@@ -38,7 +38,7 @@ static void set_mode(enum sctx_reclaim_mode mode)
 		reclaimer.stop_now = false;
 		reclaimer.running = false;
 	}
-	/* The next thread that creates, waits or retires starts what the mode needs. */
+	/* The next thread that creates, waits or retires starts the reclaimer again. */
 	sctx__store(&sctx__shared.worker, 0);
 	sctx__store(&sctx__shared.sleeping, 1);
 	sctx__store(&sctx__shared.paused, 0);
@@ -61,8 +61,8 @@ static bool options_are_good(const struct sctx_reclaim_options *options)
 }
 
 /*
- * With the lock held.  A caller in a section or a callback may be what another thread
- * waits for, to change the mode.
+ * With the lock held.  A caller in a section or a callback must not wait: another thread
+ * that changes the mode may be waiting for it.
  */
 static int configure(const struct sctx_reclaim_options *options)
 {
@@ -97,7 +97,7 @@ int sctx_reclaim_configure(const struct sctx_reclaim_options *given)
 	if (error)
 		return error;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	sctx_thread_offline(); /* a cycle that ends may need us */
+	sctx_thread_offline(); /* the end of a cycle may wait for this thread */
 	pthread_mutex_lock(&reclaimer.lock);
 	error = configure(&options);
 	pthread_mutex_unlock(&reclaimer.lock);
@@ -115,18 +115,18 @@ static bool others_call_back(void)
 }
 
 /*
- * The child takes the reclaimer's lists over, unless a callback does not return in
- * time: it may be waiting for a lock of the forking thread's.  Callbacks may update
- * until then, and so may the threads that they wait for: so the gate is closed later.
+ * The child takes over the reclaimer's lists, unless a callback does not return in time;
+ * it may be waiting for a lock of the forking thread.  Callbacks, and threads that they
+ * wait for, may update until then, so the gate is closed afterwards.
  */
 static void before_fork(void)
 {
 	struct timespec until;
 	bool quiet;
 
-	sctx_thread_offline(); /* the grace period of the moment may need us */
+	sctx_thread_offline(); /* the current grace period may wait for this thread */
 	pthread_mutex_lock(&reclaimer.lock);
-	until = sctx__after(PATIENCE_S, 0); /* from now: other forks may have come first */
+	until = sctx__after(PATIENCE_S, 0); /* from here: other forks may have held the lock */
 	sctx__add(&sctx__shared.forking, 1);
 	while (others_call_back())
 		if (pthread_cond_timedwait(&reclaimer.done, &reclaimer.lock, &until))
@@ -186,7 +186,7 @@ static void after_fork_child(void)
 	if (!reclaimer.running || !pthread_equal(reclaimer.thread, self)) {
 		reclaimer.running = false;
 		reclaimer.stop_now = false;
-		/* A cycle of the forking thread's own goes on. */
+		/* A cycle of the forking thread goes on. */
 		reclaimer.finished = reclaimer.started - reclaimer.cycling;
 		sctx__store(&sctx__shared.worker, 0);
 		sctx__store(&sctx__shared.sleeping, 1);
@@ -237,7 +237,7 @@ __attribute__((destructor)) static void reclaim_fini(void)
 
 	if (sctx__self.in_callback)
 		return;
-	sctx_thread_offline(); /* the last grace periods may need us */
+	sctx_thread_offline(); /* the last grace periods may wait for this thread */
 	pthread_mutex_lock(&reclaimer.lock);
 	leave_it_to_the_thread(&until);
 	reclaimer.stop = reclaimer.running;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Private limbo.  Each call that has begun and not ended is on the list, in order of
- * beginning.  reclaimer.lock covers the list.
+ * Private limbo.  The list has every call that has begun and not ended, oldest first.
+ * reclaimer.lock covers it.
  */
 #include "reclaim/private.h"
 
@@ -58,7 +58,7 @@ void sctx__private_retire_end(struct sctx__private *own, const struct sctx__reti
 	account_add(own->callbacks, own->bytes);
 }
 
-/* With the lock held: barriers and forks need not wait for it any more. */
+/* With the lock held: barriers and forks stop waiting for @own. */
 static void ended(struct sctx__private *own)
 {
 	list_remove(own);
@@ -103,7 +103,7 @@ bool sctx__private_finish(struct sctx__private *own)
 	uint64_t again = sctx__callbacks_dropped_again();
 
 	sctx__synchronize();
-	sctx__rcu_offline(); /* the callbacks hold up nobody's grace period */
+	sctx__rcu_offline(); /* callbacks must not hold up grace periods */
 	pthread_mutex_lock(&reclaimer.lock);
 	while (sctx__limbo_any(&own->limbo))
 		run(own);
@@ -137,8 +137,8 @@ bool sctx__private_runs(void)
 }
 
 /*
- * The stacks of the threads that are gone are intact.  A limbo whose callback
- * was running is not whole: the fork gave up waiting for it.
+ * The stacks of the parent's other threads are intact.  A limbo whose callback was
+ * running may be half moved: the fork gave up waiting for it.
  */
 void sctx__private_after_fork_child(void)
 {

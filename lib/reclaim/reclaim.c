@@ -2,18 +2,17 @@
 /*
  * The reclaimer: the thread that turns limbo into freed memory.  A cycle is
  *
- *   turn the phase             threads add to the other set from now on
- *   wait for a grace period    nobody adds to the old set any more, and no
- *                              reader is left that could know what the cycle
- *                              before had collected
+ *   flip the phase             threads add to the other set from now on
+ *   wait for a grace period    no thread adds to the old set any more, and no
+ *                              reader has what the previous cycle collected
  *   collect the old set
- *   call back what the cycle before collected   (lib/reclaim/callbacks.c)
+ *   run the callbacks of what the previous cycle collected   (callbacks.c)
  *
- * so that one grace period serves all threads and both purposes, and what is
- * retired is freed one to two grace periods later.
+ * So one grace period serves all threads and both purposes, and an object is
+ * freed one to two grace periods after it was retired.
  *
- * Creators start the thread, so that release paths never have to.  In poll mode
- * there is none: threads of the host's run cycles (lib/reclaim/wait.c), one at a time.
+ * Creators start the thread, so release paths never have to.  In poll mode there
+ * is none: threads of the host run cycles (lib/reclaim/wait.c), one at a time.
  * The lock covers the fields of `reclaimer` (reclaimer.h).  No lock is held
  * during a grace period or a callback.  Order: reclaimer.lock, then
  * sctx__threads_lock.
@@ -28,10 +27,10 @@
 #include <string.h>
 #include <time.h>
 
-/* Between two grace periods when nothing presses: collects what is worth one. */
+/* The pause between grace periods while limbo is far from its limits. */
 #define PAUSE_NS 2000000
 
-/* How often to look for a moment without readers, and for how long. */
+/* Tries, and time, to find a moment without readers. */
 #define LULL_TRIES 32
 #define LULL_NS    5000000
 
@@ -46,7 +45,7 @@ struct sctx__reclaimer reclaimer = {
 
 /* ------------------------------------------------------------------ limits */
 
-/* Whether limbo holds at least @eighths of what it may. */
+/* Whether limbo is at @eighths of a limit. */
 static bool limbo_reaches(int eighths)
 {
 	return sctx__load(&sctx__account.callbacks) * 8 >=
@@ -54,7 +53,7 @@ static bool limbo_reaches(int eighths)
 	       sctx__load(&sctx__account.bytes) * 8 >= sctx__load(&reclaimer.limit_bytes) * eighths;
 }
 
-/* With the lock held.  Full ends an eighth below where it begins. */
+/* With the lock held.  Full begins at a limit and ends an eighth below it. */
 void sctx__limits_update_full(void)
 {
 	uint32_t full = sctx__load(&sctx__shared.full);
@@ -70,7 +69,7 @@ void sctx__limits_update_full(void)
 	}
 }
 
-/* Add what the thread has retired since the last time to the account. */
+/* Flush the thread's pending counts to the account. */
 void sctx__account_flush(struct sctx__thread *self)
 {
 	sctx__add(&sctx__account.callbacks, self->pending_callbacks);
@@ -96,7 +95,7 @@ void sctx__account_freed(size_t callbacks, size_t bytes)
 	}
 }
 
-/* Threads account for what they retired in batches of 1/64 of the limits or less. */
+/* Threads flush to the account in batches of at most 1/64 of the limits. */
 static size_t batch_of(size_t limit, size_t most)
 {
 	size_t batch = limit / 64;
@@ -122,10 +121,10 @@ static uint64_t now_ns(void)
 }
 
 /*
- * Begin a grace period at a moment when no reader is inside.  The reclaimer, woken on a
- * busy CPU, has probably interrupted a section: it would sleep until that ends, and then
- * wait as long again for the CPU.  So it yields to the interrupted thread, which yields
- * back when it next creates something, outside of sections (wait.c).
+ * Begin a grace period when no reader is in a section.  On a busy CPU the woken reclaimer
+ * has probably interrupted a section: it would sleep until the section ends, and then wait
+ * for the CPU again.  So it yields to the interrupted thread, which yields back when it
+ * next creates something, outside sections (wait.c).
  */
 static void wait_for_lull(void)
 {
@@ -138,7 +137,7 @@ static void wait_for_lull(void)
 	sctx__store(&sctx__shared.lull, 0);
 }
 
-/* Bucket i: less than 1 us << i.  The last takes the rest. */
+/* Bucket i counts times below 1 us << i; the last one counts the rest. */
 static void count_grace_period(uint64_t ns)
 {
 	int bucket = 0;
@@ -150,7 +149,7 @@ static void count_grace_period(uint64_t ns)
 	sctx__store(&reclaimer.grace_periods, reclaimer.grace_periods + 1);
 }
 
-/* Offline from here on: the callbacks that follow hold up nobody's grace period. */
+/* Stays offline: the callbacks that follow must not hold up grace periods. */
 static void grace_period(void)
 {
 	uint64_t begin, took;
@@ -166,9 +165,9 @@ static void grace_period(void)
 }
 
 /*
- * From here to lists_leave() the calling thread moves the reclaimer's lists and
- * runs callbacks.  A fork that begins meanwhile waits, and one that has begun is
- * waited for, so that the child finds all lists whole.
+ * From here to lists_leave() the calling thread moves the reclaimer's lists and runs
+ * callbacks.  It waits for a fork under way, and a fork that begins meanwhile waits for
+ * it, so the child finds all lists whole.
  */
 static void lists_take(void)
 {
@@ -181,7 +180,7 @@ static void lists_take(void)
 	pthread_mutex_unlock(&reclaimer.lock);
 }
 
-/* A callback may have used a section: a fork's grace period must not wait for us. */
+/* Go offline: a callback may have used a section, and a fork must not wait for this thread. */
 static void lists_leave(void)
 {
 	sctx__rcu_offline();
@@ -204,9 +203,9 @@ size_t sctx__cycle_run(size_t max)
 }
 
 /*
- * Under the lock, so that a fork's child knows whether a grace period was under way.  True
- * if the cycle is to free what threads have at home: somebody waits for it, there is too
- * much of it, or the threads may not come again.
+ * Flip under the lock, so a fork's child knows whether a grace period was under way.  True
+ * if the cycle must also free what threads keep to free themselves: a thread waits for it,
+ * there is too much of it, or the threads may not come back.
  */
 static bool begin(void)
 {
@@ -244,7 +243,7 @@ struct timespec sctx__after(time_t seconds, long ns)
 
 /* -------------------------------------------------------------- the thread */
 
-/* With the lock held: nobody waits for a cycle, the process is not ending. */
+/* With the lock held: whether no thread waits for a cycle and the process is not ending. */
 static bool may_rest(void)
 {
 	return reclaimer.finished >= reclaimer.wanted && !reclaimer.stop && !reclaimer.stop_now &&
@@ -263,9 +262,9 @@ static void pause_between_cycles(void)
 }
 
 /*
- * The cycle that found nothing began after @sleeping was set: an addition
- * that it missed was made in a section that its grace period did not wait
- * for, and that section sees @sleeping and wakes us.
+ * The last cycle, which found nothing, began after @sleeping was set.  An addition
+ * that it missed was made in a section that its grace period did not wait for; that
+ * section sees @sleeping and wakes the reclaimer.
  */
 static void sleep_until_work(void)
 {
@@ -274,7 +273,7 @@ static void sleep_until_work(void)
 	sctx__store(&sctx__shared.sleeping, 0);
 }
 
-/* With the lock held, which is let go meanwhile.  True if there was anything to do. */
+/* With the lock held, which is released meanwhile.  True if there was anything to do. */
 static bool cycle_unlocked(void)
 {
 	bool any;
@@ -290,8 +289,8 @@ static bool cycle_unlocked(void)
 }
 
 /*
- * A callback has called pthread_exit().  The next thread that retires or waits
- * starts another reclaimer, which goes on with the rest.
+ * A callback called pthread_exit().  The next thread that retires or waits starts another
+ * reclaimer, which continues.
  */
 static void thread_died(void *unused)
 {
@@ -322,7 +321,7 @@ static void run_cycles(void)
 			sctx__store(&sctx__shared.sleeping, 1);
 		} else {
 			sleep_until_work();
-			busy = true; /* woken for work, perhaps, even where it is to end */
+			busy = true; /* there may be work, even if the thread must end */
 		}
 	}
 }
@@ -349,7 +348,7 @@ static void *reclaimer_main(void *unused)
 	return NULL;
 }
 
-/* All but those that a fault of the thread's own raises: the host's handlers run for these. */
+/* All signals except those of the thread's own faults, which the host's handlers get. */
 static void set_signals(sigset_t *set)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
@@ -359,7 +358,7 @@ static void set_signals(sigset_t *set)
 		sigdelset(set, faults[i]);
 }
 
-/* Nothing is inherited of the thread that happens to be the first to create something. */
+/* The thread must not inherit attributes of the thread that happens to start it. */
 static int set_attributes(pthread_attr_t *attr)
 {
 	static const struct sched_param param;
@@ -408,7 +407,7 @@ int sctx__reclaimer_start(void)
 	return -error;
 }
 
-/* Something was retired.  If the thread cannot be started now, later will do. */
+/* Something was retired.  If the thread cannot be started now, a later call will. */
 static void wake_reclaimer(void)
 {
 	pthread_mutex_lock(&reclaimer.lock);
@@ -421,7 +420,7 @@ static void wake_reclaimer(void)
 
 /* ---------------------------------------------------------------- retiring */
 
-/* The first addition after a turn of the phase: has an earlier cycle left anything at home? */
+/* The first addition after a phase flip: check for ready objects of this thread. */
 static void first_added(struct sctx__thread *self, struct sctx__limbo *limbo)
 {
 	sctx__store(&limbo->since, sctx__now_coarse());
@@ -464,7 +463,7 @@ void sctx__retire_memory(struct sctx__block *memory, size_t bytes)
 
 /* ------------------------------------------------------------------- stats */
 
-/* What is in limbo; with @since, since when something is in the threads' sets. */
+/* What is in limbo.  *@since: when the oldest set of a thread began to fill. */
 struct sctx__account sctx__limbo_sum(uint64_t *since)
 {
 	struct sctx__account sum = { 0, 0 };

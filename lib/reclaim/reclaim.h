@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Retiring: handing things to limbo, to be freed after a grace period.
+ * Retiring: handing objects to limbo, to be freed after a grace period.
  *
- * Never waits and never fails.  Called by lib/stream/context.c and lib/registry/table.c with
- * no lock held, after the thing was unlinked: the store that unlinks happens
- * before the end of this section, and so before the grace period that the
- * reclaimer waits for.
+ * Never waits and never fails.  Called with no lock held, after the object was
+ * unlinked, in the same section: so the unlinking store happens before the end of
+ * the grace period that the reclaimer waits for.
  */
 #ifndef SCTX_RECLAIM_H
 #define SCTX_RECLAIM_H
@@ -14,9 +13,9 @@
 #include "thread/thread.h"
 
 /*
- * 0 if the caller may create something; else waits until limbo is below its
- * limit, or returns -EAGAIN.  Also starts the reclaimer's thread, so that
- * release paths never have to, and yields to it (wait_for_lull()).
+ * 0 if the caller may create something.  At the limit, waits until limbo is below
+ * it, or returns -EAGAIN.  Also starts the reclaimer's thread, so release paths
+ * never have to, and yields to it (wait_for_lull()).
  */
 int sctx__admit_slow(bool nowait);
 
@@ -34,9 +33,9 @@ static inline int sctx__admit(bool nowait)
 }
 
 /*
- * After an addition to limbo, still inside its update.  The reclaimer sets
- * @sleeping and then lets a grace period pass before it looks at limbo for
- * the last time: a section that it did not wait for sees @sleeping here.
+ * After an addition to limbo, inside its update.  The reclaimer sets @sleeping and
+ * waits for a grace period before its last look at limbo, so a section that it did
+ * not wait for sees @sleeping here.
  */
 static inline void sctx__limbo_added(struct sctx__limbo *limbo, size_t added, size_t size)
 {
@@ -134,7 +133,7 @@ static inline size_t sctx__context_bytes(uint32_t flags)
 	return code ? (8 | (code & 7)) << (code >> 3) : sizeof(struct sctx_context);
 }
 
-/* All of these inside an update. */
+/* The following are called inside an update. */
 
 SCTX__INLINE struct sctx__retiring sctx__retire_begin(void)
 {
@@ -175,7 +174,7 @@ SCTX__INLINE void sctx__retire_stream(struct sctx__retiring *r, struct sctx_stre
 	r->bytes += sizeof(*stream);
 }
 
-/* The node around @stream, to be used again after a grace period. */
+/* The node around @stream can be used again after a grace period. */
 SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream *stream,
 				    size_t bytes)
 {
@@ -188,13 +187,13 @@ SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream
 	r->bytes += bytes;
 }
 
-/* @block->free_fn(@block) after a grace period; by itself, as it is rare. */
+/* @block->free_fn(@block) after a grace period.  Accounted by itself, since it is rare. */
 void sctx__retire_block(struct sctx__block *block, size_t bytes);
 
 /* sctx__pool_free(@memory, @bytes) after a grace period, on this thread if it comes by. */
 void sctx__retire_memory(struct sctx__block *memory, size_t bytes);
 
-/* Grace periods, their time, and limbo. */
+/* Grace periods, their latency, and limbo. */
 void sctx__reclaim_stats(struct sctx_stats *stats);
 
 #endif /* SCTX_RECLAIM_H */

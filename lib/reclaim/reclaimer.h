@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the reclaimer's cycles (reclaim.c), the threads that wait for it (wait.c) and its
- * beginning, changes and end (lifecycle.c) share.  Included by these three.
+ * The reclaimer's state, shared by its cycles (reclaim.c), the threads that wait for it
+ * (wait.c) and changes of mode, fork and exit (lifecycle.c).
  */
 #ifndef SCTX_RECLAIMER_H
 #define SCTX_RECLAIMER_H
@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-/* Hidden, and yet the archive's users must not meet its short name. */
+/* In the archive the symbol must not have so short a name. */
 #define reclaimer sctx__reclaimer
 
 extern struct sctx__reclaimer {
@@ -21,7 +21,7 @@ extern struct sctx__reclaimer {
 	pthread_t thread;
 	uint64_t started; /* cycles */
 	uint64_t finished;
-	uint64_t wanted; /* cycles that someone waits for: no pause before */
+	uint64_t wanted; /* no pause before that many have finished: a thread waits */
 	uint32_t barriers; /* under way */
 	bool turned;     /* a cycle has turned the phase, and waits for its grace period */
 	bool at_lists;   /* a cycle moves the lists and runs callbacks: */
@@ -43,7 +43,7 @@ extern struct sctx__reclaimer {
 	uint64_t latency[SCTX_LATENCY_BUCKETS];
 } reclaimer;
 
-/* By the one thread that runs cycles. */
+/* For the thread that runs the cycle. */
 
 /* A cycle; *@any: there was something to do.  Returns how many callbacks ran, at most @max. */
 size_t sctx__cycle(size_t max, bool *any);
@@ -52,16 +52,16 @@ size_t sctx__cycle_run(size_t max);
 
 /* With the lock held. */
 
-/* Start the thread, if the mode has one.  -EAGAIN, -ENOMEM. */
+/* Start the thread, if the mode has one.  Errors: -EAGAIN, -ENOMEM. */
 int sctx__reclaimer_start(void);
 
-/* What limits depend on has changed: limbo may be full now, or full no more. */
+/* Update whether limbo is full, after a change of the account or the limits. */
 void sctx__limits_update_full(void);
 
 /* The limits have changed. */
 void sctx__limits_set_batches(void);
 
-/* Without it: what is in limbo; with @since, since when something is in the threads' sets. */
+/* Without the lock: what is in limbo.  *@since: when the oldest set of a thread began to fill. */
 struct sctx__account sctx__limbo_sum(uint64_t *since);
 
 /* A wait that ends by time only where something is wrong: the explorer knows no time. */

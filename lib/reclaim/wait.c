@@ -15,8 +15,9 @@
 /* --------------------------------------------- cycles on the host's threads */
 
 /*
- * With the lock held: keep other threads from running cycles.  False if the thread is
- * to run them.  A change of mode goes first: there may always be someone who wants a cycle.
+ * With the lock held: become the only thread that runs cycles.  False if the reclaimer's
+ * thread runs them.  A change of mode goes first, or threads that want cycles could hold
+ * it up for ever.
  */
 static bool cycle_claim(void)
 {
@@ -33,8 +34,8 @@ static bool cycle_claim(void)
 }
 
 /*
- * With the lock held.  A cycle that left something ripe does not count: what
- * barriers wait for may be among it.
+ * With the lock held.  A cycle that left ripe callbacks does not count: a barrier may
+ * wait for one of them.
  */
 static void cycle_release(void)
 {
@@ -47,7 +48,7 @@ static void cycle_release(void)
 	pthread_cond_broadcast(&reclaimer.done);
 }
 
-/* A callback has called pthread_exit(). */
+/* A callback called pthread_exit(). */
 static void cycler_died(void *unused)
 {
 	(void)unused;
@@ -61,9 +62,8 @@ static void cycler_died(void *unused)
 }
 
 /*
- * A cycle on the calling thread, which is in no section and no callback.  What
- * an earlier one left ripe comes first, and if there is more of it than @max,
- * alone.
+ * A cycle on the calling thread, outside sections and callbacks.  Callbacks that an
+ * earlier cycle left ripe come first; if there are more than @max, nothing else is done.
  */
 static size_t cycle_here(size_t max)
 {
@@ -76,8 +76,8 @@ static size_t cycle_here(size_t max)
 }
 
 /*
- * The lock is held, but not during the cycle.  Adds what was run to *@ran; false
- * if the mode has become that of the thread.
+ * The lock is held, but not during the cycle.  Adds the number of callbacks to *@ran.
+ * False if the mode has changed to the thread's.
  */
 static bool cycle_unlocked(size_t max, size_t *ran)
 {
@@ -96,8 +96,8 @@ static bool cycle_unlocked(size_t max, size_t *ran)
 }
 
 /*
- * With the lock held.  An idle loop that polls costs no grace periods.  The thread
- * that runs a cycle, the reclaimer's before it ends included, owns the callbacks.
+ * With the lock held.  Polling with nothing to do must cost no grace period.  While
+ * another thread runs a cycle, only that thread knows what is left.
  */
 static bool anything_to_do(void)
 {
@@ -163,7 +163,7 @@ int sctx__admit_slow(bool nowait)
 		} else {
 			sctx__wait_at_most(&reclaimer.done, &reclaimer.lock, &until);
 			nowait = is_past(&until);
-			error = sctx__reclaimer_start(); /* the mode may be another one now */
+			error = sctx__reclaimer_start(); /* the mode may have changed */
 		}
 	}
 	pthread_mutex_unlock(&reclaimer.lock);
@@ -172,8 +172,8 @@ int sctx__admit_slow(bool nowait)
 }
 
 /*
- * With the lock held: two cycles.  What is in limbo now is collected at the latest
- * by the next one to start, and called back, or dropped again, by the one after.
+ * With the lock held: two cycles.  The next one to start collects at the latest what is in
+ * limbo now, and the one after runs its callbacks, or retires contexts again.
  */
 static bool barrier_by_thread(void)
 {
@@ -195,8 +195,8 @@ static bool barrier_here(void)
 }
 
 /*
- * With the lock held.  False if a context went to limbo once more meanwhile: it may have
- * been retired before the barrier.
+ * With the lock held.  False if a context was retired again meanwhile: it may have been
+ * retired before the barrier.
  */
 static bool barrier(void)
 {

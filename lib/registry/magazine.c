@@ -32,7 +32,7 @@ static void node_wake(struct sctx_stream *stream)
 	sctx__unpoison(node_of(stream), sizeof(struct sctx__node));
 }
 
-/* Memory that no slot can name is as good as none. */
+/* An address that does not fit a slot counts as out of memory. */
 static struct sctx__node *node_new(void)
 {
 	struct sctx__node *node = sctx__pool_alloc(sizeof(*node));
@@ -62,7 +62,7 @@ struct sctx__node *sctx__node_alloc(void)
 	link = link->next;
 	magazine->loaded = link;
 	if (link) {
-		/* The next one's two lines, for the next time. */
+		/* Both lines of the node for the next call. */
 		sctx__prefetch_write(node_of(linked(link)));
 		sctx__prefetch_write(link);
 	}

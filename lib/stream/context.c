@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Contexts on a stream: insert, lookup, remove, and references.  Called by
- * users, and by owner.c and unload.c.  The list itself is in list.h, the last
- * put in refs.h, streams are in stream.c.
+ * users, and by owner.c and unload.c.  The list is in list.h, the last put in
+ * refs.h, streams are in stream.c.
  *
- * The stream's lock covers list, entries, flags, and the @stream field of the
- * contexts that hang here.
+ * The stream's lock covers its list, entries and flags, and the @stream field
+ * of its contexts.
  */
 #include "stream/context.h"
 #include "stream/list.h"
@@ -33,8 +33,7 @@ int sctx_context_init(struct sctx_context *ctx, const void *owner, const void *i
 }
 
 /*
- * Relaxed: the caller's own reference, or its read section, keeps the count
- * from being the last one.
+ * Relaxed: the caller's reference or read section keeps the count above zero.
  */
 static struct sctx_context *ref(struct sctx_context *ctx)
 {
@@ -54,7 +53,7 @@ struct sctx_context *sctx_ref(struct sctx_context *ctx)
 	return ctx;
 }
 
-/* @stream's own reference stays while it is locked: is it the only one? */
+/* Whether @stream's reference, which stays while it is locked, is the only one. */
 static bool only_stream_holds(struct sctx_stream *stream, struct sctx_context *ctx)
 {
 	uint32_t state = stream_lock(stream);
@@ -64,7 +63,7 @@ static bool only_stream_holds(struct sctx_stream *stream, struct sctx_context *c
 	return only;
 }
 
-/* The reference is limbo's from now on. */
+/* From now on the reference belongs to limbo. */
 static void put_last(struct sctx__retiring *r, struct sctx_context *ctx)
 {
 	struct sctx__retiring own;
@@ -81,9 +80,9 @@ static void put_last(struct sctx__retiring *r, struct sctx_context *ctx)
 }
 
 /*
- * A borrower may have taken a reference since the count was read, and have inserted the
- * context.  So the put is no misuse because the context is linked, but only if its
- * stream has the one reference.
+ * A borrower may have taken a reference and inserted the context since the count was
+ * read.  So a linked context does not prove misuse, unless its stream has the only
+ * reference.
  */
 int sctx__put_inside(struct sctx__retiring *r, struct sctx_context *ctx)
 {
@@ -129,9 +128,9 @@ int sctx_put(struct sctx_context *ctx)
 }
 
 /*
- * Whether the caller has all references on @ctx, @ours of them, and nobody can have
- * borrowed it.  A context that was linked once may have a borrower, who can take a
- * reference at any time.  The acquire pairs with the releases of other holders' puts.
+ * Whether the caller has all references on @ctx (@ours) and no thread can have borrowed
+ * it.  A context that was ever linked may have a borrower, which can take a reference at
+ * any time.  The acquire pairs with the releases of other holders' puts.
  */
 static bool nobody_else_knows(struct sctx_context *ctx, uint32_t ours)
 {
@@ -139,11 +138,11 @@ static bool nobody_else_knows(struct sctx_context *ctx, uint32_t ours)
 }
 
 /*
- * Say that @ctx is linked on @stream.  Other holders and borrowers may link it
- * elsewhere, or give it to limbo; the first one gets it.
+ * Claim @ctx for @stream.  Other holders and borrowers may claim it for another stream or
+ * for limbo; the first one wins.
  *
- * What limbo holds is refused, even if a borrower has taken a reference since: limbo's
- * grace period has begun, and does not cover readers who would find the context now.
+ * A context that limbo holds is refused, even if a borrower has taken a reference: the
+ * pending grace period does not cover readers that would find it now.
  */
 SCTX__INLINE int context_claim(struct sctx_context *ctx, struct sctx_stream *stream, uint32_t ours)
 {
@@ -163,8 +162,9 @@ SCTX__INLINE int context_claim(struct sctx_context *ctx, struct sctx_stream *str
 }
 
 /*
- * In a correct program an insert may lose to another holder's, or to a last put before
- * the caller's reference was taken.  It has a reference of its own then.
+ * In a correct program an insert may lose to another holder's insert, or to a last put
+ * before the caller took its reference.  Then the caller has a reference; a caller without
+ * one is misuse.
  */
 static int claim_error(struct sctx_context *ctx, int error)
 {
@@ -236,7 +236,7 @@ int sctx_put_many(size_t n, struct sctx_context *const *ctx)
 
 enum mode { INSERT, INSERT_UNIQUE, REPLACE };
 
-/* What one attempt under the lock came to. */
+/* The result of one attempt under the lock. */
 enum step { DONE, NEED_ARRAY };
 
 struct insertion {
@@ -244,14 +244,14 @@ struct insertion {
 	struct sctx_context *ctx;
 	enum mode mode;
 	uint32_t ours;              /* references on ctx that are the caller's */
-	bool blind;                 /* nobody asks for what exists */
+	bool blind;                 /* the caller does not want the existing context */
 	struct sctx_context *found; /* existing (referenced), or replaced */
 	struct sctx__array *spare;  /* allocated for the list to grow into */
 	size_t need;                /* entries that a spare must hold */
 	int error;
 };
 
-/* Whether there is a spare that holds the live entries and one more. */
+/* Whether the spare array can hold the live entries and one more. */
 SCTX__INLINE bool spare_fits(struct insertion *ins)
 {
 	size_t live = list_live(ins->stream);
@@ -271,11 +271,11 @@ SCTX__INLINE struct sctx__array *spare_use(struct insertion *ins, const struct s
 }
 
 /*
- * Put ctx where @entry's context is, so that readers find the old or the new
- * at any instant.  That is one store, which pairs with the acquire in
- * sctx__entry_load(), if the instance is the same and the entry its owner's
- * newest: who is passing and finds ctx has then found what was the newest when
- * it was stored, whatever instance was asked for.  Else the list is rebuilt.
+ * Replace @entry's context by ctx, so that readers find one of the two at every
+ * instant.  If the instance is the same and the entry is its owner's newest, one
+ * store does it, which pairs with the acquire in sctx__entry_load(): a reader
+ * that finds ctx has found what was the newest match when it was stored.
+ * Otherwise the list is rebuilt.
  */
 SCTX__INLINE enum step replace_locked(struct insertion *ins, const struct sctx_entry *entry,
 				      struct sctx__array **old)
@@ -342,7 +342,7 @@ static void spare_free(struct insertion *ins)
 	ins->spare = NULL;
 }
 
-/* Count, and tell the owner of what was replaced. */
+/* Count the insert, and notify the owner of a replaced context. */
 SCTX__INLINE void insert_done(struct insertion *ins)
 {
 	sctx__debug_did(ins->ctx, "inserted");
@@ -355,7 +355,7 @@ SCTX__INLINE void insert_done(struct insertion *ins)
 	sctx__owned_handed_out(ins->found, ins->stream);
 }
 
-/* One attempt, which fails for want of an array to put the entries in, or is DONE. */
+/* One attempt: DONE, or NEED_ARRAY. */
 SCTX__INLINE enum step insert_attempt(struct insertion *ins)
 {
 	struct sctx__array *old = NULL;
@@ -365,7 +365,7 @@ SCTX__INLINE enum step insert_attempt(struct insertion *ins)
 	sctx__update_begin();
 	state = stream_lock(ins->stream);
 	step = insert_locked(ins, state, &old);
-	/* Unasked, not even for a moment: its remover may free it at once. */
+	/* Take no unwanted reference: a remover may free the context at once. */
 	if (ins->error == -EEXIST)
 		ins->found = ins->blind ? NULL : ref(ins->found);
 	stream_unlock(ins->stream, state);
@@ -378,7 +378,7 @@ SCTX__INLINE enum step insert_attempt(struct insertion *ins)
 	return step;
 }
 
-/* The array is allocated with no lock held, and the list may be longer by then. */
+/* Allocates with no lock held; the list may have grown by then. */
 static __attribute__((noinline)) void insert_with_array(struct insertion *ins)
 {
 	do {
@@ -392,7 +392,7 @@ static __attribute__((noinline)) void insert_with_array(struct insertion *ins)
 	spare_free(ins);
 }
 
-/* The caller has been admitted.  Passed on as a copy, @ins can be in registers. */
+/* After sctx__admit().  Passing a copy on keeps @ins in registers. */
 SCTX__INLINE void insert_admitted(struct insertion *ins)
 {
 	struct insertion with_array;
@@ -404,7 +404,7 @@ SCTX__INLINE void insert_admitted(struct insertion *ins)
 	*ins = with_array;
 }
 
-/* Refuses what was never initialised, too. */
+/* Also refuses zeroed contexts. */
 SCTX__INLINE int insert(struct insertion *ins)
 {
 	if (!ins->stream || !ins->ctx || !ins->ctx->owner || !ins->ctx->free_callback)
@@ -424,7 +424,7 @@ int sctx__stream_attach(struct sctx_stream *stream, struct sctx_context *ctx)
 	return ins.error;
 }
 
-/* Give the caller what was found, or drop it if he does not want it. */
+/* Give @found to the caller, or drop it if @out is NULL. */
 static void hand_out(struct sctx_context **out, struct sctx_context *found)
 {
 	if (out)
@@ -467,9 +467,9 @@ int sctx_replace(struct sctx_stream *stream, struct sctx_context *ctx, struct sc
 }
 
 /*
- * Insert what create() made, with a second reference for the caller; or get what
- * another caller was faster to insert.  A store takes the second reference only where
- * no borrower can take one at the same time.
+ * Insert the created context, with a second reference for the caller, or get the one that
+ * another thread inserted first.  The second reference is taken by a store only if no
+ * borrower can take one at the same time.
  */
 static int insert_created(struct sctx_stream *stream, struct sctx_context *created,
 			  struct sctx_context **ctx)
@@ -542,7 +542,7 @@ int sctx_get_or_create(struct sctx_stream *stream, const void *owner, const void
 
 /* ------------------------------------------------------------------ remove */
 
-/* What was taken off a list: with the stream's reference, or in limbo already. */
+/* A context that was unlinked: with the stream's reference, or in limbo already. */
 struct unlinked {
 	struct sctx_context *ctx;
 	bool last; /* in limbo, to be retired */
@@ -593,7 +593,7 @@ SCTX__INLINE void unlock_cleared(struct sctx_stream *stream, uint32_t state)
 		list_compact_slow(stream, live);
 }
 
-/* Inside an update, the stream unlocked: its reference is dropped. */
+/* Inside an update, without the lock: drop the stream's reference. */
 static void drop_unlinked(struct sctx_stream *stream, struct unlinked u)
 {
 	struct sctx__retiring r = sctx__retire_begin();
@@ -604,7 +604,7 @@ static void drop_unlinked(struct sctx_stream *stream, struct unlinked u)
 	sctx__retire_end(&r);
 }
 
-/* The context that a lookup finds, if readers are to find any.  Stream locked. */
+/* The entry that a lookup finds; NULL if @stream is disabled.  Stream locked. */
 static const struct sctx_entry *entry_found(struct sctx_stream *stream, const void *owner,
 					    const void *instance, struct sctx_context **ctx)
 {
@@ -613,7 +613,7 @@ static const struct sctx_entry *entry_found(struct sctx_stream *stream, const vo
 	return sctx__view_find(sctx__list_view(stream), owner, instance, ctx, &gone);
 }
 
-/* The stream's reference is the caller's. */
+/* The stream's reference moves to the caller. */
 struct sctx_context *sctx_remove(struct sctx_stream *stream, const void *owner,
 				 const void *instance)
 {
@@ -705,7 +705,7 @@ void sctx__stream_sweep(struct sctx_stream *stream, const struct sctx_owner *own
 	} while (n == SWEEP_BATCH);
 }
 
-/* Where @ctx is linked on @stream, if it still is.  Stream locked. */
+/* The entry of @ctx on @stream, or NULL.  Stream locked. */
 static const struct sctx_entry *entry_of(struct sctx_stream *stream, const struct sctx_context *ctx)
 {
 	struct sctx__view view = list_all(stream);
@@ -729,9 +729,8 @@ static bool detach_from(struct sctx_stream *stream, struct sctx_context *ctx)
 }
 
 /*
- * The stream is found through the context.  It stays valid meanwhile: its
- * teardown stores NULL here before its memory goes to limbo, and limbo waits
- * for this section.
+ * The stream is found through the context.  It stays valid: its teardown stores
+ * NULL here before its memory goes to limbo, and limbo waits for this section.
  */
 int sctx_detach(struct sctx_context *ctx)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A stream's list, as its writers see it: lib/stream/context.c, with the stream's
- * lock held.  Readers: streamctx/inline.h.
+ * A stream's list, for its writers: lib/stream/context.c, with the stream's lock
+ * held.  The readers are in streamctx/inline.h.
  *
  *   stream                                    array (when inline is full)
  *   +----------------------------+            +----------------------------+
@@ -13,11 +13,10 @@
  *                                             +----------------------------+
  *
  * The list only grows: write an entry, then publish the count.  Unlinking
- * stores NULL over an entry's context.  A slot is never used twice; when there
- * is none left the live entries are copied to a new array, oldest first, and
- * the old one is retired.  Readers (streamctx/inline.h) therefore see either a
- * whole entry or none, and a reader that still walks an old array sees what
- * was there when it began.
+ * stores NULL over an entry's context.  A slot is never reused.  When the list
+ * is full, the live entries are copied to a new array, oldest first, and the
+ * old one is retired.  So readers see either a whole entry or none, and a reader
+ * in an old array sees the list as it was when it began.
  */
 #ifndef SCTX_LIST_H
 #define SCTX_LIST_H
@@ -53,7 +52,7 @@ static inline struct sctx_entry *array_entry(struct sctx__array *array)
 	return (struct sctx_entry *)(array_tag(array) + array->capacity / 8);
 }
 
-/* All of @stream's entries, a disabled stream's too.  Stream locked. */
+/* All entries of @stream, even if it is disabled.  Stream locked. */
 static inline struct sctx__view list_all(struct sctx_stream *stream)
 {
 	uintptr_t list = stream->list & ~SCTX__LIST_HIDDEN;
@@ -63,13 +62,13 @@ static inline struct sctx__view list_all(struct sctx_stream *stream)
 	return (struct sctx__view){ stream->inline_entry, NULL, list };
 }
 
-/* False if none of @owner's is there, as most inserts find.  Stream locked. */
+/* False if @owner has no entry, the common case of an insert.  Stream locked. */
 static inline bool list_may_have(struct sctx_stream *stream, const void *owner)
 {
 	return stream->only ? stream->only == owner : stream->list != 0;
 }
 
-/* The newest match, a disabled stream's too.  Stream locked. */
+/* The newest match, even if @stream is disabled.  Stream locked. */
 static inline const struct sctx_entry *list_match(struct sctx_stream *stream, const void *owner,
 						  const void *instance, struct sctx_context **ctx)
 {
@@ -78,7 +77,7 @@ static inline const struct sctx_entry *list_match(struct sctx_stream *stream, co
 	return sctx__view_match(list_all(stream), owner, instance, ctx, &gone);
 }
 
-/* The writer's way to the field that readers load. */
+/* The field that readers load, for writers. */
 static inline struct sctx_context **entry_context(const struct sctx_entry *entry)
 {
 	return (struct sctx_context **)&entry->context;
@@ -121,7 +120,7 @@ static inline void entry_clear(struct sctx_stream *stream, const struct sctx_ent
 		array->block.next = (struct sctx__block *)(array_gone(array) + 1);
 }
 
-/* A multiple of 64, so that the address has room for list's small values. */
+/* A multiple of 64, so no array's address is one of list's small values. */
 static inline size_t array_size(size_t capacity)
 {
 	return (sizeof(struct sctx__array) + capacity * (1 + sizeof(struct sctx_entry)) + 63) &
@@ -152,7 +151,7 @@ static inline struct sctx__array *array_alloc(size_t entries)
 	array = sctx__pool_alloc(array_size(capacity));
 	if (!array)
 		return NULL;
-	/* A tagged pointer that readers would take for a hidden list's is as good as none. */
+	/* Readers would take a pointer with this bit for a hidden list. */
 	if ((uintptr_t)array & SCTX__LIST_HIDDEN) {
 		sctx__pool_free(array, array_size(capacity));
 		return NULL;
@@ -189,7 +188,7 @@ static inline void entry_write(struct sctx_entry *entry, struct sctx_context *ct
 	sctx__store(&entry->context, ctx);
 }
 
-/* Behind the last one; not published yet.  Readers may be at other tags of the word. */
+/* The slot after the last entry, not published yet.  Readers may load the tag's word. */
 static inline struct sctx_entry *array_next(struct sctx__array *array, const void *owner)
 {
 	uint64_t *word = &array_tag(array)[array->count / 8];
@@ -199,10 +198,10 @@ static inline struct sctx_entry *array_next(struct sctx__array *array, const voi
 }
 
 /*
- * What readers see from now on; @only if that is one inline entry, its owner's.
- * Who finds an entry by @only alone finds what the list had at that moment: @only
- * says nothing yet, or nothing more, whenever the two could differ.  The releases
- * pair with the acquires in sctx__lookup() and sctx__list_view().
+ * Publish @list, with @only if it is one inline entry of that owner.  stream->only
+ * is NULL whenever it could disagree with the list, so a reader that matches it
+ * sees the list of that moment.  The releases pair with the acquires in
+ * sctx__lookup() and sctx__list_view().
  */
 static inline void list_publish(struct sctx_stream *stream, uintptr_t list, const void *only)
 {
@@ -213,7 +212,7 @@ static inline void list_publish(struct sctx_stream *stream, uintptr_t list, cons
 		sctx__store_release(&stream->only, only);
 }
 
-/* There is room in @stream's @list.  The release pairs with the acquire in sctx__array_view(). */
+/* @list has room.  The release pairs with the acquire in sctx__array_view(). */
 static inline void list_append(struct sctx_stream *stream, uintptr_t list, struct sctx_context *ctx)
 {
 	struct sctx__array *array = list_array(list);
@@ -229,7 +228,7 @@ static inline void list_append(struct sctx_stream *stream, uintptr_t list, struc
 	}
 }
 
-/* Nobody else knows the array. */
+/* The array is not published yet. */
 static inline void array_add(struct sctx__array *array, struct sctx_context *ctx)
 {
 	entry_write(array_next(array, ctx->owner), ctx);

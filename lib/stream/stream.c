@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Streams: set-up, disabling, teardown, retiring; and streams behind a
- * pointer.  Called by users and by registry.c.  See context.c for what the
- * stream's lock covers.
+ * Streams: set-up, disabling, teardown, retiring; and streams behind a pointer.
+ * Called by users and by registry.c.  context.c says what the stream's lock
+ * covers.
  */
 #include "stream/context.h"
 #include "stream/list.h"
@@ -27,7 +27,7 @@ bool sctx_stream_supports_contexts(const struct sctx_stream *stream)
 	return stream && sctx__load(&stream->state) & SCTX__READY;
 }
 
-/* The release keeps the list's contents ahead of it, as every store of it does. */
+/* The release orders the list's contents before it, as in every publish. */
 int sctx_stream_disable(struct sctx_stream *stream)
 {
 	uint32_t state;
@@ -82,8 +82,8 @@ SCTX__INLINE void drop_all(struct sctx__retiring *r, struct sctx_stream *stream,
 }
 
 /*
- * Stream locked.  A tracker's walk may meet the stream until it is off the list, so that
- * comes before anyone else can retire the stream.
+ * Stream locked.  A tracker's walk finds the stream until it is off the list, so untrack it
+ * before another thread can retire it.
  */
 static __attribute__((noinline)) struct sctx__tracker *untrack(struct sctx_stream *stream)
 {
@@ -102,8 +102,8 @@ static __attribute__((noinline)) void teardown_rest(struct sctx__array *array,
 }
 
 /*
- * Once the list is empty and the stream torn, nobody but us changes the
- * entries, so the contexts are dropped without the lock.
+ * Once the list is empty and the stream is torn down, no other thread changes
+ * the entries, so the contexts are dropped without the lock.
  */
 SCTX__INLINE int teardown_locked(struct sctx__retiring *r, struct sctx_stream *stream,
 				 uint32_t state, uint32_t also, struct report *report)
@@ -144,7 +144,7 @@ void sctx__node_teardown(struct sctx_stream *stream, size_t bytes)
 	sctx__node_teardown_locked(stream, stream_lock(stream), bytes);
 }
 
-/* A registry's own is torn down when it leaves the registry, and not before. */
+/* A registry's stream is torn down only by the registry. */
 static bool is_managed(const struct sctx_stream *stream)
 {
 	return sctx__load(&stream->state) & SCTX__MANAGED;
@@ -185,7 +185,7 @@ int sctx_teardown_report(struct sctx_stream *stream,
 	return teardown_now(stream, &report);
 }
 
-/* True if @stream had been torn down before. */
+/* True if @stream was torn down before. */
 static bool teardown_private(struct sctx_stream *stream, struct sctx__private *own)
 {
 	struct sctx__retiring r = sctx__private_retire_begin(own);
@@ -200,8 +200,8 @@ static bool teardown_private(struct sctx_stream *stream, struct sctx__private *o
 }
 
 /*
- * What an earlier teardown led to is in limbo, or in another thread's private
- * limbo: the barrier waits for both.
+ * Contexts of an earlier teardown are in limbo, or in another thread's private limbo; the
+ * barrier waits for both.
  */
 static int teardown_and_wait(struct sctx_stream *stream)
 {
@@ -232,8 +232,8 @@ int sctx_teardown_sync(struct sctx_stream *stream)
 }
 
 /*
- * Teardown and retiring share one section: contexts that hung here reach
- * limbo no later than the stream, and are called back no later.
+ * Teardown and retiring share one section, so the contexts reach limbo, and are
+ * called back, no later than the stream.
  */
 int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_stream *stream))
 {
@@ -259,7 +259,7 @@ int sctx_stream_retire(struct sctx_stream *stream, void (*free_fn)(struct sctx_s
 
 /* ---------------------------------------------------------------- for each */
 
-/* A disabled stream's, too: they hang there still. */
+/* Contexts stay linked to a disabled stream, so it is walked as well. */
 static struct sctx__view view_of_all(const struct sctx_stream *stream)
 {
 	/* Pairs with the releases that publish an entry or an array. */
@@ -288,7 +288,7 @@ struct sctx_stream *sctx_context_stream(const struct sctx_context *ctx)
 {
 	struct sctx_stream *stream;
 
-	/* Pairs with the releases in context_claim(): what its inserter did is seen. */
+	/* Pairs with the releases in context_claim(): the caller sees what the inserter did. */
 	stream = ctx ? sctx__load_acquire(&ctx->stream) : NULL;
 	return stream == SCTX__IN_LIMBO ? NULL : stream;
 }

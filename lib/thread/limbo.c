@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Limbo's lists: see limbo.h.  sctx__threads_lock covers the orphans and every
- * set that its thread does not write at present.
+ * closed set.
  */
 #include "thread/thread.h"
 
@@ -50,12 +50,12 @@ void sctx__limbo_turn_phase(void)
 /* ------------------------------------------------------------------- nodes */
 
 /*
- * 8 MiB of nodes a thread: what it may close during one slow grace period of
- * a crowded machine.
+ * 8 MiB of nodes for each thread: what it may close during one slow grace period
+ * on a crowded machine.
  */
 #define RETURNED_MAX 65536
 
-/* False if the thread has enough.  Only it takes from returned: no ABA. */
+/* False if the thread has enough nodes.  Only the thread takes from returned: no ABA. */
 static bool give(struct sctx__magazine *magazine, struct sctx__list *ripe, size_t n)
 {
 	struct sctx__link *top = sctx__load_acquire(&magazine->returned);
@@ -68,7 +68,7 @@ static bool give(struct sctx__magazine *magazine, struct sctx__list *ripe, size_
 	ripe->last->next = top;
 	/* Pairs with the acquire in sctx__node_alloc(), as the store below does. */
 	if (!sctx__cas_acq_rel(&magazine->returned, &top, ripe->head)) {
-		/* The thread has taken all of it, and we alone add to it. */
+		/* The thread took all of it, and only the reclaimer adds. */
 		ripe->last->next = NULL;
 		sctx__store_release(&magazine->returned, ripe->head);
 		count = 0;
@@ -79,8 +79,8 @@ static bool give(struct sctx__magazine *magazine, struct sctx__list *ripe, size_
 }
 
 /*
- * After a grace period: return what is waiting, and let the nodes of @closed wait.
- * Returns how many were returned.
+ * After a grace period: return the waiting nodes, and let the nodes of @closed wait.
+ * Returns the number of nodes returned.
  */
 static size_t magazine_turn(struct sctx__magazine *magazine, struct sctx__limbo *closed,
 			    struct sctx__limbo *ripe)
@@ -99,7 +99,7 @@ static size_t magazine_turn(struct sctx__magazine *magazine, struct sctx__limbo 
 	return n;
 }
 
-/* The thread exits: free what nobody can see any more; the rest waits among the orphans. */
+/* The thread exits: free its free nodes; the waiting ones become orphans. */
 static void magazine_empty(struct sctx__magazine *magazine)
 {
 	struct sctx__list loaded = { .head = magazine->loaded };
@@ -117,7 +117,7 @@ static void magazine_empty(struct sctx__magazine *magazine)
 
 /* ---------------------------------------------------- contexts and blocks */
 
-/* Cycles that a thread may leave what is its: some 2 ms each. */
+/* Cycles, of some 2 ms each, after which ready objects are taken from a thread. */
 #define HOME_TURNS 16
 
 static bool home_any(const struct sctx__home *home)
@@ -126,7 +126,7 @@ static bool home_any(const struct sctx__home *home)
 	       sctx__load(&home->waiting[0].head) || sctx__load(&home->waiting[1].head);
 }
 
-/* After a grace period.  What stays in @closed is not the thread's to free. */
+/* After a grace period.  The thread does not free what stays in @closed. */
 static void home_turn(struct sctx__home *home, struct sctx__limbo *closed, struct sctx__limbo *ripe,
 		      bool all)
 {

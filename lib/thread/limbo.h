@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Limbo: what was retired and waits for a grace period.
+ * Limbo: retired objects that wait for a grace period.
  *
- * Each thread has two sets of lists, named by the phase bit.  A thread adds to
- * the set of the present phase, inside a read section, without an atomic
- * operation and without touching memory that another thread writes.  The
- * reclaimer closes a set by turning the phase and waiting for a grace period:
- * every thread that read the old phase has left its section by then, so nobody
- * adds to the old set any more and the reclaimer may take it.
+ * Each thread has two sets of lists, selected by the phase bit.  It adds to the
+ * set of the current phase, inside a read section, without an atomic operation
+ * and without touching memory that another thread writes.  The reclaimer closes
+ * a set by flipping the phase and waiting for a grace period: every thread that
+ * read the old phase has then left its section, nothing is added to the old set,
+ * and the reclaimer may take it.
  */
 #ifndef SCTX_LIMBO_H
 #define SCTX_LIMBO_H
@@ -16,7 +16,7 @@
 
 #include <stddef.h>
 
-/* The field by which limbo links an object, whatever the object's type calls it. */
+/* The link field of an object in limbo, whatever its type calls it. */
 struct sctx__link {
 	struct sctx__link *next;
 } __attribute__((may_alias));
@@ -24,7 +24,7 @@ struct sctx__link {
 #define sctx__link_of(field)               ((struct sctx__link *)(field))
 #define sctx__linked(link, type, field)    ((type *)((char *)(link) - offsetof(type, field)))
 
-/* A stack.  The head is read by others, who want to know only whether there is one. */
+/* A stack.  Other threads load the head only to see whether it is NULL. */
 struct sctx__list {
 	struct sctx__link *head, *last;
 };
@@ -46,7 +46,7 @@ static inline struct sctx__link *sctx__list_pop(struct sctx__list *list)
 	return link;
 }
 
-/* All of @from to the front of @to. */
+/* Move all of @from to the front of @to. */
 static inline void sctx__list_move(struct sctx__list *to, struct sctx__list *from)
 {
 	if (!from->head)
@@ -58,7 +58,7 @@ static inline void sctx__list_move(struct sctx__list *to, struct sctx__list *fro
 	sctx__store(&from->head, NULL);
 }
 
-/* In the order in which a set's callbacks run: an owner may embed a context in a stream. */
+/* In the order in which a set is freed: an owner may embed a context in a stream's structure. */
 enum sctx__kind {
 	SCTX__CONTEXTS,
 	SCTX__STREAMS, /* embedded ones */
@@ -78,13 +78,13 @@ struct sctx__limbo {
 };
 
 /*
- * What goes back to the thread that retired it, which frees a few at a time at the end of
- * its updates: the allocator's caches there get them back.  @ready is under the lock,
- * since the reclaimer takes it from a thread that does not come for it.
+ * Objects that return to the thread that retired them, which frees a few at the end of each
+ * update, into its own allocator cache.  The lock covers @ready, since the reclaimer takes
+ * it from a thread that does not come back.
  */
 struct sctx__home {
 	struct sctx__list waiting[2]; /* contexts, blocks: ready after the next grace period */
-	uint32_t turns;               /* cycles since the thread took any */
+	uint32_t turns;               /* cycles since the thread freed any */
 	uint32_t lock __attribute__((aligned(64)));
 	struct sctx__list ready[2];
 };
@@ -100,7 +100,7 @@ struct sctx__magazine {
 
 struct sctx__thread;
 
-/* What the registry does with nodes: set before any thread uses the library. */
+/* The registry's functions for nodes, set before any thread uses the library. */
 struct sctx__node_hooks {
 	void (*rest)(struct sctx__link *nodes);  /* DEBUG builds: nobody may touch them */
 	void (*free)(struct sctx__list *nodes);
@@ -110,7 +110,7 @@ struct sctx__node_hooks {
 extern struct sctx__node_hooks sctx__node_hooks;
 
 void sctx__limbo_move(struct sctx__limbo *to, struct sctx__limbo *from);
-/* To nobody's limbo, where it waits for a grace period that begins from now on. */
+/* Move @from to the orphans, to wait for a grace period that begins from now on. */
 void sctx__limbo_leave(struct sctx__limbo *from);
 
 /* ------------------------------------------------------- for the reclaimer */
@@ -118,16 +118,16 @@ void sctx__limbo_leave(struct sctx__limbo *from);
 void sctx__limbo_turn_phase(void);
 
 /*
- * Move the sets that the last turn of the phase closed to @closed; a grace period
- * has passed since.  What goes back to the threads waits with them for the next
- * one.  What they have no room for or do not come for, or with @all everything, is
- * added to @ripe.  Returns how many nodes left limbo.
+ * Move the sets that the last phase flip closed to @closed; a grace period has passed
+ * since.  Objects that return to their threads wait there for the next one.  Objects that
+ * a thread has no room for or does not come back for, or with @all all of them, are added
+ * to @ripe.  Returns the number of nodes that left limbo.
  */
 size_t sctx__limbo_take_closed(struct sctx__limbo *closed, struct sctx__limbo *ripe, bool all);
 bool sctx__limbo_any(const struct sctx__limbo *limbo);
 /*
- * In a fork's child, where a turn of the phase is not followed by its grace period: back
- * to the set of the present phase with all that it closed.
+ * In a fork's child, if a phase flip was not followed by its grace period: move what it
+ * closed back to the set of the current phase.
  */
 void sctx__limbo_reopen(void);
 bool sctx__limbo_is_empty(void);
@@ -140,10 +140,10 @@ struct sctx__account {
 
 extern struct sctx__account sctx__account;
 
-/* Adds to @pending; returns since when something is in the threads' sets, or 0. */
+/* Adds to @pending.  Returns when the oldest set of a thread began to fill, or 0. */
 uint64_t sctx__limbo_pending(struct sctx__account *pending);
 
-/* @t exits, with sctx__threads_lock held: what it retired becomes an orphan. */
+/* @t exits: what it retired becomes orphans.  sctx__threads_lock held. */
 void sctx__limbo_orphan(struct sctx__thread *t);
 
 #endif /* SCTX_LIMBO_H */

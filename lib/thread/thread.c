@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads: attaching, detaching at exit, and what a fork does about them.
- * Called by lib/reclaim and, through the inline functions of thread.h, by
- * whatever updates.
+ * Threads: attach, detach at exit, fork.  Called by lib/reclaim and, through
+ * thread.h, by every update.
  *
- * sctx__threads_lock covers the list of threads, and is never held across a
- * grace period.
- * rcu_gate is held for reading around each call into liburcu that takes a
- * lock there, and for writing by a fork; passes, see sctx__gate_slow().  Order:
- * rcu_gate, passes, reclaimer.lock (lib/reclaim/reclaim.c), sctx__threads_lock.
+ * sctx__threads_lock covers the list of threads and is never held across a grace
+ * period.  rcu_gate is held for reading around each call into liburcu that takes
+ * one of its locks, and for writing by a fork.  For passes see sctx__gate_slow().
+ * Order: rcu_gate, passes, reclaimer.lock (lib/reclaim/reclaim.c),
+ * sctx__threads_lock.
  */
 #include "thread/counter.h"
 #include "base/debug.h"
@@ -255,7 +254,7 @@ void sctx__gate_slow(void)
 	self->at_end += SCTX__PASS;
 }
 
-/* In a section, so that forks and barriers wait for what is being freed. */
+/* In a section, so forks and barriers wait until the objects are freed. */
 static void home_visit(struct sctx__thread *self)
 {
 	sctx__rcu_read_lock();

@@ -26,7 +26,7 @@ static inline uint64_t sctx__now_coarse(void)
 /* See lib/thread/counter.h. */
 enum sctx__event {
 	SCTX__CREATES,
-	SCTX__REOPENS, /* opens of what is there */
+	SCTX__REOPENS, /* opens of a stream that exists */
 	SCTX__REVIVALS, /* of them: of an idle stream */
 	SCTX__LAST_CLOSES, /* that left no reference */
 	SCTX__OTHER_CLOSES,
@@ -59,7 +59,7 @@ struct sctx__thread {
 };
 
 /* In sctx__thread.at_end. */
-#define SCTX__HOME_DUE 1u /* something in home is ready to be freed */
+#define SCTX__HOME_DUE 1u /* home has objects that are ready to be freed */
 #define SCTX__PASS     2u /* times the number of updates that passed a closed gate */
 
 /*
@@ -88,17 +88,17 @@ extern struct sctx__shared sctx__shared;
 extern pthread_mutex_t sctx__threads_lock;
 extern struct sctx__thread *sctx__threads;
 
-/* 0, or -ENOMEM or -EAGAIN with nothing changed. */
+/* Errors: -ENOMEM, -EAGAIN; nothing has changed. */
 int sctx__thread_attach(bool register_always);
 void sctx__thread_attach_slow(void);
 void sctx__thread_detach(void);
 void sctx__gate_slow(void);
 void sctx__update_end_slow(void);
 
-/* Called with sctx__threads_lock held when a thread exits.  Set before any thread uses the library. */
+/* Called at a thread's exit, with sctx__threads_lock held.  Set before any thread attaches. */
 extern void (*sctx__thread_exit_hook)(struct sctx__thread *t);
 
-/* Called in a section with SCTX__HOME_DUE: frees a few of what is at home.  Set likewise. */
+/* Called in a section with SCTX__HOME_DUE: frees a few objects of home.  Set likewise. */
 extern void (*sctx__home_hook)(struct sctx__thread *self);
 
 /* The calling thread's record.  Attaches the thread if necessary. */
