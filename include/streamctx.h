@@ -259,8 +259,8 @@ SCTX_API int sctx_put(struct sctx_context *ctx);
 SCTX_API int sctx_detach(struct sctx_context *ctx);
 
 /*
- * The stream that @ctx hangs on, or NULL.  The caller holds a reference on @ctx or has
- * borrowed it; the stream is borrowed: it is valid until the caller's read section ends.
+ * The stream that @ctx is linked to, or NULL.  The caller holds a reference on @ctx or has
+ * borrowed it.  The stream is borrowed: it is valid until the caller's read section ends.
  * Progress: wait-free.  In section: required.  In callback: yes.
  */
 SCTX_API struct sctx_stream *sctx_context_stream(const struct sctx_context *ctx);
@@ -718,10 +718,10 @@ struct sctx_owner;
 #define SCTX_OWNER_REQUIRED 0x1u /* if attach fails, the open fails */
 #define SCTX_OWNER_LOCKED   0x2u /* contexts in memory that is never swapped out */
 /*
- * free may run on any thread that uses the library, at the end of a call that releases
- * something, inside a read section: it must not wait, nor take a lock under which the
- * library is called.  It then runs on the thread that retired the context, if that comes
- * by soon, where the memory is cheapest to free.
+ * ops.free may run on any thread that uses the library, at the end of a call that changes
+ * something, inside a read section.  It must not wait, or take a lock under which the
+ * library is called.  It then usually runs on the thread that retired the context, where
+ * the memory is cheapest to free.
  */
 #define SCTX_OWNER_FREE_ANYWHERE 0x4u
 
@@ -778,8 +778,8 @@ struct sctx_owner_ops {
 	void (*revived)(struct sctx_context *ctx);
 
 	/*
-	 * Bytes of the structures around contexts of sctx_owner_context_init(), for limbo's
-	 * limit_bytes.  0: not known; only the context counts.
+	 * Bytes of the structure around a context of sctx_owner_context_init(), for
+	 * limbo's limit_bytes.  0: unknown, only the context counts.
 	 */
 	size_t embedded_size;
 };
@@ -924,15 +924,14 @@ struct sctx_reclaim_options {
 #define SCTX_LIMIT_CALLBACKS_DEFAULT ((size_t)256 << 10)
 
 /*
- * Set limits and mode of limbo, for the whole process.  At a limit what
- * creates (open of a new stream, insert) waits for five seconds at most, and
- * gets -EAGAIN then or where it must not wait; what releases never waits and
- * never fails.  Threads account in batches, so limbo may stand
- * over a limit by up to 1/64 of it for each thread (of what the limit was when
- * the thread last retired something).  Bytes are those that the library knows
- * of: streams, arrays, tables, and contexts: with their data if sctx_context_alloc()
- * made them, with what embeds them if their owner says how much that is
- * (embedded_size), and else without it.  Each of these counts as one callback.
+ * Set the limits and the mode of limbo, for the whole process.  At a limit, calls
+ * that create (open of a new stream, insert) wait for five seconds at most, and
+ * get -EAGAIN then, or at once if they must not wait.  Calls that release never
+ * wait and never fail.  Threads account in batches, so a limit can be exceeded by
+ * up to 1/64 of it for each thread.  Bytes count streams, arrays, tables and
+ * contexts: with their data if sctx_context_alloc() allocated them, and with the
+ * structure around them if their owner states its size (embedded_size).  Each of
+ * these counts as one callback.
  * Errors: -EINVAL for a limit of 0, or an unknown flag or mode; -EDEADLK, a change
  * of mode inside a callback or a read section; nothing has changed.
  * Progress: blocks (briefly; away from the thread mode, until that thread has
@@ -1069,7 +1068,7 @@ struct sctx_owner_stats {
 	uint64_t contexts; /* not yet freed */
 	uint64_t attached; /* contexts created by attach */
 	uint64_t attach_failures;
-	uint64_t serial; /* tells two owners of one name and tag apart */
+	uint64_t serial; /* differs between owners of the same name and tag */
 };
 
 /*
@@ -1087,8 +1086,8 @@ enum sctx_format { SCTX_TEXT, SCTX_JSON, SCTX_PROMETHEUS };
 
 /*
  * Print the statistics of the process, the tags, and, if it is not NULL,
- * @registry with its owners to @file.  Names come out as valid JSON and Prometheus text
- * whatever their bytes are.
+ * @registry with its owners to @file.  The output is valid JSON or Prometheus text
+ * whatever bytes the names have.
  * Errors: -EIO if @file could not be written; -ENOMEM.
  * Progress: blocks.  In section, in callback: yes; a @file that blocks holds up the
  * caller's own section.
@@ -1101,7 +1100,7 @@ struct sctx_named_registry {
 };
 
 /*
- * sctx_stats_print() for @n registries in one scrape: their metrics have a label each.
+ * sctx_stats_print() for @n registries in one scrape, each with a label.
  * Errors: as sctx_stats_print(); -EEXIST, two have the same name.
  * Progress, contexts: as sctx_stats_print().
  */

@@ -13,7 +13,7 @@
 /* 64-byte aligned if @size is a multiple of 64.  NULL if out of memory. */
 void *sctx__pool_alloc(size_t size);
 void sctx__pool_free(void *memory, size_t size);
-/* The only pointers to @memory have a tag in them: LeakSanitizer is told that it is in use. */
+/* Tell LeakSanitizer that @memory is in use: all pointers to it are tagged. */
 void sctx__pool_hide(const void *memory);
 
 /* Whole pages, zeroed; the system backs them when they are touched. */

@@ -17,7 +17,7 @@ void sctx__owner_stay(struct sctx_owner *owner);
 /* Unlink and free @owner, which nothing refers to any more. */
 void sctx__owner_forget(struct sctx_owner *owner);
 
-/* The owners that have contexts on @stream hear whether it is idle now: told.c. */
+/* Notify the owners of contexts on @stream whether it is idle: told.c. */
 void sctx__owner_tell(struct sctx_stream *stream);
 
 #endif /* SCTX_OWNER_H */

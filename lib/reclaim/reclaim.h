@@ -61,10 +61,9 @@ static inline struct sctx__limbo *sctx__limbo_of(struct sctx__thread *self)
 }
 
 /*
- * Drop a reference unless it is the only one.  A count of one is the caller's
- * own: others can only add to it, through a borrowed pointer, and limbo waits
- * for those who could.  So the last put writes no count.  The acquire pairs
- * with the release of the puts before.
+ * Drop a reference unless it is the only one.  A count of one is the caller's own
+ * reference: only borrowers can add to it, and limbo waits for them.  So the last
+ * put writes no count.  The acquire pairs with the releases of earlier puts.
  */
 static inline bool sctx__put_if_others_hold(struct sctx_context *ctx)
 {
@@ -79,11 +78,10 @@ static inline bool sctx__put_if_others_hold(struct sctx_context *ctx)
 }
 
 /*
- * Give the caller's reference, the only one, to limbo: no stream takes the context any
- * more.  False if it is linked, or in limbo already.  Linking a context begins with the
- * same compare-and-swap, from NULL, so the two exclude each other.  The acquire pairs with the
- * releases that unlink a context: its removal from the list comes first, and so before the grace
- * period.
+ * Give the caller's reference, the only one, to limbo: from now on no stream links the
+ * context.  False if it is linked, or in limbo already.  Linking a context begins with the
+ * same compare-and-swap from NULL, so the two exclude each other.  The acquire pairs with the
+ * releases that unlink a context, so its removal from the list comes before the grace period.
  */
 static inline bool sctx__claim_for_limbo(struct sctx_context *ctx)
 {
@@ -94,7 +92,7 @@ static inline bool sctx__claim_for_limbo(struct sctx_context *ctx)
 
 /*
  * Everything that one update retires, accounted once at its end.  All of it goes to one
- * set: the phase that a section has read stays right for it until it ends.
+ * set: the phase that a section read stays valid until the section ends.
  */
 struct sctx__retiring {
 	struct sctx__limbo *limbo;
@@ -104,9 +102,9 @@ struct sctx__retiring {
 };
 
 /*
- * In sctx_context.flags, of which the room of owners has the lower bits: whether the
- * FreeCallback may run on any thread, and how large the context is with what surrounds
- * it, as 3 bits of the size below its highest and 5 of the shift (0: nothing more).
+ * In sctx_context.flags, whose lower bits belong to the owner room: whether the
+ * FreeCallback may run on any thread, and the size of the context with its structure, as
+ * the 3 bits below the highest one and 5 bits of shift (0: only the context).
  */
 #define SCTX__ANYWHERE   16u
 #define SCTX__SIZE_SHIFT 8
@@ -190,7 +188,7 @@ SCTX__INLINE void sctx__retire_node(struct sctx__retiring *r, struct sctx_stream
 /* @block->free_fn(@block) after a grace period.  Accounted by itself, since it is rare. */
 void sctx__retire_block(struct sctx__block *block, size_t bytes);
 
-/* sctx__pool_free(@memory, @bytes) after a grace period, on this thread if it comes by. */
+/* sctx__pool_free(@memory, @bytes) after a grace period, on this thread if it updates soon. */
 void sctx__retire_memory(struct sctx__block *memory, size_t bytes);
 
 /* Grace periods, their latency, and limbo. */

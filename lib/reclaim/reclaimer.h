@@ -23,21 +23,21 @@ extern struct sctx__reclaimer {
 	uint64_t finished;
 	uint64_t wanted; /* no pause before that many have finished: a thread waits */
 	uint32_t barriers; /* under way */
-	bool turned;     /* a cycle has turned the phase, and waits for its grace period */
-	bool at_lists;   /* a cycle moves the lists and runs callbacks: */
-	pthread_t at_lists_thread; /* this thread does */
-	bool running;    /* the thread exists: it is to be joined */
-	bool ended;      /* it touches nothing any more */
+	bool turned;     /* a cycle has flipped the phase and waits for its grace period */
+	bool at_lists;   /* a cycle moves the lists and runs callbacks ... */
+	pthread_t at_lists_thread; /* ... on this thread */
+	bool running;    /* the thread exists and must be joined */
+	bool ended;      /* the thread does not use this struct any more */
 	bool stop;       /* it ends when nothing is left */
 	bool stop_now;
 	bool changing;    /* a thread changes the mode, and waits */
-	bool cycling;     /* a thread of the host's runs a cycle: */
-	pthread_t cycler; /* this one */
+	bool cycling;     /* a thread of the host runs a cycle ... */
+	pthread_t cycler; /* ... this one */
 	enum sctx_reclaim_mode mode;
 	unsigned int flags;
 	int64_t limit_callbacks;
 	int64_t limit_bytes;
-	cpu_set_t cpus; /* those that the process might use when it began */
+	cpu_set_t cpus; /* that the process could use at its start */
 	uint64_t grace_periods;
 	uint64_t grace_period_ns;
 	uint64_t latency[SCTX_LATENCY_BUCKETS];
@@ -45,9 +45,9 @@ extern struct sctx__reclaimer {
 
 /* For the thread that runs the cycle. */
 
-/* A cycle; *@any: there was something to do.  Returns how many callbacks ran, at most @max. */
+/* Run a cycle.  *@any: there was something to do.  Returns the number of callbacks, <= @max. */
 size_t sctx__cycle(size_t max, bool *any);
-/* The same without collecting anything, of what is ripe already. */
+/* Run ripe callbacks without collecting anything. */
 size_t sctx__cycle_run(size_t max);
 
 /* With the lock held. */

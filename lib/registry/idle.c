@@ -193,7 +193,7 @@ static bool drop(struct pass *p, struct sctx__node *node)
 	return false;
 }
 
-/* The bucket that is to be locked, and the line with the id and the first context. */
+/* Prefetch the bucket that will be locked, and the line with the id and the first context. */
 static void fetch_victim(const struct sctx__table *table, struct sctx__node *node)
 {
 	sctx__prefetch_write(&node->id);

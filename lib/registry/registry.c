@@ -162,7 +162,7 @@ static size_t walk_end_of_group(const struct walk *walk)
 	return walk->index + (left < WALK_GROUP ? left : WALK_GROUP);
 }
 
-/* Streams first, then what hangs on them: two rounds of misses for the whole group. */
+/* Prefetch streams, then their contexts: two rounds of misses for the whole group. */
 static void walk_fetch(const struct walk *walk, const struct sctx__table *table)
 {
 	for (size_t i = walk->index; i < walk_end_of_group(walk); i++)

@@ -102,7 +102,7 @@ struct sctx__thread;
 
 /* The registry's functions for nodes, set before any thread uses the library. */
 struct sctx__node_hooks {
-	void (*rest)(struct sctx__link *nodes);  /* DEBUG builds: nobody may touch them */
+	void (*rest)(struct sctx__link *nodes);  /* DEBUG builds: they must not be accessed */
 	void (*free)(struct sctx__list *nodes);
 	size_t size; /* of one */
 };
