@@ -35,7 +35,7 @@ static void spoil(struct sctx_owner_ops *ops, unsigned int how)
 		ops->tag = 0;
 		break;
 	default:
-		ops->flags = 4;
+		ops->flags = 0x80000000u;
 	}
 }
 
