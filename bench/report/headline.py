@@ -100,6 +100,10 @@ def gnuplot(script, blocks):
     return run.stdout[run.stdout.index("<svg"):]
 
 
+def figure(ratio):
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"
+
+
 def draw(results):
     """Bars to the right of 1 are faster than mutex; each row has one for each backend."""
     backends, rows = (SUBJECT, *OTHERS), results.rows()
@@ -110,7 +114,7 @@ def draw(results):
             low, mid, high = quartiles(results.ratios(row, backend))
             y = -(i * height + j)
             blocks[backend] += f"{mid:.5g} {y} 1 {mid:.5g} {y - thick} {y + thick} {low:.5g} {high:.5g}\n"
-            labels.append(f"set label '{mid:.2g}' at {max(high, 1):.5g},{y} left offset 0.5,0 "
+            labels.append(f"set label '{figure(mid)}' at {max(high, 1):.5g},{y} left offset 0.5,0 "
                           "font ',11' tc rgb '#555555'")
     ticks = ", ".join(f"'{row[3]}' {-(i * height + (len(backends) - 1) / 2)}"
                       for i, row in enumerate(rows))
@@ -122,7 +126,7 @@ def draw(results):
         "font 'sans-serif,13' background 'white'\n"
         "set border 1 lc rgb '#666666'\nset tics nomirror textcolor rgb '#333333'\n"
         "set grid xtics lc rgb '#e4e6ea' lt 1\nset key at graph 0.98,0.04 right bottom\n"
-        "set logscale x\nset xrange [0.2:200]\n"
+        "set logscale x\nset xrange [0.2:500]\n"
         "set xtics ('¼' 0.25, '½' 0.5, '1' 1, '2' 2, '5' 5, '10' 10, '20' 20, '50' 50, '100' 100)\n"
         f"set yrange [{-(len(rows) * height)}:1]\nset ytics scale 0 ({ticks})\n"
         "set xlabel 'times as fast as a table under a mutex (further right is faster)' "
