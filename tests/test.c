@@ -359,6 +359,17 @@ static void item_callback(struct sctx_context *ctx)
 		item->hook(item);
 }
 
+pthread_mutex_t callback_lock = PTHREAD_MUTEX_INITIALIZER;
+struct gate callback_begun;
+
+void callback_takes_lock(struct item *item)
+{
+	(void)item;
+	gate_open(&callback_begun);
+	pthread_mutex_lock(&callback_lock);
+	pthread_mutex_unlock(&callback_lock);
+}
+
 static void churn_callback(struct sctx_context *ctx)
 {
 	item_churn_free(item_of(ctx));

@@ -241,6 +241,11 @@ void all_freed(void);
 struct item **put_items(unsigned int n, void (*hook)(struct item *item), void *arg);
 void called_once_each(struct item **items, unsigned int n);
 
+/* A hook that opens the gate and waits for the lock; gate_init() it first. */
+extern pthread_mutex_t callback_lock;
+extern struct gate callback_begun;
+void callback_takes_lock(struct item *item);
+
 /* A new item on @stream. */
 struct item *item_insert(struct sctx_stream *stream, const void *owner, const void *instance);
 

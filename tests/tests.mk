@@ -41,7 +41,7 @@ TEST_RACES := unit/races unit/mode_changes unit/pool conformance/teardown_races 
 TEST_JEMALLOC := unit/context unit/teardown unit/insert unit/many_contexts unit/registry unit/close unit/growth unit/registry_memory \
 	      unit/pool unit/locked unit/barrier unit/callbacks unit/limits unit/limits_wait unit/threads unit/fork unit/fork_callbacks unit/fork_busy unit/races
 # Not forks: ThreadSanitizer does not follow threads into a child.
-TEST_TSAN := $(filter-out unit/fork unit/fork_callbacks unit/fork_busy unit/fork_waits unit/teardown_fork unit/exit,$(TEST_PLAIN)) unit/inline
+TEST_TSAN := $(filter-out unit/fork unit/fork_callbacks unit/fork_busy unit/fork_waits unit/fork_full unit/teardown_fork unit/exit,$(TEST_PLAIN)) unit/inline
 
 # ------------------------------------------------------------------ programs
 
@@ -62,7 +62,7 @@ FAULT_POOL_WRAPS := mmap munmap mlock
 
 TEST_ALL := $(TEST_ANY) $(TEST_FLAVOUR)
 # Not those that wait for as long as the library is patient, nor those with a build of their own.
-TEST_FAST := $(filter-out unit/exit unit/fork_waits unit/dlopen unit/cxx%,$(TEST_ALL))
+TEST_FAST := $(filter-out unit/exit unit/fork_waits unit/fork_full unit/dlopen unit/cxx%,$(TEST_ALL))
 
 $(B)/have-cmocka: | $(B)/lib
 	$(call need_header,libcmocka-dev,cmocka.h)

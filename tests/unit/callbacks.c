@@ -48,17 +48,6 @@ static void callbacks_run_on_the_reclaimers_thread(void **state)
 	assert_int_equal(sigismember(&blocked, SIGUSR1), 0);
 }
 
-static pthread_mutex_t owner_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct gate in_callback;
-
-static void block_on_owner_lock(struct item *item)
-{
-	(void)item;
-	gate_open(&in_callback);
-	pthread_mutex_lock(&owner_lock);
-	pthread_mutex_unlock(&owner_lock);
-}
-
 static void callbacks_in_quantity(void **state)
 {
 	enum { N = 4000 };
@@ -76,7 +65,7 @@ static void callbacks_in_quantity(void **state)
 static void block_in_the_middle(struct item *item)
 {
 	if (item->number == 1000)
-		block_on_owner_lock(item);
+		callback_takes_lock(item);
 }
 
 /* One of many blocks; the barrier waits for it, and it for nobody. */
@@ -86,12 +75,12 @@ static void a_callback_of_many_that_blocks(void **state)
 	struct item **items;
 
 	(void)state;
-	gate_init(&in_callback);
-	pthread_mutex_lock(&owner_lock);
+	gate_init(&callback_begun);
+	pthread_mutex_lock(&callback_lock);
 	items = put_items(N, block_in_the_middle, NULL);
-	gate_wait(&in_callback);
+	gate_wait(&callback_begun);
 	assert_rc(sctx_synchronize(), 0);
-	pthread_mutex_unlock(&owner_lock);
+	pthread_mutex_unlock(&callback_lock);
 	assert_rc(sctx_barrier(), 0);
 	called_once_each(items, N);
 }
@@ -163,12 +152,12 @@ static void synchronize_does_not_wait_for_callbacks(void **state)
 	struct item **items;
 
 	(void)state;
-	gate_init(&in_callback);
-	pthread_mutex_lock(&owner_lock);
-	items = put_items(1, block_on_owner_lock, NULL);
-	gate_wait(&in_callback);
+	gate_init(&callback_begun);
+	pthread_mutex_lock(&callback_lock);
+	items = put_items(1, callback_takes_lock, NULL);
+	gate_wait(&callback_begun);
 	assert_rc(sctx_synchronize(), 0);
-	pthread_mutex_unlock(&owner_lock);
+	pthread_mutex_unlock(&callback_lock);
 	assert_rc(sctx_barrier(), 0);
 	called_once_each(items, 1);
 }

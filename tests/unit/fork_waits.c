@@ -102,17 +102,6 @@ static void new_streams_wait_for_a_fork_that_waits(void **state)
 	wait_for_a_fork_that_waits(open_another);
 }
 
-static pthread_mutex_t owner_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct gate in_callback;
-
-static void block_on_owner_lock(struct item *item)
-{
-	(void)item;
-	gate_open(&in_callback);
-	pthread_mutex_lock(&owner_lock);
-	pthread_mutex_unlock(&owner_lock);
-}
-
 /* A callback that waits for a lock of the forking thread: fork goes on. */
 static void a_callback_that_waits_for_the_forking_thread(void **state)
 {
@@ -121,51 +110,18 @@ static void a_callback_that_waits_for_the_forking_thread(void **state)
 	pid_t pid;
 
 	(void)state;
-	gate_init(&in_callback);
-	a->hook = block_on_owner_lock;
-	pthread_mutex_lock(&owner_lock);
+	gate_init(&callback_begun);
+	a->hook = callback_takes_lock;
+	pthread_mutex_lock(&callback_lock);
 	assert_rc(sctx_put(&a->ctx), 0);
-	gate_wait(&in_callback);
+	gate_wait(&callback_begun);
 	begin = now_ns();
 	pid = child_start(child_reclaims, NULL);
 	assert_u64(now_ns() - begin, <, loaded_ns(10000));
-	pthread_mutex_unlock(&owner_lock);
+	pthread_mutex_unlock(&callback_lock);
 	assert_rc(sctx_barrier(), 0);
 	assert_int_equal(item_called(a), 1);
 	assert_child_ok(pid);
-	item_free(a);
-}
-
-/* The same with limbo at its limit: the child has room again. */
-static void a_callback_that_waits_while_limbo_is_full(void **state)
-{
-	struct sctx_stream s;
-	struct item *a;
-	pid_t child;
-
-	(void)state;
-	sctx_stream_init(&s);
-	gate_init(&in_callback);
-	set_limits(0, 64, SCTX_RECLAIM_NOWAIT);
-	a = item_insert(&s, OWNER(1), NULL);
-	a->hook = block_on_owner_lock;
-	pthread_mutex_lock(&owner_lock);
-	assert_rc(sctx_delete(&s, OWNER(1), NULL), 0);
-	gate_wait(&in_callback);
-	for (int rc = 0; !rc;) {
-		struct item *b = item_churn(OWNER(2), NULL);
-
-		rc = sctx_insert(&s, &b->ctx);
-		if (rc)
-			item_churn_free(b);
-		else
-			CHECK_EQ(sctx_delete(&s, OWNER(2), NULL), 0);
-	}
-	child = child_start(child_reclaims, NULL);
-	pthread_mutex_unlock(&owner_lock);
-	assert_child_ok(child);
-	stream_end(&s);
-	set_limits(0, 0, 0);
 	item_free(a);
 }
 
@@ -175,7 +131,6 @@ int main(void)
 		cmocka_unit_test(updates_wait_for_a_fork_that_waits),
 		cmocka_unit_test(new_streams_wait_for_a_fork_that_waits),
 		cmocka_unit_test(a_callback_that_waits_for_the_forking_thread),
-		cmocka_unit_test(a_callback_that_waits_while_limbo_is_full),
 	};
 
 	return TEST_RUN(tests);

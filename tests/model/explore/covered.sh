@@ -14,6 +14,7 @@ sctx_free the same
 sctx_tag_stats_get sums of counters
 sctx_stats_print prints sums of counters
 sctx_registry_print the same
+sctx_stats_print_all the same
 sctx_leaks_print prints its argument
 sctx_version constant
 sctx_version_number constant

@@ -7,7 +7,7 @@
 
 __thread unsigned int fail_in, fail_all;
 static __thread unsigned int failed;
-atomic_uint no_threads, no_pinned_threads, no_keys, no_hooks, no_mlocks;
+atomic_uint no_threads, no_keys, no_hooks, no_mlocks;
 int random_error;
 bool random_zero;
 __thread uintptr_t address_bits;
@@ -137,8 +137,6 @@ static bool take(atomic_uint *n)
 STAND_IN(int, pthread_create,
 	 (pthread_t * thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg))
 {
-	if (attr && take(&no_pinned_threads))
-		return EINVAL;
 	return take(&no_threads) ? EAGAIN : __real_pthread_create(thread, attr, fn, arg);
 }
 

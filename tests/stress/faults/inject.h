@@ -20,8 +20,8 @@ unsigned int disarm(void);
 /* What arm() sets: allocations to go until one fails, 0 for none; all after it. */
 extern __thread unsigned int fail_in, fail_all;
 
-/* How many threads, threads with attributes, keys, hooks, locks cannot be had yet. */
-extern atomic_uint no_threads, no_pinned_threads, no_keys, no_hooks, no_mlocks;
+/* How many threads, keys, hooks, locks cannot be had yet. */
+extern atomic_uint no_threads, no_keys, no_hooks, no_mlocks;
 extern int random_error;                /* errno of getrandom, or */
 extern bool random_zero;                /* a secret that is known */
 extern __thread uintptr_t address_bits; /* set in what is allocated: not to be touched */

@@ -1,72 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the system refuses but for memory: the Nth thread (N = 1, 2, 3 ...), a
- * processor to pin it to, the lock on memory that is not to be swapped out.
+ * What the system refuses but for memory: the Nth thread (N = 1, 2, 3 ...),
+ * the lock on memory that is not to be swapped out.
  * Each in a forked child, in which the library is fresh.  tests/unit/fault_*.c
  * has the reclaimer's own thread, keys, exit hooks and getrandom.
  */
 #include "inject.h"
 
-/* Whichever way a turn of the phase parts it, half is more than one keeps up with. */
-#define FLOOD 200000
-
-#define IN_CHILD(fn)                                    \
-	static void in_child_##fn(void **state)         \
-	{                                               \
-		(void)state;                            \
-		assert_child_ok(child_start(fn, NULL)); \
-	}
-
-/* More than one thread keeps up with: others are asked for, @refused in vain. */
-static void flood(unsigned int refused)
-{
-	static struct sctx_context contexts[FLOOD];
-	struct reader *reader = reader_park(NULL, NULL, NULL);
-	uint64_t before = stats_now().callbacks_run;
-	struct sctx_stats after;
-
-	for (unsigned int i = 0; i < FLOOD; i++) {
-		CHECK_EQ(sctx_context_init(&contexts[i], OWNER(1), NULL, SCTX_NO_FREE), 0);
-		CHECK_EQ(sctx_put(&contexts[i]), 0);
-	}
-	atomic_store(&no_threads, refused);
-	reader_leave(reader);
-	CHECK_EQ(sctx_barrier(), 0);
-	after = stats_now();
-	CHECK_EQ(after.callbacks_run - before, FLOOD);
-	CHECK_EQ(after.limbo_callbacks, 0);
-	CHECK_EQ(after.limbo_bytes, 0);
-}
-
-/* The reclaimer's thread exists, and whoever else was to be had. */
-static void no_other_threads(void *unused)
-{
-	(void)unused;
-	CHECK_EQ(sctx_barrier(), 0);
-	atomic_store(&no_pinned_threads, 1000);
-	flood(0);
-	CHECK(atomic_load(&no_pinned_threads) < 1000);
-	atomic_store(&no_pinned_threads, 0);
-	flood(0);
-}
-IN_CHILD(no_other_threads)
-
-/* The first, then the first two ... of the threads that a flood asks for. */
-static void the_nth_thread(void *unused)
-{
-	(void)unused;
-	CHECK_EQ(sctx_barrier(), 0);
-	for (unsigned int n = 1; n <= 4; n++) {
-		flood(n);
-		if (n == 1)
-			CHECK_EQ(atomic_load(&no_threads), 0);
-		atomic_store(&no_threads, 0);
-	}
-	flood(0);
-}
-IN_CHILD(the_nth_thread)
-
-/* Until it is there: who waits hears of it, and nothing is lost. */
+/* Until the reclaimer's thread starts, each wait returns the error, and nothing is lost. */
 static void the_first_thread_n_times(void *unused)
 {
 	struct item *item = item_new(OWNER(1), NULL);
@@ -161,8 +102,6 @@ IN_CHILD(a_module_without_locked_memory)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_child_no_other_threads),
-		cmocka_unit_test(in_child_the_nth_thread),
 		cmocka_unit_test(in_child_the_first_thread_n_times),
 		cmocka_unit_test(in_child_no_locked_memory),
 		cmocka_unit_test(in_child_a_module_without_locked_memory),
