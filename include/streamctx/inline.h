@@ -245,7 +245,7 @@ SCTX__INLINE bool sctx__rcu_read_ongoing(void)
 /* The head of the library's own memory that goes through limbo. */
 struct sctx__block {
 	struct sctx__block *next;
-	union {
+	__extension__ union {
 		void (*free_fn)(struct sctx__block *block);
 		size_t size; /* in limbo, of plain memory */
 	};

@@ -153,7 +153,7 @@ def say_registry(registry):
     print(f"registry {int(registry):#x}: {len(found)} streams in {buckets} buckets,"
           f" {len(owners)} owners, {int(registry['tracked_count'])} embedded streams")
     for owner in owners:
-        print(f"  owner {int(owner):#x} {owner_text(owner)}" + (" leaving" if owner["leaving"] else ""))
+        print(f"  owner {int(owner):#x} {owner_text(owner)}" + (" leaving" if owner["owned"]["leaving"] else ""))
     for node in sorted(found.values(), key=lambda node: id_text(node["id"])):
         say_stream(node["stream"].address, "  ")
     for tracked in chain(registry["tracked"]):
@@ -196,13 +196,16 @@ def say_limbo(where, limbo):
     kinds = [(linked(limbo, "SCTX__CONTEXTS", "sctx_context"), context_text),
              (linked(limbo, "SCTX__STREAMS", "sctx_stream"),
               lambda s: f"stream {int(s):#x} free {pointer(s['free_fn'])}"),
+             (linked(limbo, "SCTX__HOME_CONTEXTS", "sctx_context"), context_text),
              (linked(limbo, "SCTX__NODES", "sctx_stream"), stream_text),
+             (linked(limbo, "SCTX__HOME_BLOCKS", "sctx__block"),
+              lambda b: f"block {int(b):#x} of {int(b['size'])} bytes"),
              (linked(limbo, "SCTX__BLOCKS", "sctx__block"),
               lambda b: f"block {int(b):#x} free {pointer(b['free_fn'])}")]
     kinds = [(list(items), text) for items, text in kinds]
     total = sum(len(items) for items, _ in kinds)
     if total:
-        print(f"  {where}: {total} retired, {int(limbo['bytes'])} bytes")
+        print(f"  {where}: {total} retired")
         for items, text in kinds:
             say_stack(items, text)
     return total
@@ -212,9 +215,12 @@ def say_all_limbo():
     struct_type("sctx__thread")
     account = gdb.parse_and_eval("sctx__account")
     phase = int(gdb.parse_and_eval("sctx__shared.phase"))
-    print(f"limbo: {int(account['callbacks'])} callbacks told of, {int(account['bytes'])} bytes")
+    records = list(chain(gdb.parse_and_eval("sctx__threads")))
+    callbacks = int(account["callbacks"]) + sum(int(t["pending_callbacks"]) for t in records)
+    size = int(account["bytes"]) + sum(int(t["pending_bytes"]) for t in records)
+    print(f"limbo: {callbacks} callbacks, {size} bytes")
     total, known = 0, threads()
-    for thread in chain(gdb.parse_and_eval("sctx__threads")):
+    for thread in records:
         name = known.get(int(thread), f"thread's record {int(thread):#x}")
         for i in (phase, 1 - phase):
             total += say_limbo(f"{name}, {'open' if i == phase else 'closed'} set", thread["limbo"][i])

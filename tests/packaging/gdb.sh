@@ -54,8 +54,8 @@ stream @ id 0000000000000076:00000000000000110000000000000043:7 opens 2 (takes c
   context @ owner @ <plain_owner> instance 0x4 references 1 free @ <plain_free>
   context @ owner @ <plain_owner> instance 0x2 references 1 free @ <plain_free>
   context @ owner @ <plain_owner> instance 0x1 references 1 free @ <plain_free>
-limbo: 2 callbacks told of, 176 bytes
-  thread 1, open set: 2 retired, 176 bytes
+limbo: 2 callbacks, 176 bytes
+  thread 1, open set: 2 retired
     context @ owner @ <plain_owner> references 1 free @ <plain_free>
     stream @ id 0000000000000076:00000000000000110000000000000001:0 closed (torn down, retired, a registry's)
   2 in all
