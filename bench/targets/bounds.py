@@ -54,15 +54,15 @@ def change(tree, path, *pairs):
 
 def free_at_once(tree):
     change(tree, "lib/reclaim/reclaim.h",
-           ("	sctx__list_push(&limbo->list[SCTX__CONTEXTS], sctx__link_of(&ctx->next));\n",
+           ("	sctx__list_push(list, sctx__link_of(&ctx->next));\n",
             "	if (1) {\n"
             "		sctx__self.in_callback = true;\n"
-            "		sctx__store(&ctx->in_limbo, 0);\n"
+            "		sctx__store(&ctx->stream, NULL);\n"
             "		ctx->free_callback(ctx);\n"
             "		sctx__self.in_callback = false;\n"
             "		return;\n"
             "	}\n"
-            "	sctx__list_push(&limbo->list[SCTX__CONTEXTS], sctx__link_of(&ctx->next));\n"),
+            "	sctx__list_push(list, sctx__link_of(&ctx->next));\n"),
            ("	sctx__list_push(&limbo->list[SCTX__NODES], sctx__link_of(&stream->next));\n",
             "	if (1) {\n"
             "		sctx__link_of(&stream->next)->next = sctx__self.magazine.loaded;\n"
