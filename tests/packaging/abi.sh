@@ -9,6 +9,10 @@
 set -eu
 command -v abidw >/dev/null || { echo "skip: no abidw (abigail-tools)"; exit 77; }
 [ "$(uname -m)" = x86_64 ] || { echo "skip: the dump is x86-64's"; exit 77; }
+case $(sed -n "s/^<abi-corpus version='\([0-9.]*\)'.*/\1/p" lib/packaging/libstreamctx.abi) in
+"$(abidw --no-corpus-path "$SCTX_TEST_SO" | sed -n "s/^<abi-corpus version='\([0-9.]*\)'.*/\1/p")") ;;
+*) echo "skip: this abidw writes another version of dumps"; exit 77 ;;
+esac
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 abi() {
