@@ -59,8 +59,8 @@ int main(int argc, char **argv)
 	if (sctx_registry_create(&registry))
 		return 2;
 	fill();
-	if (argc > 1)
-		lose();
+	for (int i = 0; argc > 1 && i < 16; i++)
+		lose(); /* a stale register or stack slot can hide the last one */
 	return 0;
 }
 C
@@ -77,6 +77,6 @@ for with in "" "-Wl,--no-as-needed -lstreamctx-jemalloc"; do
 		if "$tmp/open" lose >"$tmp/report" 2>&1; then
 			exit 1
 		fi
-		grep "SUMMARY: AddressSanitizer: 77 byte(s) leaked in 1 allocation(s)" "$tmp/report"
+		grep "SUMMARY: AddressSanitizer: [0-9]* byte(s) leaked in 1[0-9] allocation(s)" "$tmp/report"
 	done
 done
