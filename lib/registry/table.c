@@ -97,6 +97,7 @@ static int chain_push(struct sctx__place place, uintptr_t slot)
 
 	if (!overflow)
 		return -ENOMEM;
+	sctx__pool_hide(overflow); /* only the table's pages name it */
 	memset(overflow, 0, sizeof(*overflow));
 	overflow->bucket.slot[0] = slot;
 	overflow->bucket.chain = chain & ~SCTX__CHAIN_FLAGS;
